@@ -1,0 +1,153 @@
+"""What a strategy is: a class that sees prices and proposes; it decides nothing that cannot be undone.
+
+A whole strategy:
+
+    from collections.abc import Iterable
+    from workers.strategies import Price, Proposal, Strategy, parameter
+
+    class Dip(Strategy):
+        \"\"\"Buy what fell by `percent` from its high.\"\"\"
+
+        percent = parameter(1.0, least=0.1, most=20)
+
+        def start(self) -> None:  # noqa: B027 (a strategy without state needs none)
+            self.high: dict[str, float] = {}
+
+        def populate_indicators(self, price: Price) -> None:
+            self.high[price.symbol] = max(self.high.get(price.symbol, 0.0), price.mid)
+
+        def on_data(self, price: Price) -> Iterable[Proposal]:
+            if price.mid < self.high[price.symbol] * (1 - self.percent / 100):
+                self.high[price.symbol] = price.mid
+                yield self.buy(price, f"fell {self.percent} % from its high")
+
+The database sizes each proposal, passes it through its gates, arms stop and target and sells when they are
+hit, so a strategy is about one thing: when.
+
+Be deterministic: the same prices must give the same proposals, or a replay proves nothing.  No clock, no
+random numbers, no network; count quotes, not seconds.  Indicators are not money and may be floats; quantities
+and prices of a proposal are Decimal.  After a restart a strategy begins with empty indicators and warms up.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from difflib import get_close_matches
+from typing import Any, ClassVar, Literal, TypeVar, cast
+
+__all__ = ["Parameter", "Price", "Proposal", "Strategy", "StrategyError", "parameter"]
+
+Number = TypeVar("Number", int, float)
+
+
+class StrategyError(Exception):
+    """A strategy cannot be loaded or its parameters are wrong; the message says what would be right."""
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """The newest price of one symbol, a row of `api.prices`."""
+
+    symbol: str
+    bid: Decimal
+    ask: Decimal
+    quote_ts: datetime
+    received_seq: int
+    bid_size: Decimal = Decimal(0)
+    ask_size: Decimal = Decimal(0)
+    last: Decimal | None = None
+
+    @property
+    def mid(self) -> float:
+        """Halfway between bid and ask, as a float: for indicators, never for an order."""
+        return float(self.bid + self.ask) / 2
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What a strategy would like. Without a quantity the database sizes it, without a limit it is a market order."""
+
+    symbol: str
+    side: Literal["BUY", "SELL"]
+    intent_type: str = "ENTRY"
+    quantity: Decimal | None = None
+    limit_price: Decimal | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A number the strategy's row may set; the strategy's own value otherwise."""
+
+    default: int | float
+    least: int | float
+    most: int | float
+
+    def check(self, name: str, value: object) -> int | float:
+        whole = isinstance(self.default, int)
+        kind = "a whole number" if whole else "a number"
+        fits = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
+        number = cast("int | float", value)
+        if not fits or not self.least <= number <= self.most:
+            raise StrategyError(f"{name} is {kind} from {self.least} to {self.most}, not {value!r}")
+        return number if whole else float(number)
+
+
+def parameter(default: Number, *, least: Number, most: Number) -> Number:
+    """Declare a parameter in the class body; in the methods `self.<name>` is its value."""
+    return cast("Number", Parameter(default, least, most))
+
+
+class Strategy(ABC):
+    """Base of all strategies. One object serves one row of `strategies`, with its symbols and parameters."""
+
+    parameters: ClassVar[dict[str, Parameter]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        own = {name: value for name, value in vars(cls).items() if isinstance(value, Parameter)}
+        cls.parameters = {**cls.parameters, **own}
+
+    def __init__(self, symbols: Sequence[str], parameters: Mapping[str, object] | None = None) -> None:
+        self.symbols = tuple(symbols)
+        self.positions: Mapping[str, Decimal] = {}  # what it holds, by symbol; kept current by its process
+        values = dict(parameters or {})
+        for name, declared in self.parameters.items():
+            setattr(self, name, declared.check(name, values.pop(name, declared.default)))
+        if values:
+            raise StrategyError(self._unknown(next(iter(values))))
+        self.start()
+
+    def _unknown(self, name: str) -> str:
+        known = ", ".join(self.parameters) or "none"
+        close = get_close_matches(name, self.parameters, n=1)
+        guess = f"; did you mean {close[0]}?" if close else ""
+        return f"{type(self).__name__} has no parameter {name!r}, it has: {known}{guess}"
+
+    def start(self) -> None:  # noqa: B027 (a strategy without state needs none)
+        """Prepare state and check parameters against each other; raise StrategyError if they do not fit."""
+
+    def get_required_subscriptions(self) -> Sequence[str]:
+        """The symbols whose prices it wants: those of its row, unless it needs others besides."""
+        return self.symbols
+
+    def populate_indicators(self, price: Price) -> None:  # noqa: B027
+        """Take a new price into the indicators; called before `on_data`, for every price."""
+
+    @abstractmethod
+    def on_data(self, price: Price) -> Iterable[Proposal]:
+        """What to propose now, mostly nothing. Called once for every new price of a symbol."""
+
+    @staticmethod
+    def buy(price: Price, reason: str) -> Proposal:
+        """An entry at the market, sized by the database."""
+        return Proposal(price.symbol, "BUY", reason=reason)
+
+    @staticmethod
+    def sell(price: Price, reason: str) -> Proposal:
+        """Give up the whole position in this symbol, at the market."""
+        return Proposal(price.symbol, "SELL", "EXIT", reason=reason)
