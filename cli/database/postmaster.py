@@ -1,0 +1,161 @@
+"""Know whether a server is alive, and start and signal its first process.
+
+A pid file lies after a kill -9: the number in it may be nobody's or a stranger's.  So each
+server inherits a flock that the kernel drops with its last process.  Whoever can take that
+lock knows that nothing of the old server runs, and starts the next without fear.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cli.database.account import Account
+from cli.database.binaries import ServerError
+from cli.database.cluster import clean_environment
+
+PR_SET_PDEATHSIG = 1
+SSL_REQUEST = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
+
+
+@dataclass(frozen=True)
+class PidFile:
+    """What a postmaster says about itself in `postmaster.pid`."""
+
+    pid: int
+    port: int
+    socket_dir: Path
+    listens_on: str
+    status: str
+
+    @classmethod
+    def read(cls, data: Path) -> PidFile | None:
+        """The file's content, or None when there is none or it is not yet complete."""
+        try:
+            lines = (data / "postmaster.pid").read_text().splitlines()
+            return cls(int(lines[0]), int(lines[3]), Path(lines[4]), lines[5], lines[7].strip())
+        except (FileNotFoundError, NotADirectoryError, IndexError, ValueError):
+            return None
+        except PermissionError as error:
+            raise ServerError(
+                f"{data} belongs to another account",
+                hint="Run this as the account that runs Aegis, or as root.",
+            ) from error
+
+
+def answering(data: Path) -> PidFile | None:
+    """The server of this data directory when it is up and its socket answers, else None."""
+    said = PidFile.read(data)
+    if said is None or said.status != "ready":
+        return None
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(5)
+        try:
+            probe.connect(str(said.socket_dir / f".s.PGSQL.{said.port}"))
+            probe.sendall(SSL_REQUEST)
+            return said if probe.recv(1) in (b"N", b"S") else None
+        except OSError:
+            return None
+
+
+def stale_pid(data: Path) -> int | None:
+    """The number in the pid file of a server that is gone; a file cut short by a crash is removed."""
+    path = data / "postmaster.pid"
+    try:
+        return abs(int(path.read_text().splitlines()[0]))
+    except FileNotFoundError:
+        return None
+    except (IndexError, ValueError):
+        path.unlink()
+        return None
+
+
+@contextlib.contextmanager
+def one_at_a_time(directory: Path, account: Account) -> Iterator[None]:
+    """Let one process at a time start or stop the server of this directory."""
+    descriptor = open_private(directory / "lock", account)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def take_alive_lock(directory: Path, account: Account) -> int | None:
+    """The open, locked file a new server shall inherit; None while a process of an old one lives."""
+    descriptor = open_private(directory / "alive", account)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def spawn(
+    command: Sequence[str],
+    account: Account,
+    *,
+    alive: int,
+    log: int,
+    die_with_owner: bool,
+    stale_pid: int | None,
+) -> subprocess.Popen[bytes]:
+    """Start a postmaster that holds the alive lock.
+
+    PostgreSQL refuses to start while the pid in an old file is some living process of the same
+    account, unless that is its grandparent: as the alive lock is ours, the number is a stranger's.
+    """
+    environment = clean_environment()
+    if stale_pid is not None:
+        environment["PG_GRANDPARENT_PID"] = str(stale_pid)
+    return subprocess.Popen(
+        command,
+        cwd="/",
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        pass_fds=(alive,),
+        start_new_session=True,  # Ctrl-C in the terminal is for its owner, who then stops it in order
+        umask=0o077,
+        preexec_fn=_dies_with_me() if die_with_owner else None,
+        **account.run_as(),
+    )
+
+
+def open_private(path: Path, account: Account, flags: int = 0) -> int:
+    """Open a file for writing, made for the account alone; a link in its place is refused."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | flags, 0o600)
+    except OSError as error:
+        raise ServerError(f"cannot open {path}: {error.strerror}") from error
+    account.give(descriptor)
+    return descriptor
+
+
+def _dies_with_me() -> Callable[[], None] | None:
+    """What a child runs so that the kernel interrupts it when its owner is gone (Linux only)."""
+    if sys.platform != "linux":
+        return None
+    if threading.current_thread() is not threading.main_thread():
+        raise ServerError("a server that dies with its owner must be started from the main thread")
+    owner = os.getpid()
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+
+    def interrupt_me_then() -> None:
+        prctl(PR_SET_PDEATHSIG, signal.SIGINT)
+        if os.getppid() != owner:
+            os._exit(1)
+
+    return interrupt_me_then
