@@ -28,7 +28,7 @@ EXCERPT = 120
 
 _NUMBER = r"(-?\d{1,20}(?:\.\d{1,18})?)"
 _ROW = re.compile(
-    r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?Z),([^,\s\"]{1,64}),"
+    r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?Z),([!#-+\--~]{1,64}),"
     rf"(?:{_NUMBER},{_NUMBER},{_NUMBER},{_NUMBER},,|,,,,{_NUMBER},{_NUMBER})\r?\n?",
     re.ASCII,
 )

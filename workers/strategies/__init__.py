@@ -69,7 +69,7 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """What a strategy would like. Without a quantity the database sizes it, without a limit it is a market order."""
+    """What a strategy would like. The database sizes it when it names no quantity, and caps its price."""
 
     symbol: str
     side: Literal["BUY", "SELL"]
