@@ -1,0 +1,250 @@
+#!/usr/bin/env python3
+"""Make Aegis run from a fresh checkout, with nothing but Python 3.11 or newer.
+
+    python3 dev.py up [args]       start everything and watch it trade (aegis up)
+    python3 dev.py test [args]     linters, type checker and tests; args go to pytest
+    python3 dev.py check           linters and type checker alone
+    python3 dev.py bench [args]    the benchmarks
+    python3 dev.py aegis [args]    any other command, such as `aegis --help`
+    python3 dev.py setup           only make the environment
+
+The environment lives in .venv and is made anew when requirements.lock or pyproject.toml
+changes.  Only the standard library is used here, and of it no ensurepip and no pip into the
+system's interpreter: some systems leave the first out and forbid the second.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+import venv
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+LOCK = ROOT / "requirements.lock"
+OLDEST = (3, 11)
+CHECKS = {
+    "ruff": ["ruff", "check", "--quiet", "."],
+    "ruff format": ["ruff", "format", "--quiet", "--check", "."],
+    "mypy": ["mypy", "--no-error-summary"],
+    "sqlfluff": ["sqlfluff", "lint", "--processes", "2", "schema", "sql"],
+}
+
+
+class SetupError(Exception):
+    """Something a person has to do first."""
+
+
+class Environment:
+    """One virtual environment with Aegis and the locked packages in it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.python = path / "bin" / "python"
+        self.stamp = path / "aegis.stamp"
+
+    @property
+    def wanted(self) -> str:
+        """What the stamp must say: anything else means the packages may be others than the locked ones."""
+        parts = (LOCK.read_bytes(), (ROOT / "pyproject.toml").read_bytes(), str(ROOT).encode())
+        return ".".join(map(str, sys.version_info[:2])) + " " + hashlib.sha256(b"\0".join(parts)).hexdigest()
+
+    @property
+    def is_ready(self) -> bool:
+        try:
+            return self.python.exists() and self.stamp.read_text() == self.wanted
+        except OSError:
+            return False
+
+    def make(self) -> None:
+        """Create it and install everything, whichever installer this machine offers."""
+        started = time.monotonic()
+        say(f"Making the environment in {self.path} (only the first time, and when the packages change)")
+        self.stamp.unlink(missing_ok=True)
+        if not self.python.exists():
+            venv.create(self.path, with_pip=False, clear=True)
+        for install in (self._with_uv, self._with_pip_from_outside, self._with_ensurepip):
+            problem = install()
+            if problem is None:
+                break
+            say(f"  {problem}; trying another way")
+        else:
+            raise SetupError(
+                "no installer worked on this machine.\n"
+                "Install pip or uv first, for example: apt-get install python3-pip\n"
+                "and see that this machine may reach its package index."
+            )
+        make_readable(self.path)
+        self.stamp.write_text(self.wanted)
+        say(f"Ready in {time.monotonic() - started:.0f} s")
+
+    def _with_uv(self) -> str | None:
+        uv = shutil.which("uv")
+        if uv is None:
+            ours = self.path / "uv" / "bin" / "uv"
+            if not ours.exists():
+                fetch = [sys.executable, "-m", "pip", "install", "--quiet"]
+                if problem := attempt([*fetch, "--target", str(self.path / "uv"), "uv"]):
+                    return f"could not fetch uv ({problem})"
+            uv = str(ours)
+        problem = attempt([uv, "pip", "install", "--quiet", "--python", str(self.python), *packages()])
+        return f"uv failed ({problem})" if problem else None
+
+    def _with_pip_from_outside(self) -> str | None:
+        pip = [sys.executable, "-m", "pip", "--python", str(self.python)]
+        problem = attempt([*pip, "install", "--quiet", *packages()])
+        return f"the system's pip failed ({problem})" if problem else None
+
+    def _with_ensurepip(self) -> str | None:
+        problem = attempt([str(self.python), "-m", "ensurepip", "--default-pip"])
+        problem = problem or attempt([str(self.python), "-m", "pip", "install", "--quiet", *packages()])
+        return f"ensurepip failed ({problem})" if problem else None
+
+
+def environment() -> Environment:
+    """The environment of this checkout, made if need be.
+
+    Somebody else's checkout is used with an environment in one's own cache, unless its own is ready.
+    """
+    here = Environment(ROOT / ".venv")
+    if here.is_ready:
+        return here
+    if not os.access(here.path if here.path.exists() else ROOT, os.W_OK):
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        here = Environment(cache / "aegis" / hashlib.sha256(str(ROOT).encode()).hexdigest()[:12])
+    with only_one(here.path):
+        if not here.is_ready:
+            here.make()
+    return here
+
+
+@contextlib.contextmanager
+def only_one(path: Path) -> Iterator[None]:
+    """Two first commands at once share one environment: the second waits for the first."""
+    path.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def packages() -> list[str]:
+    return ["--requirement", str(LOCK), "--editable", str(ROOT)]
+
+
+def attempt(command: Sequence[str]) -> str | None:
+    """Run an installer; None when it worked, else the line that says why not."""
+    settings = {"PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    try:
+        done = subprocess.run(
+            command, env={**os.environ, **settings}, cwd=ROOT, capture_output=True, text=True, check=False
+        )
+    except OSError as error:
+        return str(error)
+    if done.returncode == 0:
+        return None
+    lines = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+    return next((line for line in lines if "error" in line.lower()), lines[-1] if lines else "no message")
+
+
+def make_readable(path: Path) -> None:
+    """Let every account read what root installed: root lends the server and strategies other accounts."""
+    if os.geteuid() != 0:
+        return
+    for file in [path, *path.rglob("*")]:
+        if not file.is_symlink():
+            mode = file.stat().st_mode
+            file.chmod(mode | 0o444 | (0o111 if file.is_dir() or mode & 0o100 else 0))
+
+
+def check(env: Environment) -> list[str]:
+    """Run all linters and the type checker side by side; return the names of those that complain."""
+    started = {
+        name: subprocess.Popen(
+            [str(env.path / "bin" / command[0]), *command[1:]],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for name, command in CHECKS.items()
+    }
+    failed = []
+    for name, process in started.items():
+        output, _ = process.communicate()
+        say(f"{name}: {'ok' if process.returncode == 0 else 'FAILED'}")
+        if process.returncode != 0:
+            failed.append(name)
+            print(output, flush=True)
+    return failed
+
+
+def test(env: Environment, arguments: list[str]) -> int:
+    """Everything that must be right before a change is one; pytest speaks last."""
+    failed = check(env)
+    status = subprocess.run([str(env.python), "-m", "pytest", *arguments], cwd=ROOT, check=False).returncode
+    if failed:
+        say(f"not clean: {', '.join(failed)}")
+    return status or len(failed)
+
+
+def become(command: Sequence[str]) -> int:
+    """Go on as another program, which then gets the signals and the terminal."""
+    sys.stdout.flush()
+    os.execv(command[0], list(command))
+
+
+def use_a_newer_python() -> None:
+    """When this interpreter is too old, go on with a newer one of this machine."""
+    if sys.version_info >= OLDEST:
+        return
+    for minor in range(20, OLDEST[1] - 1, -1):
+        newer = shutil.which(f"python3.{minor}")
+        if newer:
+            become([newer, __file__, *sys.argv[1:]])
+    raise SetupError(f"Python 3.11 or newer is needed, and this is {sys.version.split()[0]}")
+
+
+def say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def main(arguments: list[str]) -> int:
+    name, rest = (arguments[0], arguments[1:]) if arguments else ("help", [])
+    if name in ("help", "-h", "--help"):
+        print(__doc__)
+        return 0
+    if name not in ("up", "test", "check", "bench", "aegis", "setup"):
+        raise SetupError(f"there is no command {name}; see python3 dev.py --help")
+    use_a_newer_python()
+    env = environment()
+    if name == "test":
+        return test(env, rest)
+    if name == "check":
+        return len(check(env))
+    if name == "up":
+        return become([str(env.path / "bin" / "aegis"), "up", *rest])
+    if name == "aegis":
+        return become([str(env.path / "bin" / "aegis"), *rest])
+    if name == "bench":
+        os.chdir(ROOT)
+        return become([str(env.python), "-m", "bench", *rest])
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except SetupError as error:
+        sys.exit(f"dev.py: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
