@@ -1,0 +1,205 @@
+"""Roles and logins: who may knock at the door of a database, and with which key.
+
+Roles belong to the whole server and several databases share them, so everything here only adds what is
+missing, and two starters at once end in the same state.  What a role may do is said by the grants in `sql/`.
+"""
+
+import contextlib
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from psycopg import errors, sql
+
+from cli.database import secrets
+from cli.database.catalog import Connection
+from cli.database.errors import DatabaseError
+
+OWNER = "aegis_owner"
+WORKER_GROUPS = ("aegis_feed", "aegis_engine", "aegis_executor")
+GROUPS = (OWNER, "aegis_operator", "aegis_strategy", *WORKER_GROUPS, "aegis_viewer")
+LOGINS: Mapping[str, tuple[str, ...]] = {
+    "aegis_desk": ("aegis_operator", "aegis_viewer"),
+    "aegis_w_price_sync": ("aegis_feed",),
+    "aegis_w_router": ("aegis_engine",),
+    "aegis_w_exits": ("aegis_engine",),
+    "aegis_w_risk": ("aegis_engine",),
+    "aegis_w_supervisor": ("aegis_engine", "aegis_viewer"),
+    "aegis_w_execution": ("aegis_executor",),
+    "aegis_w_reconcile": ("aegis_executor",),
+}
+STRATEGY_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+
+# What two starters at once may see of each other; the loser only has to look again.
+_RACES = (errors.DuplicateObject, errors.UniqueViolation, errors.InternalError_, errors.SerializationFailure)
+_ATTEMPTS = 8
+
+
+def ensure_roles(conn: Connection) -> None:
+    """Create the group roles that own things and that grants name."""
+    _retrying(conn, lambda: _ensure_groups(conn))
+
+
+def ensure_logins(
+    conn: Connection, secrets_dir: Path, logins: Mapping[str, Iterable[str]] = LOGINS
+) -> None:
+    """Create these logins with their memberships and passwords, and make `api` their home in this database."""
+    passwords = {login: secrets.ensure_password(login, secrets_dir) for login in logins}
+
+    def ensure() -> None:
+        for login, groups in logins.items():
+            _ensure_login(conn, login, groups, passwords[login])
+        _execute(conn, _home_statements(conn.info.dbname, logins))
+
+    _retrying(conn, ensure)
+
+
+def ensure_strategy_login(conn: Connection, strategy_name: str, secrets_dir: Path) -> str:
+    """Create the login of one strategy, which may propose and read and nothing else; return its name."""
+    if not STRATEGY_NAME.fullmatch(strategy_name):
+        raise DatabaseError(
+            f"{strategy_name!r} cannot be the name of a strategy",
+            hint="Use lowercase letters, digits and _, at most 40, beginning with a letter.",
+        )
+    login = f"aegis_s_{strategy_name}"
+    ensure_logins(conn, secrets_dir, {login: ("aegis_strategy",)})
+    return login
+
+
+def secure_database(conn: Connection) -> None:
+    """Close this database to all but our roles, and shut what PostgreSQL leaves open to the public."""
+
+    def secure() -> None:
+        _execute(conn, [*_door_statements(conn.info.dbname), _INSIDE.encode()])
+        if _is_superuser(conn):
+            _execute(conn, [_CATALOG.encode()])
+
+    _retrying(conn, secure)
+
+
+def secure_copy(conn: Connection, database: str) -> None:
+    """Give a copy of a secured database what `create database ... template` leaves behind."""
+    logins = [name for name in _roles(conn) if name in LOGINS or name.startswith("aegis_s_")]
+    with conn.transaction():
+        _execute(conn, [*_door_statements(database), *_home_statements(database, logins)])
+
+
+_INSIDE = f"""
+revoke all on schema public from public;
+alter default privileges for role {OWNER} revoke execute on functions from public;
+alter default privileges for role {OWNER} revoke usage on types from public
+"""
+
+# Session advisory locks and large objects would let any login block or fill the server.
+_CATALOG = f"""
+do $$
+declare
+    v_function regprocedure;
+begin
+    for v_function in
+        select p.oid
+        from pg_catalog.pg_proc as p
+        where p.pronamespace = 'pg_catalog'::regnamespace
+          and (p.proname ~ '^(pg_advisory|pg_try_advisory|lo_)' or p.proname in ('loread', 'lowrite'))
+    loop
+        execute format('revoke execute on function %s from public', v_function);
+        if v_function::text ~ 'advisory' then
+            execute format('grant execute on function %s to {OWNER}', v_function);
+        end if;
+        if v_function::text ~ 'advisory_(un)?lock' then
+            execute format('grant execute on function %s to {", ".join(WORKER_GROUPS)}', v_function);
+        end if;
+    end loop;
+end;
+$$
+"""
+
+
+def _door_statements(database: str) -> list[sql.Composed]:
+    name = sql.Identifier(database)
+    groups = sql.SQL(", ").join(map(sql.Identifier, GROUPS))
+    return [
+        sql.SQL("revoke all on database {} from public").format(name),
+        sql.SQL("grant connect on database {} to {}").format(name, groups),
+        sql.SQL("grant create on database {} to {}").format(name, sql.Identifier(OWNER)),
+    ]
+
+
+def _home_statements(database: str, logins: Iterable[str]) -> list[sql.Composed]:
+    statement = sql.SQL("alter role {} in database {} set search_path = api")
+    return [statement.format(sql.Identifier(login), sql.Identifier(database)) for login in logins]
+
+
+def _ensure_groups(conn: Connection) -> None:
+    existing = _roles(conn)
+    for role in GROUPS:
+        if role not in existing:
+            conn.execute(sql.SQL("create role {} nologin").format(sql.Identifier(role)))
+    if not _is_superuser(conn) and not _is_member(conn, conn.info.user, OWNER):
+        conn.execute(sql.SQL("grant {} to current_user").format(sql.Identifier(OWNER)))
+    # A mode change ends the sessions that hold the gate.  An admin of a managed server may not be
+    # able to grant that; the halt then waits for them to end by themselves.
+    if not _is_member(conn, OWNER, "pg_signal_backend"):
+        with contextlib.suppress(errors.InsufficientPrivilege), conn.transaction():
+            conn.execute(sql.SQL("grant pg_signal_backend to {}").format(sql.Identifier(OWNER)))
+
+
+def _ensure_login(conn: Connection, login: str, groups: Iterable[str], password: str) -> None:
+    name = sql.Identifier(login)
+    if login not in _roles(conn):
+        conn.execute(sql.SQL("create role {} login").format(name))
+    for group in groups:
+        if not _is_member(conn, login, group):
+            conn.execute(sql.SQL("grant {} to {}").format(sql.Identifier(group), name))
+    if not _has_password(conn, login, password):
+        verifier = conn.pgconn.encrypt_password(password.encode(), login.encode(), b"scram-sha-256")
+        statement = sql.SQL("alter role {} login password {}")
+        conn.execute(statement.format(name, sql.Literal(verifier.decode())))
+
+
+def _has_password(conn: Connection, login: str, password: str) -> bool:
+    """Whether the login already has this password; only a superuser can know."""
+    if not _is_superuser(conn):
+        return False
+    row = conn.execute("select rolpassword from pg_authid where rolname = %s", [login]).fetchone()
+    return row is not None and secrets.matches(password, row[0])
+
+
+def _retrying(conn: Connection, work: Callable[[], None]) -> None:
+    """Do this in a transaction of its own, again when another starter was a moment faster."""
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            with conn.transaction():
+                return work()
+        except _RACES:
+            if attempt == _ATTEMPTS:
+                raise
+    return None
+
+
+def _execute(conn: Connection, statements: Iterable[sql.Composed | bytes]) -> None:
+    parts = [part if isinstance(part, bytes) else part.as_bytes(conn) for part in statements]
+    if parts:
+        conn.execute(b";\n".join(parts), prepare=False)
+
+
+def _roles(conn: Connection) -> set[str]:
+    return {name for (name,) in conn.execute("select rolname from pg_roles where rolname ^@ 'aegis_'")}
+
+
+def _is_member(conn: Connection, member: str, group: str) -> bool:
+    """Whether the role was made a member itself; a superuser counts as a member of all, which is not asked."""
+    row = conn.execute(
+        """
+        select exists (
+            select from pg_auth_members
+            where roleid = to_regrole(%s) and member = to_regrole(%s)
+        )
+        """,
+        [group, member],
+    ).fetchone()
+    return row is not None and bool(row[0])
+
+
+def _is_superuser(conn: Connection) -> bool:
+    return conn.info.parameter_status("is_superuser") == "on"
