@@ -1,7 +1,8 @@
 """A database per test: a template is migrated once a session, and each test gets a copy of its files.
 
-The server is our own launcher's with fsync off, or the one of AEGIS_TEST_DATABASE_URL: an administrator's URL of
-a server (PostgreSQL 15 or newer) that may lose everything, for it gets the roles and passwords of the tests.
+The server is our own launcher's, with fsync off and in memory where there is room, or the one of
+AEGIS_TEST_DATABASE_URL: an administrator's URL of a server (PostgreSQL 15 or newer) that may lose everything, for
+it gets the roles and passwords of the tests.
 """
 
 import itertools
@@ -61,13 +62,36 @@ def pg_server() -> Iterator[PgServer]:
         where = str(info.get("host") or "/var/run/postgresql"), int(info.get("port") or 5432)
         yield PgServer(*where, str(info.get("user") or "postgres"), str(info.get("password") or "") or None)
         return
-    directory = Path(tempfile.mkdtemp(prefix="aegis-test-"))
-    directory.chmod(0o711)  # as root the server runs under another account, which must pass through
+    directory = _scratch_directory()
     try:
         with Server.start(directory / "server", fsync=False, port=0, die_with_owner=True) as server:
             yield PgServer(str(server.socket_dir), server.port, server.superuser, None, server)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def _scratch_directory() -> Path:
+    """A directory for a server: in memory if a gigabyte is free there; what a killed run left is removed."""
+    memory = Path("/dev/shm")  # noqa: S108: the name below is our own process's
+    roomy = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 1 << 30
+    base = memory if roomy else Path(tempfile.gettempdir())
+    for old in base.glob("aegis-test-*"):
+        if not _alive(int(old.name.rpartition("-")[2])):
+            shutil.rmtree(old, ignore_errors=True)
+    directory = base / f"aegis-test-{os.getpid()}"
+    directory.mkdir()
+    directory.chmod(0o711)  # as root the server runs under another account, which must pass through
+    return directory
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 @pytest.fixture(scope="session")
@@ -101,22 +125,40 @@ def template(pg_server: PgServer, pg_template: NoopExecutor, secrets: Path) -> s
     return pg_template.template_dbname
 
 
-_numbers = itertools.count(1)
+@pytest.fixture(scope="session")
+def copy_template(maintenance: Connection, template: str) -> Iterator[Callable[[], str]]:
+    """Make a copy of the template and drop an older one.
+
+    Not at the end of the same test: DROP DATABASE waits in steps of 100 ms for sessions that are just ending.
+    """
+    made: list[str] = []
+    numbers = itertools.count(1)
+
+    def drop(name: str) -> None:
+        maintenance.execute(
+            sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)), prepare=False
+        )
+
+    def copy() -> str:
+        name = template.removesuffix("_tmpl") + f"_{next(numbers)}"
+        if len(made) > 1:
+            drop(made.pop(0))
+        drop(name)  # a killed run on an external server may have left it
+        create = sql.SQL("create database {} template {} strategy file_copy")
+        maintenance.execute(create.format(sql.Identifier(name), sql.Identifier(template)), prepare=False)
+        logins.secure_copy(maintenance, name)
+        made.append(name)
+        return name
+
+    yield copy
+    while made:
+        drop(made.pop())
 
 
 @pytest.fixture
-def database(maintenance: Connection, template: str) -> Iterator[str]:
+def database(copy_template: Callable[[], str]) -> str:
     """The name of this test's own database."""
-    name = template.removesuffix("_tmpl") + f"_{next(_numbers)}"
-    drop = sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name))
-    maintenance.execute(drop)  # a killed run on an external server may have left it
-    create = sql.SQL("create database {} template {} strategy file_copy")
-    maintenance.execute(create.format(sql.Identifier(name), sql.Identifier(template)))
-    logins.secure_copy(maintenance, name)
-    try:
-        yield name
-    finally:
-        maintenance.execute(drop)
+    return copy_template()
 
 
 @pytest.fixture
