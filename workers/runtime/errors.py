@@ -30,7 +30,7 @@ class AegisError(Exception):
         return self.message
 
 
-class Refused(AegisError):  # noqa: N818: a refusal is an answer, not an error of the program
+class Refused(AegisError):
     """A business rule said no; nothing was changed."""
 
     sqlstate: ClassVar[str] = "TR000"

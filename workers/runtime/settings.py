@@ -1,8 +1,8 @@
 """Where things are: connections, directories and secrets.
 
 The environment wins over a secret file, a secret file over aegis.toml.  Whatever affects trading is not
-here but in rows.  A setting that is wrong or unknown stops the program at once, named as the person wrote it and
-with what would be right: a misspelt setting that is silently ignored is the dangerous kind.
+here but in rows.  A setting that is wrong or unknown stops the program at once, named as the person
+wrote it and with what would be right: a misspelt setting that is silently ignored is the dangerous kind.
 """
 
 from __future__ import annotations
@@ -78,9 +78,9 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True)
 
-    database_url: Url | None = Field(None, repr=False)
+    database_url: Url | None = Field(default=None, repr=False)
     """An external server, or a worker's own login; the embedded server is used when not set."""
-    pooled_url: Url | None = Field(None, repr=False)
+    pooled_url: Url | None = Field(default=None, repr=False)
     """The same database through PgBouncer in transaction mode, for all but the LISTEN connection."""
     database: Name = "demo"
     """The database on the embedded server."""

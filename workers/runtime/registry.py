@@ -1,0 +1,42 @@
+"""Which worker a name means, imported only when it is run: a process carries its own worker and no other."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from importlib import import_module
+
+from workers.runtime.errors import AegisError
+from workers.runtime.worker import Worker
+
+WORKERS = {
+    "supervisor": "workers.supervisor:Supervisor",
+    "price_sync": "workers.price_sync:PriceSync",
+    "router": "workers.router:Router",
+    "exits": "workers.exits:Exits",
+    "execution": "workers.execution:Execution",
+    "reconcile": "workers.reconcile:Reconcile",
+    "risk": "workers.risk:Risk",
+    "strategy": "workers.strategy:StrategyWorker",
+}
+CORE = ("price_sync", "router", "exits", "execution", "reconcile", "risk")
+"""What always runs; `strategy` runs once for each active strategy."""
+
+
+class UnknownWorkerError(AegisError):
+    """There is no worker of that name."""
+
+
+def worker_class(name: str) -> type[Worker]:
+    where = WORKERS.get(name)
+    if where is None:
+        close = get_close_matches(name, WORKERS, n=1)
+        hint = f"Did you mean {close[0]}?" if close else f"The workers are {', '.join(WORKERS)}."
+        raise UnknownWorkerError(f"there is no worker {name}", hint=hint)
+    module, _, cls = where.partition(":")
+    found: type[Worker] = getattr(import_module(module), cls)
+    return found
+
+
+def process_name(name: str, args: tuple[str, ...] = ()) -> str:
+    """What a process is called in its log and to its supervisor: `execution`, `strategy.momentum`."""
+    return f"{name}.{args[0]}" if name == "strategy" and args else name

@@ -1,0 +1,254 @@
+"""The one shape of every worker: wake, drain, sleep.
+
+The tables are the truth.  A worker wakes on a notification, on its poll, or when the tables say that
+something is due; it clears its flag, then does all the work there is.  What arrives in between sets
+the flag again, so nothing is slept over.  Replay makes the same object with a connection of its own
+and calls `drain` itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import socket
+from collections.abc import Awaitable
+from datetime import timedelta
+from typing import Any, ClassVar
+
+from workers.runtime.backoff import Backoff
+from workers.runtime.bus import Bus
+from workers.runtime.checkpoints import checkpoint
+from workers.runtime.database import AWAY, Queries, is_away, open_pool
+from workers.runtime.errors import NotAllowed, Refused
+from workers.runtime.memory import resident_bytes
+from workers.runtime.settings import Settings, load_settings
+
+HEARTBEAT = 2.0
+GRACE = 10.0  # for what is under way when asked to stop; for each part of the goodbye, half of it
+DEGRADED_POLL = 5  # times faster while notifications cannot be heard
+FASTEST_POLL = 0.1
+JUST_AFTER = 0.001  # so that what is due at a moment is due when we look
+
+
+class Worker:
+    """Carry work in or out: override `drain`, and where needed `start`, `release` and `stop`."""
+
+    name: str = ""
+    channels: ClassVar[tuple[str, ...]] = ()
+    poll: ClassVar[timedelta] = timedelta(seconds=1)
+    """The most a lost notification can cost."""
+
+    def __init__(
+        self, settings: Settings | None = None, *args: str, db: Queries | None = None, worker_id: int = 0
+    ) -> None:
+        self.settings = settings or load_settings()
+        self.args = args
+        self.id = worker_id
+        self.log = logging.getLogger(f"aegis.{self.name}")
+        self.drains = self.worked = self.errors = 0
+        self.last_error: str | None = None
+        self._stopping = asyncio.Event()
+        self._fatal: BaseException | None = None
+        self._backoff = Backoff()
+        self._pool: Any = None
+        if db is not None:
+            self.db = db
+        self.bus = Bus(self.settings, self.name, hold=self._hold_lock)
+
+    db: Queries
+
+    async def drain(self) -> int:
+        """Do all the work the tables show now; return how much was done.  Called until that is 0."""
+        raise NotImplementedError
+
+    async def start(self) -> None:
+        """Get ready: called once, when the database can be reached and before the first drain."""
+
+    async def release(self) -> None:
+        """Hand back what was claimed and not begun: called after the last drain."""
+
+    async def stop(self) -> None:
+        """Close what `start` opened: called at the end, also after a failure."""
+
+    @property
+    def stopping(self) -> bool:
+        """Whether we were asked to stop: claim nothing more."""
+        return self._stopping.is_set()
+
+    def request_stop(self) -> None:
+        """Finish what is under way, hand back the rest, and end."""
+        self._stopping.set()
+        self.bus.wake.set()
+
+    async def run(self) -> None:
+        """Serve until asked to stop."""
+        try:
+            await self._open()
+            if not self.stopping:
+                await self.start()
+                await self._serve_until_stopped()
+                await self._in_time(self.release())
+        finally:
+            await self._in_time(self.stop())
+            await self._close()
+        if self._fatal is not None:
+            raise self._fatal
+
+    async def _open(self) -> None:
+        """Connect, register and listen, however long the database stays away."""
+        backoff = Backoff()
+        while not self.stopping:
+            try:
+                self._pool = self.db = await open_pool(self.settings, self.name)
+                self.id = await self.db.fetchval(
+                    "select api.register_worker($1, $2, $3)", self.name, os.getpid(), socket.gethostname()
+                )
+                await self.bus.start(self.channels if self.settings.notify else ())
+            except AWAY as error:
+                await self._close()
+                if not is_away(error):
+                    raise
+                self.log.warning("cannot reach the database yet: %s", error)
+                await self._pause(backoff.next())
+            else:
+                self.log.info("started", extra={"worker_id": self.id})
+                return
+
+    async def _hold_lock(self, connection: Any) -> None:
+        """Take the session lock by which PostgreSQL tells everybody at once when this process dies."""
+        if not await connection.fetchval("select api.hold_worker_lock($1)", self.id):
+            raise ConnectionError("the session that held this worker's lock has not ended yet")
+
+    async def _serve_until_stopped(self) -> None:
+        serving = asyncio.create_task(self._serve(), name="serve")
+        beating = asyncio.create_task(self._beat(), name="beat")
+        stopping = asyncio.create_task(self._stopping.wait(), name="stopping")
+        try:
+            await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({serving}, timeout=GRACE)
+            if serving.done():
+                serving.result()  # it only ends by itself when something is badly wrong
+            else:
+                self.log.error("a drain did not end in %.0f s and is cut off", GRACE)
+        finally:
+            for task in (serving, beating, stopping):
+                task.cancel()
+            await asyncio.gather(serving, beating, stopping, return_exceptions=True)
+
+    async def _serve(self) -> None:
+        while not self.stopping:
+            self.bus.wake.clear()
+            try:
+                await self._drain_all()
+                await self._idle()
+            except Exception as error:
+                await self._failed(error)
+
+    async def _drain_all(self) -> None:
+        while not self.stopping:
+            await checkpoint(f"{self.name}.drain")
+            self.drains += 1
+            done = await self.drain()
+            self.worked += done
+            self._backoff.reset()
+            if not done:
+                return
+
+    async def _idle(self) -> None:
+        """Sleep until a notification, the poll, or the moment when the tables have something due."""
+        if self.bus.wake.is_set():
+            return
+        await checkpoint(f"{self.name}.idle")
+        due: timedelta | None = await self.db.fetchval("select api.next_due()")
+        waits = [] if due is None else [max(0.0, due.total_seconds()) + JUST_AFTER]
+        if self.settings.poll:
+            waits.append(self._poll_seconds())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(min(waits, default=None)):
+                await self.bus.wake.wait()
+
+    def _poll_seconds(self) -> float:
+        poll = self.poll.total_seconds()
+        return min(poll, max(FASTEST_POLL, poll / DEGRADED_POLL)) if self.bus.degraded else poll
+
+    async def _failed(self, error: Exception) -> None:
+        """Tell of a failed drain, in the log and in the database, and wait before the next."""
+        pause = self._backoff.next()
+        self.errors += 1
+        self.last_error = f"{type(error).__name__}: {error}"
+        again = {"failures": self._backoff.failures, "pause": round(pause, 3)}
+        if is_away(error):
+            self.log.warning("lost the database: %s", error, extra=again)
+        else:
+            self.log.error("a drain failed: %s", error, exc_info=error, extra=again)
+            if self._backoff.failures.bit_count() == 1:  # the 1st, 2nd, 4th, 8th ... in a row
+                await self.tell(error, **again)
+        await self._pause(pause)
+
+    async def tell(self, error: BaseException, **detail: Any) -> None:
+        """Have the database remember an error whose own transaction is gone."""
+        facts = {"worker": self.name, "class": type(error).__name__, **detail}
+        try:
+            await self.db.execute(
+                "select api.log_error($1, $2, $3, $4::jsonb)",
+                self.id,
+                getattr(error, "sqlstate", None),
+                str(error),
+                json.dumps(facts, default=str),
+            )
+        except Exception as failure:
+            self.log.warning("the database did not take the error: %s", failure)
+
+    async def _pause(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+
+    async def _beat(self) -> None:
+        """Say that we live, until the database says that it does not know us."""
+        while True:
+            state = "draining" if self.stopping else "degraded" if self.bus.degraded else "running"
+            try:
+                await self.db.execute(
+                    "select api.heartbeat($1, $2, $3::jsonb)", self.id, state, json.dumps(self.vitals())
+                )
+            except NotAllowed as error:  # another database stands where ours was: begin anew
+                self._fatal = error
+                self.request_stop()
+                return
+            except Exception as error:
+                self.log.log(logging.DEBUG if is_away(error) else logging.ERROR, "no heartbeat: %s", error)
+            await asyncio.sleep(HEARTBEAT)
+
+    def vitals(self) -> dict[str, Any]:
+        """What a heartbeat tells about this process."""
+        return {
+            "rss_bytes": resident_bytes(),
+            "drains": self.drains,
+            "worked": self.worked,
+            "errors": self.errors,
+            "last_error": self.last_error,
+        }
+
+    async def _close(self) -> None:
+        """Say goodbye, and let go of every connection."""
+        pool, self._pool = self._pool, None
+        if pool is not None and self.id and self._fatal is None:
+            await self._in_time(pool.execute("select api.stop_worker($1)", self.id))
+        await self._in_time(self.bus.stop())
+        if pool is not None:
+            await self._in_time(pool.close())
+            pool.terminate()
+
+    async def _in_time(self, work: Awaitable[Any]) -> None:
+        """Do a part of the goodbye; when it fails, tell, and go on with the next."""
+        try:
+            async with asyncio.timeout(GRACE / 2):
+                await work
+        except (Refused, *AWAY) as error:
+            self.log.warning("not everything could be closed: %s", error)
+        except Exception:
+            self.log.exception("not everything could be closed")
