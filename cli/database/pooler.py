@@ -1,8 +1,8 @@
 """Run PgBouncer in front of the embedded server with the pgbouncer.ini that ships with Aegis.
 
-The file names no path: PgBouncer runs in the directory of the server's socket, so that it works
-unchanged for every data directory.  It runs as the server's account, which the server knows by
-peer, so that logins and their scram secrets are read from the server and never copied to a file.
+The file names no path: PgBouncer runs in the directory of the server's socket, where the file is
+copied unchanged, so that it fits every data directory.  It runs as the server's account, which the
+server knows by peer, so that logins and their scram secrets are looked up and never written down.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import time
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
-from cli.database.account import Account
 from cli.database.binaries import ServerError
 from cli.database.cluster import clean_environment, write_private
 from cli.database.embedded import Server
 
+CONFIG_FILES = ("pgbouncer.ini", "pgbouncer_hba.conf")
 PORT = 6432
 SERVER_PORT = 5432  # what pgbouncer.ini says
 PATIENCE = 10.0
@@ -55,8 +55,10 @@ def start(server: Server) -> subprocess.Popen[bytes]:
         )
     if is_running(server):
         raise ServerError(f"a pooler already runs in {server.socket_dir}")
+    for name in CONFIG_FILES:  # beside the socket, where the server's account can read them
+        write_private(server.socket_dir / name, shipped_file(name).read_text(), server.account)
     process = subprocess.Popen(
-        [program, str(_readable_config(server))],
+        [program, CONFIG_FILES[0]],
         cwd=server.socket_dir,
         env=clean_environment(),
         stdin=subprocess.DEVNULL,
@@ -82,21 +84,10 @@ def find_pgbouncer() -> str:
     raise ServerError("there is no pgbouncer on this machine", hint="Install it: apt-get install pgbouncer")
 
 
-def config_file() -> Path:
-    """The pgbouncer.ini of the checkout, or of the installed package."""
+def shipped_file(name: str) -> Path:
+    """A configuration file of the checkout, or of the installed package."""
     here = Path(__file__).resolve().parent
-    for path in (here / "pgbouncer.ini", here.parents[1] / "pgbouncer.ini"):
-        if path.is_file():
-            return path
-    raise ServerError("pgbouncer.ini is missing from this installation")
-
-
-def _readable_config(server: Server) -> Path:
-    """The file itself, or a copy when the account that runs PgBouncer cannot read it."""
-    path = config_file()
-    account: Account = server.account
-    if account.is_me or account.can("-r", str(path)):
-        return path
-    copy = server.directory / "pgbouncer.ini"
-    write_private(copy, path.read_text(), account)
-    return copy
+    for folder in (here, here.parents[1]):
+        if (folder / name).is_file():
+            return folder / name
+    raise ServerError(f"{name} is missing from this installation")
