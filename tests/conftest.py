@@ -1,8 +1,8 @@
 """A database per test: a template is migrated once a session, and each test gets a copy of its files.
 
 The server is our own launcher's, with fsync off and in memory where there is room, or the one of
-AEGIS_TEST_DATABASE_URL: an administrator's URL of a server (PostgreSQL 15 or newer) that may lose everything, for
-it gets the roles and passwords of the tests.
+AEGIS_TEST_DATABASE_URL: an administrator's URL of a server (PostgreSQL 15 or newer) that may lose everything,
+for it gets the roles and passwords of the tests.
 """
 
 import itertools
@@ -72,7 +72,7 @@ def pg_server() -> Iterator[PgServer]:
 
 def _scratch_directory() -> Path:
     """A directory for a server: in memory if a gigabyte is free there; what a killed run left is removed."""
-    memory = Path("/dev/shm")  # noqa: S108: the name below is our own process's
+    memory = Path("/dev/shm")
     roomy = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 1 << 30
     base = memory if roomy else Path(tempfile.gettempdir())
     for old in base.glob("aegis-test-*"):
@@ -170,7 +170,7 @@ def db(pg_server: PgServer, database: str) -> Iterator[Connection]:
 
 @pytest.fixture
 def dsn(pg_server: PgServer, database: str, secrets: Path, db: Connection) -> Dsn:
-    """The address of any login, with its password: `dsn("aegis_desk")`.  A strategy's login is made if need be."""
+    """The address of any login, with its password: `dsn("aegis_desk")`; a strategy's login is made first."""
 
     def address(role: str) -> str:
         if role.startswith("aegis_s_"):

@@ -69,7 +69,8 @@ select class::text || object || '.' || part, pg_describe_object(class, object, p
 _REVOKES = """
 with ours as (select oid from pg_namespace where nspowner = 'aegis_owner'::regrole),
 acls (target, acl, owner) as (
-    select 'schema ' || oid::regnamespace, nspacl, nspowner from pg_namespace where oid in (select oid from ours)
+    select 'schema ' || oid::regnamespace, nspacl, nspowner
+    from pg_namespace where oid in (select oid from ours)
     union all
     select 'routine ' || oid::regprocedure, coalesce(proacl, acldefault('f', proowner)), proowner
     from pg_proc where pronamespace in (select oid from ours)
@@ -125,21 +126,21 @@ def drop_leftovers(conn: Connection, before: Places, frozen: Iterable[str]) -> t
 
 
 def revoke_all(conn: Connection) -> None:
-    """Take every privilege on our objects from everyone but the owner, so that the grants file alone decides."""
+    """Take every privilege on our objects from everyone but the owner: the grants file alone decides."""
     revokes = [statement for (statement,) in conn.execute(_REVOKES).fetchall()]
     if revokes:
         conn.execute(";\n".join(revokes).encode(), prepare=False)
 
 
 def _drop(conn: Connection, objects: Iterable[CodeObject], *, cascade: bool) -> None:
-    """Triggers first, then views, then functions: each kind in one statement, so its own order cannot matter."""
+    """Triggers, then views, then functions: each kind in one statement, so that order cannot matter."""
     by_kind: dict[str, list[str]] = {"trigger": [], "view": [], "routine": []}
     for entry in objects:
         by_kind[entry.kind].append(entry.name)
     how = " cascade" if cascade else ""
     statements = [f"drop trigger {name}" for name in by_kind["trigger"]]
-    statements += [
-        f"drop {kind} if exists {', '.join(by_kind[kind])}{how}" for kind in ("view", "routine") if by_kind[kind]
-    ]
+    for kind in ("view", "routine"):
+        if by_kind[kind]:
+            statements.append(f"drop {kind} if exists {', '.join(by_kind[kind])}{how}")
     if statements:
         conn.execute(";\n".join(statements).encode(), prepare=False)

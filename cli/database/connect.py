@@ -20,6 +20,7 @@ from cli.database.binaries import find_binaries
 from cli.database.catalog import Connection
 from cli.database.embedded import Server, ServerError
 from cli.database.errors import DatabaseError
+from cli.database.history import is_deployed
 from cli.database.migrate import LOCK_TIMEOUT, Report, migrate
 from cli.database.secrets import password_of
 from workers.runtime.settings import Settings, load_settings
@@ -76,7 +77,7 @@ class Database:
             logins.ensure_roles(conn)
             logins.ensure_logins(conn, self.settings.secrets_dir)
             logins.secure_database(conn)
-            asked = kind or (None if _is_migrated(conn) else self.default_kind)
+            asked = kind or (None if is_deployed(conn) else self.default_kind)
             return migrate(conn, kind=asked, force=force, lock_timeout=LOCK_TIMEOUT)
 
     def ensure_strategy_login(self, strategy_name: str) -> str:
@@ -96,7 +97,7 @@ class Database:
         """A connection of this login, or an error that says what to do first."""
         url = self.url(login)
         conn = self._connect(url, password=password_of(login, self.settings.secrets_dir))
-        if not _is_migrated(conn):
+        if not is_deployed(conn):
             conn.close()
             raise DatabaseError(f"the database {self.name} is not migrated", hint=self._migrate_hint)
         return conn
@@ -178,11 +179,6 @@ class Database:
 
 def _exists(conn: Connection, name: str) -> bool:
     return conn.execute("select from pg_database where datname = %s", [name]).fetchone() is not None
-
-
-def _is_migrated(conn: Connection) -> bool:
-    row = conn.execute("select to_regclass('bus.deployments') is not null").fetchone()
-    return row is not None and bool(row[0])
 
 
 def _last_line(error: psycopg.Error) -> str:

@@ -18,6 +18,7 @@ VIRTUAL_KINDS = frozenset({"replay", "test"})  # the kinds whose clock obeys the
 _MIGRATION_NAME = re.compile(r"(?P<version>\d{4})_\w+(?P<virtual>\.virtual)?\.sql")
 _COMMENT = re.compile(r"--[^\n]*")
 _BELONGS_IN_SQL = re.compile(r"^\s*create\s+(or\s+replace\s+)?(constraint\s+)?(trigger|view)\s", re.I | re.M)
+_ENDS_TRANSACTION = re.compile(r"^\s*(commit|rollback|abort)\b[^;]*;", re.I | re.M)
 _FUNCTION = re.compile(r"^\s*create\s+(?:or\s+replace\s+)?(?:function|procedure)\s+(\w+\.\w+)", re.I | re.M)
 
 
@@ -91,6 +92,12 @@ def read_source(kind: str, schema: Path | None = None, sql: Path | None = None) 
     """Read what a database of this kind is made of, refusing folders that could not be deployed."""
     migrations = _migrations(schema or schema_dir(), virtual=kind in VIRTUAL_KINDS)
     code = tuple(SqlFile(path, _read(path)) for path in sorted((sql or sql_dir()).glob("*.sql")))
+    for file in (*migrations, *code):
+        if _ENDS_TRANSACTION.search(_COMMENT.sub("", file.text)):
+            raise MigrationError(
+                f"{file.name} ends the transaction it runs in",
+                hint="Remove its commit or rollback: a deployment is one transaction.",
+            )
     return Source(migrations, code)
 
 
@@ -122,7 +129,7 @@ def _migration(version: int, path: Path) -> Migration:
     if _BELONGS_IN_SQL.search(_COMMENT.sub("", migration.text)):
         raise MigrationError(
             f"{migration.name} creates a view or a trigger",
-            hint="Views and triggers belong in sql/, which is re-applied whole; a migration would freeze them.",
+            hint="They belong in sql/, which is re-applied whole; a migration would freeze them.",
         )
     return migration
 

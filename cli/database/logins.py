@@ -16,8 +16,15 @@ from cli.database.catalog import Connection
 from cli.database.errors import DatabaseError
 
 OWNER = "aegis_owner"
-WORKER_GROUPS = ("aegis_feed", "aegis_engine", "aegis_executor")
-GROUPS = (OWNER, "aegis_operator", "aegis_strategy", *WORKER_GROUPS, "aegis_viewer")
+GROUPS = (
+    OWNER,
+    "aegis_operator",
+    "aegis_strategy",
+    "aegis_feed",
+    "aegis_engine",
+    "aegis_executor",
+    "aegis_viewer",
+)
 LOGINS: Mapping[str, tuple[str, ...]] = {
     "aegis_desk": ("aegis_operator", "aegis_viewer"),
     "aegis_w_price_sync": ("aegis_feed",),
@@ -40,10 +47,8 @@ def ensure_roles(conn: Connection) -> None:
     _retrying(conn, lambda: _ensure_groups(conn))
 
 
-def ensure_logins(
-    conn: Connection, secrets_dir: Path, logins: Mapping[str, Iterable[str]] = LOGINS
-) -> None:
-    """Create these logins with their memberships and passwords, and make `api` their home in this database."""
+def ensure_logins(conn: Connection, secrets_dir: Path, logins: Mapping[str, Iterable[str]] = LOGINS) -> None:
+    """Create these logins with memberships and passwords, and make `api` their home in this database."""
     passwords = {login: secrets.ensure_password(login, secrets_dir) for login in logins}
 
     def ensure() -> None:
@@ -91,7 +96,7 @@ alter default privileges for role {OWNER} revoke usage on types from public
 """
 
 # Session advisory locks and large objects would let any login block or fill the server.
-_CATALOG = f"""
+_CATALOG = """
 do $$
 declare
     v_function regprocedure;
@@ -104,10 +109,12 @@ begin
     loop
         execute format('revoke execute on function %s from public', v_function);
         if v_function::text ~ 'advisory' then
-            execute format('grant execute on function %s to {OWNER}', v_function);
+            execute format('grant execute on function %s to aegis_owner', v_function);
         end if;
         if v_function::text ~ 'advisory_(un)?lock' then
-            execute format('grant execute on function %s to {", ".join(WORKER_GROUPS)}', v_function);
+            execute format(
+                'grant execute on function %s to aegis_feed, aegis_engine, aegis_executor', v_function
+            );
         end if;
     end loop;
 end;
@@ -135,7 +142,7 @@ def _ensure_groups(conn: Connection) -> None:
     for role in GROUPS:
         if role not in existing:
             conn.execute(sql.SQL("create role {} nologin").format(sql.Identifier(role)))
-    if not _is_superuser(conn) and not _is_member(conn, conn.info.user, OWNER):
+    if not _has_privileges_of(conn, OWNER):  # making a role gives its maker no more than the right to give it
         conn.execute(sql.SQL("grant {} to current_user").format(sql.Identifier(OWNER)))
     # A mode change ends the sessions that hold the gate.  An admin of a managed server may not be
     # able to grant that; the halt then waits for them to end by themselves.
@@ -188,7 +195,7 @@ def _roles(conn: Connection) -> set[str]:
 
 
 def _is_member(conn: Connection, member: str, group: str) -> bool:
-    """Whether the role was made a member itself; a superuser counts as a member of all, which is not asked."""
+    """Whether the role was made a member, not merely a superuser, who counts as a member of all."""
     row = conn.execute(
         """
         select exists (
@@ -198,6 +205,11 @@ def _is_member(conn: Connection, member: str, group: str) -> bool:
         """,
         [group, member],
     ).fetchone()
+    return row is not None and bool(row[0])
+
+
+def _has_privileges_of(conn: Connection, role: str) -> bool:
+    row = conn.execute("select pg_has_role(current_user, %s, 'USAGE')", [role]).fetchone()
     return row is not None and bool(row[0])
 
 

@@ -1,7 +1,7 @@
 """The generated passwords of the logins: one file each, readable by their owner alone.
 
-The file is the truth and the server holds a verifier of it.  A file appears whole or not at all, and the first
-of two starters to make it wins, so both set the same password.
+The file is the truth and the server holds a verifier of it.  A file appears whole or not at all, and the
+first of two starters to make it wins, so both set the same password.
 """
 
 import base64
