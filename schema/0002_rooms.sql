@@ -1,0 +1,131 @@
+-- 0002_rooms: the private schemas and what this database is.
+
+create schema market;
+create schema trade;
+create schema risk;
+create schema strategy;
+create schema learn;
+create schema paper;
+
+comment on schema market is 'Instruments, their rules, and the best prices we know.';
+comment on schema trade is 'Accounts, cash, positions, intents, orders, fills: the facts and the laws about money.';
+comment on schema risk is 'The mode of the system, incidents, limits and override codes.';
+comment on schema strategy is 'Strategies, what they propose, and why a proposal became a trade or did not.';
+comment on schema learn is 'What executions taught us.';
+comment on schema paper is 'The matching engine of the paper broker: to everyone else it is a broker like any other.';
+comment on schema bus is 'What processes share: time, events, workers, rate limits, migrations.';
+
+create table bus.instance (
+    singleton  boolean     not null default true,
+    kind       text        not null,
+    epoch      text        not null,
+    created_at timestamptz not null default bus.now(),
+    started_at timestamptz not null default bus.now(),
+
+    constraint instance_pkey primary key (singleton),
+    constraint instance_is_one_row check (singleton),
+    constraint instance_kind_known check (kind in ('live', 'demo', 'replay', 'test'))
+);
+
+comment on table bus.instance is 'What this database is. One row.';
+comment on column bus.instance.singleton is 'Always true: there is one row.';
+comment on column bus.instance.kind is 'live, demo, replay or test; chosen when the database is created and never changed.';
+comment on column bus.instance.epoch is
+    'Part of every client_order_id, so that a copy of this database cannot reuse the ids of the original. Random, but fixed in a replay.';
+comment on column bus.instance.created_at is 'When the database was created.';
+comment on column bus.instance.started_at is
+    'When the workers were last started together. An account takes part again after its first reconciliation since.';
+
+insert into bus.instance (kind, epoch)
+select
+    k.kind,
+    case when k.kind = 'replay' then 'replay' else left(replace(gen_random_uuid()::text, '-', ''), 8) end
+from (select coalesce(nullif(current_setting('aegis.kind', true), ''), 'live') as kind) as k;
+
+create table bus.events (
+    event_id  bigint      not null generated always as identity,
+    xid       xid8        not null default pg_current_xact_id(),
+    at        timestamptz not null default bus.clock(),
+    actor     text        not null default session_user,
+    entity    text        not null,
+    entity_id bigint,
+    change    text        not null,
+    intent_id bigint,
+    data      jsonb       not null,
+
+    constraint events_pkey primary key (event_id)
+) partition by range (event_id);
+
+create table bus.events_default partition of bus.events default;
+
+create index events_by_intent on bus.events (intent_id) where intent_id is not null;
+create index events_by_entity on bus.events (entity, event_id);
+
+comment on table bus.events is 'The durable history: one row for each change of a mode, intent, order, fill or position. Append-only.';
+comment on column bus.events.event_id is 'Order of writing. Becomes visible out of order: a reader below the xmin horizon uses (xid, event_id).';
+comment on column bus.events.xid is 'The transaction that wrote it.';
+comment on column bus.events.at is 'The instant of the change.';
+comment on column bus.events.actor is 'The login that did it.';
+comment on column bus.events.entity is 'What changed: mode, intent, order, fill, position, pick, feed, strategy, incident, refusal, error.';
+comment on column bus.events.entity_id is 'The id of what changed; null where it has no number.';
+comment on column bus.events.change is 'created, or the new status, or the kind of change.';
+comment on column bus.events.intent_id is 'The intent this belongs to; null where there is none.';
+comment on column bus.events.data is 'The facts after the change.';
+comment on table bus.events_default is 'Events outside every partition made ahead.';
+comment on column bus.events_default.event_id is 'See bus.events.';
+comment on column bus.events_default.xid is 'See bus.events.';
+comment on column bus.events_default.at is 'See bus.events.';
+comment on column bus.events_default.actor is 'See bus.events.';
+comment on column bus.events_default.entity is 'See bus.events.';
+comment on column bus.events_default.entity_id is 'See bus.events.';
+comment on column bus.events_default.change is 'See bus.events.';
+comment on column bus.events_default.intent_id is 'See bus.events.';
+comment on column bus.events_default.data is 'See bus.events.';
+
+create table bus.workers (
+    worker_id    bigint      generated always as identity,
+    name         text        not null,
+    login        text        not null default session_user,
+    pid          integer     not null,
+    host         text        not null,
+    state        text        not null default 'running',
+    detail       jsonb       not null default '{}',
+    started_at   timestamptz not null default bus.clock(),
+    heartbeat_at timestamptz not null default bus.clock(),
+    stopped_at   timestamptz,
+
+    constraint workers_pkey primary key (worker_id),
+    constraint workers_state_known check (state in ('running', 'degraded', 'draining', 'stopped')),
+    constraint workers_stopped_iff_stopped_at check ((state = 'stopped') = (stopped_at is not null))
+);
+
+comment on table bus.workers is 'Every worker process that ever registered.';
+comment on column bus.workers.worker_id is 'The name a claim is made under; a new one for each start of a process.';
+comment on column bus.workers.name is 'What it does, such as execution.';
+comment on column bus.workers.login is 'The login it registered with.';
+comment on column bus.workers.pid is 'Process id on its host.';
+comment on column bus.workers.host is 'Host name.';
+comment on column bus.workers.state is 'running, degraded (its listener is down), draining (stopping) or stopped.';
+comment on column bus.workers.detail is 'What it says of itself: memory in bytes, drains, work done.';
+comment on column bus.workers.started_at is 'When it registered.';
+comment on column bus.workers.heartbeat_at is 'When it last spoke.';
+comment on column bus.workers.stopped_at is 'When it said goodbye; null while it runs or when it died without a word.';
+
+create table bus.rate_limits (
+    bucket      text        not null,
+    per_second  numeric     not null,
+    burst       numeric     not null,
+    tokens      numeric     not null,
+    refilled_at timestamptz not null default bus.now(),
+
+    constraint rate_limits_pkey primary key (bucket),
+    constraint rate_limits_positive check (per_second > 0 and burst >= 1),
+    constraint rate_limits_tokens_within_burst check (tokens between 0 and burst)
+);
+
+comment on table bus.rate_limits is 'Token buckets shared by all processes, since they are rows. A broker without a row is not limited.';
+comment on column bus.rate_limits.bucket is 'The broker whose orders it limits.';
+comment on column bus.rate_limits.per_second is 'Tokens added each second.';
+comment on column bus.rate_limits.burst is 'The most tokens it holds.';
+comment on column bus.rate_limits.tokens is 'Tokens held at refilled_at.';
+comment on column bus.rate_limits.refilled_at is 'When tokens was last computed.';

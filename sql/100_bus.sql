@@ -1,0 +1,272 @@
+-- 100_bus: workers, events, errors, and when something is next due.
+
+create or replace function bus.record_event(
+    p_entity    text,
+    p_entity_id bigint,
+    p_change    text,
+    p_intent_id bigint,
+    p_data      jsonb
+)
+returns bigint
+language sql
+volatile
+begin atomic
+    insert into bus.events (entity, entity_id, change, intent_id, data)
+    values (p_entity, p_entity_id, p_change, p_intent_id, p_data)
+    returning event_id;
+end;
+
+comment on function bus.record_event(text, bigint, text, bigint, jsonb) is
+    'Writes one event in the caller''s transaction and returns its id.';
+
+-- Advisory locks are keyed by (class, id), so that no two uses can meet by chance.
+create or replace function bus.worker_lock_class()
+returns integer
+language sql
+immutable
+parallel safe
+begin atomic
+    select 1634036841;
+end;
+
+comment on function bus.worker_lock_class() is 'First key of the session advisory lock a worker holds; the second is its id.';
+
+create or replace function bus.worker_is_alive(p_worker_id bigint)
+returns boolean
+language sql
+volatile
+begin atomic
+    select exists (
+        select
+        from pg_catalog.pg_locks as l
+        where l.locktype = 'advisory'
+          and l.database = (select d.oid from pg_catalog.pg_database as d where d.datname = current_database())
+          and l.classid = bus.worker_lock_class()::oid
+          and l.objid = p_worker_id::oid
+          and l.granted
+    );
+end;
+
+comment on function bus.worker_is_alive(bigint) is
+    'Whether the worker still holds its session lock. A hint: the lease and the fence decide.';
+
+create or replace function bus.require_worker(p_worker_id bigint)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if not exists (
+        select
+        from bus.workers as w
+        where w.worker_id = p_worker_id
+          and w.login = session_user
+          and w.state <> 'stopped'
+    ) then
+        raise exception 'worker % is not registered by this login or has stopped', p_worker_id
+            using errcode = 'TRI04',
+                  hint = 'Call register_worker first.';
+    end if;
+end;
+$$;
+
+comment on function bus.require_worker(bigint) is 'Refuses a caller that is not the worker it says it is. Raises TRI04.';
+
+create or replace function api.register_worker(
+    p_name text,
+    p_pid  integer,
+    p_host text
+)
+returns bigint
+language sql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+    insert into bus.workers (name, pid, host) values (p_name, p_pid, p_host) returning worker_id;
+end;
+
+comment on function api.register_worker(text, integer, text) is
+    'Announces a worker process; returns the id it claims work under. A restarted process gets a new one.';
+
+create or replace function api.hold_worker_lock(p_worker_id bigint)
+returns boolean
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform bus.require_worker(p_worker_id);
+    return pg_try_advisory_lock(bus.worker_lock_class(), p_worker_id::integer);
+end;
+$$;
+
+comment on function api.hold_worker_lock(bigint) is
+    'Takes the worker''s session lock on this connection, so that PostgreSQL tells everyone at once when it dies. Raises TRI04.';
+
+create or replace function api.heartbeat(
+    p_worker_id bigint,
+    p_state     text,
+    p_detail    jsonb
+)
+returns void
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform bus.require_worker(p_worker_id);
+
+    update bus.workers as w
+    set state = p_state,
+        detail = p_detail,
+        heartbeat_at = bus.clock()
+    where w.worker_id = p_worker_id;
+end;
+$$;
+
+comment on function api.heartbeat(bigint, text, jsonb) is
+    'Says that a worker lives: state running, degraded or draining, and what it says of itself. Raises TRI04.';
+
+create or replace function api.stop_worker(p_worker_id bigint)
+returns void
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform bus.require_worker(p_worker_id);
+
+    update bus.workers as w
+    set state = 'stopped',
+        stopped_at = bus.clock()
+    where w.worker_id = p_worker_id;
+end;
+$$;
+
+comment on function api.stop_worker(bigint) is 'The worker''s goodbye. Raises TRI04.';
+
+create or replace function api.log_error(
+    p_worker_id bigint,
+    p_sqlstate  text,
+    p_message   text,
+    p_detail    jsonb
+)
+returns bigint
+language sql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+    select bus.record_event(
+        case when p_sqlstate like 'TR%' then 'refusal' else 'error' end,
+        p_worker_id,
+        coalesce(p_sqlstate, 'unknown'),
+        null,
+        jsonb_build_object('message', left(p_message, 2000), 'detail', p_detail)
+    );
+end;
+
+comment on function api.log_error(bigint, text, text, jsonb) is
+    'Remembers an error or refusal whose own transaction was rolled back; returns the event''s id.';
+
+create or replace function api.begin_run()
+returns timestamptz
+language sql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+    update bus.instance set started_at = bus.clock() returning started_at;
+end;
+
+comment on function api.begin_run() is
+    'Marks a start of all workers: from now on each account''s claims wait for its first reconciliation.';
+
+create or replace function api.raise_incident(
+    p_kind    text,
+    p_subject text,
+    p_detail  jsonb
+)
+returns bigint
+language sql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+    insert into risk.incidents as i (kind, subject, detail)
+    values (p_kind, p_subject, p_detail)
+    on conflict (kind, subject) where closed_at is null do update set detail = excluded.detail
+    returning i.incident_id;
+end;
+
+comment on function api.raise_incident(text, text, jsonb) is
+    'Opens an incident, or refreshes the open one of the same kind and subject; returns its id.';
+
+create or replace function api.next_due()
+returns interval
+language sql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+    select min(due.at) - bus.clock()
+    from (
+        select min(i.expires_at) as at
+        from trade.order_intents as i
+        where i.closed_at is null and i.expires_at > bus.clock()
+        union all
+        select min(i.not_before)
+        from trade.order_intents as i
+        where i.status = 'NEW' and i.not_before > bus.clock()
+        union all
+        select min(o.send_before)
+        from trade.orders as o
+        where o.status in ('SENDING', 'IN_DOUBT') and o.send_before > bus.clock()
+        union all
+        select min(o.next_ask_at)
+        from trade.orders as o
+        where o.status = 'IN_DOUBT' and o.next_ask_at > bus.clock()
+        union all
+        select min(o.next_ask_at)
+        from trade.orders as o
+        where o.cancel_requested_at is not null and o.closed_at is null and o.next_ask_at > bus.clock()
+        union all
+        select min(p.expires_at)
+        from strategy.picks as p
+        where p.status = 'NEW' and p.expires_at > bus.clock()
+    ) as due;
+end;
+
+comment on function api.next_due() is 'How long until the tables themselves want a worker to look; null when nothing is due.';
+
+create or replace function bus.tg_append_only()
+returns trigger
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    raise exception '% of %.% is refused: history is only added to', tg_op, tg_table_schema, tg_table_name
+        using errcode = 'TRL02',
+              hint = 'Record a correction as a new row.';
+end;
+$$;
+
+comment on function bus.tg_append_only() is 'Refuses to change or remove history. Raises TRL02.';
+
+create or replace trigger _100_append_only
+before update or delete on bus.events
+for each row execute function bus.tg_append_only();
+
+create or replace trigger _110_no_truncate
+before truncate on bus.events
+for each statement execute function bus.tg_append_only();
+
+create or replace trigger _110_no_truncate
+before truncate on bus.events_default
+for each statement execute function bus.tg_append_only();

@@ -1,0 +1,337 @@
+-- 210_ingest: prices come in.  Set-based and monotone: the newest by (venue time, arrival) wins, whatever
+-- the order batches arrive in, so a batch may be sent again.  Whatever is not applied is counted.
+
+create or replace function api.open_feed(
+    p_feed   text,
+    p_venue  text,
+    p_source text
+)
+returns bigint
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_next_seq bigint;
+begin
+    if p_source <> 'live' and exists (select from bus.instance as n where n.kind = 'live') then
+        raise exception 'a % feed cannot bring prices into a live database', p_source
+            using errcode = 'TRI04',
+                  hint = 'Simulated and recorded prices belong in the demo or a replay: aegis up, aegis replay.';
+    end if;
+
+    insert into market.feeds as f (feed, venue, source, status)
+    values (p_feed, p_venue, p_source, 'CONNECTED')
+    on conflict (feed) do update
+    set venue = excluded.venue,
+        source = excluded.source,
+        status = 'CONNECTED',
+        detail = '',
+        last_heard_at = bus.clock()
+    returning f.last_seq + 1 into v_next_seq;
+
+    return v_next_seq;
+end;
+$$;
+
+comment on function api.open_feed(text, text, text) is
+    'Declares a feed connected; source is live, sim or replay. Returns the next received_seq to use. Raises TRI04.';
+
+create or replace function api.feed_status(
+    p_feed   text,
+    p_status text,
+    p_detail text
+)
+returns void
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_before text;
+begin
+    select f.status into v_before from market.feeds as f where f.feed = p_feed for no key update;
+
+    if not found then
+        raise exception 'feed % does not exist', p_feed using errcode = 'TRI02', hint = 'Call open_feed first.';
+    end if;
+
+    update market.feeds as f
+    set status = p_status,
+        detail = p_detail,
+        last_heard_at = bus.clock()
+    where f.feed = p_feed;
+
+    if v_before is distinct from p_status then
+        perform bus.record_event('feed', null, p_status, null,
+            jsonb_build_object('feed', p_feed, 'before', v_before, 'detail', p_detail));
+    end if;
+end;
+$$;
+
+comment on function api.feed_status(text, text, text) is
+    'Heartbeat of a feed: CONNECTED, DISCONNECTED or ENDED, and a word for people. Raises TRI02.';
+
+create or replace function api.ingest_quotes(
+    p_feed      text,
+    p_symbols   text[],
+    p_quote_ts  timestamptz[],
+    p_seqs      bigint[],
+    p_bids      numeric[],
+    p_bid_sizes numeric[],
+    p_asks      numeric[],
+    p_ask_sizes numeric[]
+)
+returns table (applied integer, superseded integer, quarantined integer)
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_feed        market.feeds;
+    v_now         timestamptz := bus.clock();
+    v_total       integer := cardinality(p_symbols);
+    v_good        integer;
+    v_applied     integer;
+    v_quarantined integer := 0;
+begin
+    select f.* into v_feed from market.feeds as f where f.feed = p_feed for no key update;
+
+    if not found then
+        raise exception 'feed % does not exist', p_feed using errcode = 'TRI02', hint = 'Call open_feed first.';
+    end if;
+
+    with raw as (
+        select *
+        from unnest(p_symbols, p_quote_ts, p_seqs, p_bids, p_bid_sizes, p_asks, p_ask_sizes)
+            as r (symbol, ts, seq, bid, bid_size, ask, ask_size)
+    ),
+
+    good as (
+        select
+            i.instrument_id,
+            i.limit_low,
+            i.limit_high,
+            r.*
+        from raw as r
+        join market.instruments as i on i.venue = v_feed.venue and i.symbol = r.symbol
+        where r.ts <= v_now + interval '2 s'
+          and r.seq is not null
+          and r.bid >= 0 and r.ask >= 0 and r.bid_size >= 0 and r.ask_size >= 0
+    ),
+
+    newest as (
+        select distinct on (g.instrument_id) g.*
+        from good as g
+        order by g.instrument_id, g.ts desc, g.seq desc
+    ),
+
+    written as (
+        insert into market.prices_best as b (
+            instrument_id, feed, source, bid, bid_size, ask, ask_size, quote_ts, received_seq, received_at, is_tradable
+        )
+        select
+            n.instrument_id,
+            p_feed,
+            v_feed.source,
+            n.bid,
+            n.bid_size,
+            n.ask,
+            n.ask_size,
+            n.ts,
+            n.seq,
+            v_now,
+            n.bid > 0 and n.ask > n.bid
+            and (n.limit_low is null or (n.bid >= n.limit_low and n.ask <= n.limit_high))
+        from newest as n
+        order by n.instrument_id
+        on conflict (instrument_id) do update
+        set feed = excluded.feed,
+            source = excluded.source,
+            bid = excluded.bid,
+            bid_size = excluded.bid_size,
+            ask = excluded.ask,
+            ask_size = excluded.ask_size,
+            quote_ts = excluded.quote_ts,
+            received_seq = excluded.received_seq,
+            received_at = excluded.received_at,
+            is_tradable = excluded.is_tradable
+        where b.quote_ts is null
+           or (excluded.quote_ts, excluded.received_seq) > (b.quote_ts, b.received_seq)
+        returning 1
+    )
+
+    select
+        (select count(*) from good),
+        (select count(*) from written)
+    into v_good, v_applied;
+
+    if v_good < v_total then
+        v_quarantined := market.quarantine_rest(v_feed, v_now, p_symbols, p_quote_ts, p_seqs, p_bids, p_bid_sizes,
+            p_asks, p_ask_sizes);
+    end if;
+
+    update market.feeds as f
+    set quotes_applied = f.quotes_applied + v_applied,
+        quotes_superseded = f.quotes_superseded + v_good - v_applied,
+        quotes_quarantined = f.quotes_quarantined + v_quarantined,
+        last_seq = greatest(f.last_seq, p_seqs[v_total]),
+        last_heard_at = v_now
+    where f.feed = p_feed;
+
+    return query select v_applied, v_good - v_applied, v_quarantined;
+end;
+$$;
+
+comment on function api.ingest_quotes(text, text[], timestamptz[], bigint[], numeric[], numeric[], numeric[], numeric[]) is
+    'Takes a batch of quotes; returns how many were applied, superseded by newer ones and quarantined. Raises TRI02.';
+
+create or replace function market.quarantine_rest(
+    p_feed      market.feeds,
+    p_now       timestamptz,
+    p_symbols   text[],
+    p_ts        timestamptz[],
+    p_seqs      bigint[],
+    p_bids      numeric[],
+    p_bid_sizes numeric[],
+    p_asks      numeric[],
+    p_ask_sizes numeric[]
+)
+returns integer
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_count integer;
+begin
+    insert into market.quarantine (feed, symbol, reason, data)
+    select
+        p_feed.feed,
+        coalesce(r.symbol, ''),
+        case
+            when i.instrument_id is null then 'unknown symbol'
+            when r.ts > p_now + interval '2 s' then 'from the future'
+            else 'not a price'
+        end,
+        jsonb_build_object(
+            'ts', r.ts, 'seq', r.seq, 'bid', r.bid, 'bid_size', r.bid_size, 'ask', r.ask, 'ask_size', r.ask_size
+        )
+    from unnest(p_symbols, p_ts, p_seqs, p_bids, p_bid_sizes, p_asks, p_ask_sizes)
+        as r (symbol, ts, seq, bid, bid_size, ask, ask_size)
+    left join market.instruments as i on i.venue = p_feed.venue and i.symbol = r.symbol
+    where i.instrument_id is null
+       or (r.ts <= p_now + interval '2 s'
+           and r.seq is not null
+           and r.bid >= 0 and r.ask >= 0 and r.bid_size >= 0 and r.ask_size >= 0) is not true;
+
+    get diagnostics v_count = row_count;
+    return v_count;
+end;
+$$;
+
+comment on function market.quarantine_rest(
+    market.feeds, timestamptz, text[], timestamptz[], bigint[], numeric[], numeric[], numeric[], numeric[]
+) is 'Keeps the quotes of a batch that cannot be used, with the reason; returns how many.';
+
+create or replace function api.ingest_trades(
+    p_feed     text,
+    p_symbols  text[],
+    p_trade_ts timestamptz[],
+    p_seqs     bigint[],
+    p_prices   numeric[],
+    p_sizes    numeric[]
+)
+returns table (applied integer, superseded integer, quarantined integer)
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_feed        market.feeds;
+    v_now         timestamptz := bus.clock();
+    v_total       integer := cardinality(p_symbols);
+    v_good        integer;
+    v_applied     integer;
+    v_quarantined integer := 0;
+begin
+    select f.* into v_feed from market.feeds as f where f.feed = p_feed for no key update;
+
+    if not found then
+        raise exception 'feed % does not exist', p_feed using errcode = 'TRI02', hint = 'Call open_feed first.';
+    end if;
+
+    with good as (
+        select
+            i.instrument_id,
+            r.*
+        from unnest(p_symbols, p_trade_ts, p_seqs, p_prices, p_sizes) as r (symbol, ts, seq, price, size)
+        join market.instruments as i on i.venue = v_feed.venue and i.symbol = r.symbol
+        where r.ts <= v_now + interval '2 s'
+          and r.seq is not null
+          and r.price > 0 and r.size >= 0
+    ),
+
+    newest as (
+        select distinct on (g.instrument_id) g.*
+        from good as g
+        order by g.instrument_id, g.ts desc, g.seq desc
+    ),
+
+    written as (
+        insert into market.prices_best as b (instrument_id, feed, source, last, last_size, trade_ts, trade_seq)
+        select n.instrument_id, p_feed, v_feed.source, n.price, n.size, n.ts, n.seq
+        from newest as n
+        order by n.instrument_id
+        on conflict (instrument_id) do update
+        set last = excluded.last,
+            last_size = excluded.last_size,
+            trade_ts = excluded.trade_ts,
+            trade_seq = excluded.trade_seq
+        where b.trade_ts is null
+           or (excluded.trade_ts, excluded.trade_seq) > (b.trade_ts, b.trade_seq)
+        returning 1
+    )
+
+    select
+        (select count(*) from good),
+        (select count(*) from written)
+    into v_good, v_applied;
+
+    if v_good < v_total then
+        insert into market.quarantine (feed, symbol, reason, data)
+        select
+            p_feed,
+            coalesce(r.symbol, ''),
+            case
+                when i.instrument_id is null then 'unknown symbol'
+                when r.ts > v_now + interval '2 s' then 'from the future'
+                else 'not a price'
+            end,
+            jsonb_build_object('ts', r.ts, 'seq', r.seq, 'price', r.price, 'size', r.size)
+        from unnest(p_symbols, p_trade_ts, p_seqs, p_prices, p_sizes) as r (symbol, ts, seq, price, size)
+        left join market.instruments as i on i.venue = v_feed.venue and i.symbol = r.symbol
+        where i.instrument_id is null
+           or (r.ts <= v_now + interval '2 s' and r.seq is not null and r.price > 0 and r.size >= 0) is not true;
+
+        get diagnostics v_quarantined = row_count;
+    end if;
+
+    update market.feeds as f
+    set trades_applied = f.trades_applied + v_applied,
+        trades_superseded = f.trades_superseded + v_good - v_applied,
+        trades_quarantined = f.trades_quarantined + v_quarantined,
+        last_seq = greatest(f.last_seq, p_seqs[v_total]),
+        last_heard_at = v_now
+    where f.feed = p_feed;
+
+    return query select v_applied, v_good - v_applied, v_quarantined;
+end;
+$$;
+
+comment on function api.ingest_trades(text, text[], timestamptz[], bigint[], numeric[], numeric[]) is
+    'Takes a batch of trades as last prices; returns how many were applied, superseded and quarantined. Raises TRI02.';

@@ -1,0 +1,411 @@
+-- 300_modes: the mode and its gate.  Whoever admits an intent or claims an order holds risk.gate in row
+-- share mode and reads the mode in a later statement; whoever changes the mode holds it exclusively.  So
+-- once a halt has committed, nothing it forbids can commit.
+
+create or replace view risk.verdicts as
+select
+    a.account_id,
+    r.action,
+    m.mode,
+    r.verdict
+from trade.accounts as a
+cross join lateral (
+    select s.mode
+    from (
+        select sm.mode from risk.system_mode as sm
+        union all
+        select sc.mode
+        from risk.scoped_modes as sc
+        where (sc.scope = 'broker' and sc.name = a.broker)
+           or (sc.scope = 'account' and sc.name = a.account)
+    ) as s
+    join risk.modes as o on o.mode = s.mode
+    where exists (select from risk.system_mode)
+    order by o.severity desc
+    limit 1
+) as m
+join risk.mode_rules as r on r.mode = m.mode;
+
+comment on view risk.verdicts is
+    'What the strictest mode says of each action of each account. No row means DENY.';
+
+create or replace function risk.hold_gate()
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if current_setting('transaction_isolation') <> 'read committed' then
+        raise exception 'isolation level % could miss a halt', current_setting('transaction_isolation')
+            using errcode = 'TRM02',
+                  hint = 'Use read committed.';
+    end if;
+
+    lock table risk.gate in row share mode;
+end;
+$$;
+
+comment on function risk.hold_gate() is
+    'Holds the gate until the transaction ends; the next statement sees the mode that counts. Raises TRM02.';
+
+create or replace function risk.admit(
+    p_account_id bigint,
+    p_action     text
+)
+returns text
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_row risk.verdicts;
+begin
+    perform risk.hold_gate();
+
+    select v.* into v_row
+    from risk.verdicts as v
+    where v.account_id = p_account_id
+      and v.action = p_action;
+
+    if not found or v_row.verdict = 'DENY' then
+        raise exception 'mode % forbids %', coalesce(v_row.mode, 'UNKNOWN'), lower(replace(p_action, '_', ' '))
+            using errcode = 'TRM01',
+                  hint = 'select mode, reason from system_mode; resume(reason, code) leaves HALT.';
+    end if;
+
+    return v_row.verdict;
+end;
+$$;
+
+comment on function risk.admit(bigint, text) is
+    'Holds the gate and says ALLOW or APPROVE for an action of an account. Raises TRM01, TRM02.';
+
+create or replace function risk.lock_gate()
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '250ms'
+as $$
+declare
+    v_pid integer;
+begin
+    for v_try in 1..20 loop
+        begin
+            lock table risk.gate in exclusive mode;
+            return;
+        exception when lock_not_available then
+            -- Whoever has held the gate this long is idle or stuck: its transaction ends here.
+            for v_pid in
+                select l.pid
+                from pg_locks as l
+                where l.locktype = 'relation'
+                  and l.relation = 'risk.gate'::regclass
+                  and l.database = (select d.oid from pg_database as d where d.datname = current_database())
+                  and l.granted
+                  and l.mode = 'RowShareLock'
+                  and l.pid <> pg_backend_pid()
+            loop
+                perform pg_terminate_backend(v_pid);
+            end loop;
+        end;
+    end loop;
+
+    raise exception 'the gate could not be locked within 5 seconds'
+        using errcode = 'TRI04',
+              hint = 'Another mode change is open and not committed: select * from pg_locks where relation = ''risk.gate''::regclass;';
+end;
+$$;
+
+comment on function risk.lock_gate() is
+    'Locks the gate exclusively; after 250 ms it ends the sessions that hold it. Raises TRI04.';
+
+create or replace function risk.change_mode(
+    p_scope    text,
+    p_name     text,
+    p_mode     text,
+    p_reason   text,
+    p_evidence jsonb
+)
+returns timestamptz
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_now timestamptz;
+begin
+    if coalesce(trim(p_reason), '') = '' then
+        raise exception 'a change of mode needs a reason'
+            using errcode = 'TRI01', hint = 'Say why: it is shown to everyone who asks.';
+    end if;
+
+    perform risk.lock_gate();
+
+    if p_scope = 'system' then
+        update risk.system_mode as s
+        set mode = p_mode, reason = p_reason, evidence = p_evidence
+        returning s.changed_at into strict v_now;
+    else
+        insert into risk.scoped_modes as s (scope, name, mode, reason, evidence)
+        values (p_scope, p_name, p_mode, p_reason, p_evidence)
+        on conflict (scope, name) do update
+        set mode = excluded.mode, reason = excluded.reason, evidence = excluded.evidence
+        returning s.changed_at into strict v_now;
+    end if;
+
+    return v_now;
+end;
+$$;
+
+comment on function risk.change_mode(text, text, text, text, jsonb) is
+    'Changes the mode of the system, a broker or an account behind the locked gate. Raises TRI01, TRI04.';
+
+create or replace function api.halt(p_reason text)
+returns timestamptz
+language sql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+    select risk.change_mode('system', 'system', 'HALT', p_reason, '{}');
+end;
+
+comment on function api.halt(text) is
+    'Stops all trading now; protective sells then need approval. Returns since when. Raises TRI01, TRI04.';
+
+create or replace function api.safe(p_reason text)
+returns timestamptz
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform risk.lock_gate();
+
+    if (select s.mode from risk.system_mode as s) = 'HALT' then
+        raise exception 'the system is halted, which is stricter than SAFE'
+            using errcode = 'TRI04',
+                  hint = 'Leave HALT with resume(reason, code) first.';
+    end if;
+
+    return risk.change_mode('system', 'system', 'SAFE', p_reason, '{}');
+end;
+$$;
+
+comment on function api.safe(text) is
+    'Stops all buying; sells go on. Returns since when. Raises TRI01, TRI04.';
+
+create or replace function risk.code_answer(p_code text)
+returns text
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_code risk.override_codes;
+begin
+    select c.* into v_code from risk.override_codes as c for update;
+
+    if not found then
+        return 'no override code is set: aegis db set-code';
+    end if;
+
+    if v_code.locked_until > bus.clock() then
+        return 'the override code is locked until ' || to_char(v_code.locked_until, 'HH24:MI:SS TZ');
+    end if;
+
+    if v_code.digest = encode(sha256(convert_to(v_code.salt || coalesce(p_code, ''), 'UTF8')), 'hex') then
+        update risk.override_codes set wrong_tries = 0, locked_until = null;
+        return 'ok';
+    end if;
+
+    update risk.override_codes as c
+    set wrong_tries = (c.wrong_tries + 1) % 5,
+        locked_until = case when c.wrong_tries = 4 then bus.clock() + interval '15 min' end;
+
+    return format('wrong override code, %s more before it locks for 15 minutes', 4 - v_code.wrong_tries);
+end;
+$$;
+
+comment on function risk.code_answer(text) is
+    'ok, or why the code is not accepted. Five wrong codes in a row lock it for 15 minutes; the caller must let that commit.';
+
+create or replace function api.resume(
+    p_reason text,
+    p_code   text default null
+)
+returns table (resumed boolean, message text)
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_answer text := 'ok';
+    v_at     timestamptz;
+begin
+    perform risk.lock_gate();
+
+    if (select s.mode from risk.system_mode as s) = 'HALT' then
+        v_answer := risk.code_answer(p_code);
+    end if;
+
+    -- A refusal is returned and not raised, so that a wrong code is remembered.
+    if v_answer <> 'ok' then
+        perform bus.record_event('refusal', null, 'TRA01', null, jsonb_build_object('message', v_answer));
+        return query select false, v_answer;
+        return;
+    end if;
+
+    v_at := risk.change_mode('system', 'system', 'NORMAL', p_reason, '{}');
+    return query select true, format('NORMAL since %s', to_char(v_at, 'HH24:MI:SS TZ'));
+end;
+$$;
+
+comment on function api.resume(text, text) is
+    'Lets trading go on. Leaving HALT needs the override code; a wrong one is answered, not raised, and remembered. Raises TRI01, TRI04.';
+
+create or replace function api.set_override_code(
+    p_code    text,
+    p_current text default null
+)
+returns table (changed boolean, message text)
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_answer text := 'ok';
+    v_salt   text := replace(gen_random_uuid()::text, '-', '');
+begin
+    if length(coalesce(p_code, '')) < 4 then
+        raise exception 'an override code has at least 4 characters' using errcode = 'TRI01', hint = 'Choose a longer one.';
+    end if;
+
+    if exists (select from risk.override_codes) then
+        v_answer := risk.code_answer(p_current);
+    end if;
+
+    if v_answer <> 'ok' then
+        return query select false, v_answer;
+        return;
+    end if;
+
+    insert into risk.override_codes (salt, digest)
+    values (v_salt, encode(sha256(convert_to(v_salt || p_code, 'UTF8')), 'hex'))
+    on conflict (singleton) do update
+    set salt = excluded.salt, digest = excluded.digest, set_by = session_user, set_at = bus.clock();
+
+    return query select true, 'the override code is set'::text;
+end;
+$$;
+
+comment on function api.set_override_code(text, text) is
+    'Sets the code that leaves HALT; changing it needs the current one. Raises TRI01.';
+
+create or replace function risk.tg_mode__announce()
+returns trigger
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform bus.record_event('mode', new.mode_change_id, new.to_mode, null, jsonb_build_object(
+        'scope', new.scope, 'name', new.name, 'from', new.from_mode, 'reason', new.reason,
+        'evidence', new.evidence, 'changed_at', new.changed_at
+    ));
+    perform pg_notify('system_mode', new.to_mode);
+    return null;
+end;
+$$;
+
+comment on function risk.tg_mode__announce() is 'Each change of a mode is an event and a notification.';
+
+create or replace trigger _900_announce
+after insert on risk.mode_history
+for each row execute function risk.tg_mode__announce();
+
+create or replace trigger _100_append_only
+before update or delete on risk.mode_history
+for each row execute function bus.tg_append_only();
+
+create or replace trigger _110_no_truncate
+before truncate on risk.mode_history
+for each statement execute function bus.tg_append_only();
+
+-- Whoever writes a mode, by whatever way: the gate is locked, the writer named, the change kept.
+create or replace function risk.tg_modes__lock_gate()
+returns trigger
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform risk.lock_gate();
+    new.changed_at := bus.clock();
+    new.changed_by := session_user;
+    return new;
+end;
+$$;
+
+comment on function risk.tg_modes__lock_gate() is 'Any writer of a mode locks the gate first and is named. Raises TRI04.';
+
+create or replace function risk.tg_modes__keep_history()
+returns trigger
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    insert into risk.mode_history (scope, name, from_mode, to_mode, reason, evidence, changed_by, changed_at)
+    values (
+        coalesce(to_jsonb(new) ->> 'scope', 'system'),
+        coalesce(to_jsonb(new) ->> 'name', 'system'),
+        case when tg_op = 'UPDATE' then old.mode end,
+        new.mode,
+        new.reason,
+        new.evidence,
+        new.changed_by,
+        new.changed_at
+    );
+    return null;
+end;
+$$;
+
+comment on function risk.tg_modes__keep_history() is 'Each write of a mode is a row of the history.';
+
+create or replace trigger _100_lock_gate
+before insert or update on risk.system_mode
+for each row execute function risk.tg_modes__lock_gate();
+
+create or replace trigger _900_keep_history
+after insert or update on risk.system_mode
+for each row execute function risk.tg_modes__keep_history();
+
+create or replace trigger _110_no_delete
+before delete on risk.system_mode
+for each row execute function bus.tg_append_only();
+
+create or replace trigger _120_no_truncate
+before truncate on risk.system_mode
+for each statement execute function bus.tg_append_only();
+
+create or replace trigger _100_lock_gate
+before insert or update on risk.scoped_modes
+for each row execute function risk.tg_modes__lock_gate();
+
+create or replace trigger _900_keep_history
+after insert or update on risk.scoped_modes
+for each row execute function risk.tg_modes__keep_history();
+
+create or replace trigger _110_no_delete
+before delete on risk.scoped_modes
+for each row execute function bus.tg_append_only();
+
+create or replace trigger _120_no_truncate
+before truncate on risk.scoped_modes
+for each statement execute function bus.tg_append_only();

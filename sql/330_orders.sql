@@ -1,0 +1,248 @@
+-- 330_orders: the laws of an order (L1 mode, L4 lifecycle, L5 one live order within the intent), kept by
+-- triggers whoever writes.
+
+create or replace function trade.tg_orders__guard()
+returns trigger
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_intent  trade.order_intents;
+    v_verdict text;
+begin
+    select i.* into v_intent
+    from trade.order_intents as i
+    where i.intent_id = new.intent_id
+    for no key update;
+
+    v_verdict := risk.admit(
+        v_intent.account_id,
+        (
+            select t.action
+            from trade.intent_types as t
+            where t.intent_type = v_intent.intent_type and t.side = v_intent.side
+        )
+    );
+
+    if v_verdict = 'APPROVE' and v_intent.approved_by is null then
+        raise exception 'intent % needs the approval of a person before it is sent', v_intent.intent_id
+            using errcode = 'TRM03', hint = 'select * from approvals;';
+    end if;
+
+    return new;
+end;
+$$;
+
+comment on function trade.tg_orders__guard() is
+    'L1: nothing is made ready to send that the mode forbids. Raises TRM01, TRM02, TRM03.';
+
+create or replace trigger _100_guard_new
+before insert on trade.orders
+for each row execute function trade.tg_orders__guard();
+
+create or replace trigger _110_guard_sending
+before update on trade.orders
+for each row
+when (new.status = 'SENDING' and old.status <> 'SENDING')
+execute function trade.tg_orders__guard();
+
+create or replace function trade.tg_orders__check_move()
+returns trigger
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_from text := 'BEGIN';
+begin
+    if tg_op = 'UPDATE' then
+        v_from := old.status;
+    end if;
+
+    if not exists (
+        select
+        from trade.order_transitions as t
+        where t.from_status = v_from
+          and t.to_status = new.status
+    ) then
+        raise exception 'order % cannot move from % to %', new.order_id, v_from, new.status
+            using errcode = 'TRL01',
+                  hint = 'See trade.order_transitions for the legal moves.';
+    end if;
+
+    return new;
+end;
+$$;
+
+comment on function trade.tg_orders__check_move() is 'L4: an order begins and moves only along its lifecycle. Raises TRL01.';
+
+create or replace trigger _200_check_beginning
+before insert on trade.orders
+for each row execute function trade.tg_orders__check_move();
+
+create or replace trigger _210_check_move
+before update on trade.orders
+for each row
+when (old.status is distinct from new.status)
+execute function trade.tg_orders__check_move();
+
+create or replace function trade.tg_orders__check_exposure()
+returns trigger
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if not exists (
+        select
+        from trade.order_intents as i
+        where i.intent_id = new.intent_id
+          and i.closed_at is null
+          and i.status not in ('PENDING_APPROVAL', 'NEW')
+          and (i.account_id, i.instrument_id, i.side) = (new.account_id, new.instrument_id, new.side)
+          and new.quantity <= i.quantity - i.filled_qty
+          and case i.side
+              when 'BUY' then new.limit_price <= i.worst_price
+              else new.limit_price >= i.worst_price
+          end
+    ) then
+        raise exception 'order of % at % exceeds its intent %', trim_scale(new.quantity),
+            trim_scale(new.limit_price), new.intent_id
+            using errcode = 'TRL04',
+                  hint = 'An order carries at most the rest of a claimed intent, within its worst price.';
+    end if;
+
+    return new;
+end;
+$$;
+
+comment on function trade.tg_orders__check_exposure() is
+    'L5: an order never exceeds what its intent has reserved. Raises TRL04.';
+
+create or replace trigger _300_check_exposure
+before insert on trade.orders
+for each row execute function trade.tg_orders__check_exposure();
+
+create or replace function trade.tg_orders__keep_decision()
+returns trigger
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    raise exception 'what order % says is fixed', old.order_id
+        using errcode = 'TRL02',
+              hint = 'Cancel it; another order gets another client_order_id.';
+end;
+$$;
+
+comment on function trade.tg_orders__keep_decision() is 'L6: a stored order never says anything else. Raises TRL02.';
+
+create or replace trigger _310_keep_decision
+before update on trade.orders
+for each row
+when (
+    (old.order_id, old.intent_id, old.account_id, old.instrument_id, old.side, old.client_order_id, old.order_type,
+     old.quantity, old.limit_price, old.send_before)
+    is distinct from
+    (new.order_id, new.intent_id, new.account_id, new.instrument_id, new.side, new.client_order_id, new.order_type,
+     new.quantity, new.limit_price, new.send_before)
+    or (old.broker_order_id is not null and new.broker_order_id is distinct from old.broker_order_id)
+    or new.fence < old.fence
+)
+execute function trade.tg_orders__keep_decision();
+
+create or replace trigger _400_no_delete
+before delete on trade.orders
+for each row execute function bus.tg_append_only();
+
+create or replace trigger _410_no_truncate
+before truncate on trade.orders
+for each statement execute function bus.tg_append_only();
+
+create or replace function trade.tg_orders__notify()
+returns trigger
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform pg_notify('order_work', new.order_id::text);
+    return null;
+end;
+$$;
+
+comment on function trade.tg_orders__notify() is 'Wakes execution when an order wants a cancel or a question. A hint.';
+
+create or replace trigger _900_notify
+after update on trade.orders
+for each row
+when (
+    (old.cancel_requested_at is null and new.cancel_requested_at is not null)
+    or (old.status <> 'IN_DOUBT' and new.status = 'IN_DOUBT')
+)
+execute function trade.tg_orders__notify();
+
+create or replace function trade.tg_orders__record()
+returns trigger
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform bus.record_event('order', new.order_id, new.status, new.intent_id, jsonb_build_object(
+        'client_order_id', new.client_order_id, 'broker_order_id', new.broker_order_id, 'side', new.side,
+        'quantity', new.quantity, 'limit_price', new.limit_price, 'filled_qty', new.filled_qty,
+        'overfill_qty', new.overfill_qty, 'claimed_by', new.claimed_by, 'fence', new.fence,
+        'cancel_requested_at', new.cancel_requested_at, 'closed_reason', new.closed_reason
+    ));
+    return null;
+end;
+$$;
+
+comment on function trade.tg_orders__record() is 'L9: each change of an order is one event.';
+
+create or replace trigger _950_record_new
+after insert on trade.orders
+for each row execute function trade.tg_orders__record();
+
+create or replace trigger _960_record_change
+after update on trade.orders
+for each row
+when (old is distinct from new)
+execute function trade.tg_orders__record();
+
+create or replace function trade.lock_order(
+    p_order_id bigint,
+    p_fence    bigint
+)
+returns trade.orders
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_order trade.orders;
+begin
+    select o.* into v_order from trade.orders as o where o.order_id = p_order_id;
+
+    if not found then
+        raise exception 'order % does not exist', p_order_id
+            using errcode = 'TRI02', hint = 'select order_id, status from orders;';
+    end if;
+
+    perform trade.lock_intent(v_order.intent_id);
+    select o.* into v_order from trade.orders as o where o.order_id = p_order_id for no key update;
+
+    if v_order.fence <> p_fence then
+        raise exception 'order % was taken over: fence %, not %', p_order_id, v_order.fence, p_fence
+            using errcode = 'TRL03', hint = 'Another worker answers for it now; drop it.';
+    end if;
+
+    return v_order;
+end;
+$$;
+
+comment on function trade.lock_order(bigint, bigint) is
+    'Locks account, position, intent and order, in that order, for the worker that holds the fence. Raises TRI02, TRL03.';

@@ -1,0 +1,284 @@
+-- 340_claims: work is handed out.  A claim stores the order before any broker hears of it (L6), behind the
+-- gate (L1), and hands out no more than the rate tokens held.
+
+create or replace function bus.tokens_now(p_limit bus.rate_limits)
+returns numeric
+language sql
+volatile
+begin atomic
+    select least(
+        p_limit.burst,
+        p_limit.tokens + p_limit.per_second * greatest(extract(epoch from bus.clock() - p_limit.refilled_at), 0)
+    );
+end;
+
+comment on function bus.tokens_now(bus.rate_limits) is 'Tokens a bucket holds at this instant.';
+
+create or replace function trade.claimable(p_limit integer)
+returns bigint[]
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform from bus.rate_limits as r order by r.bucket for no key update;
+
+    return array(
+        select w.intent_id
+        from (
+            select
+                i.intent_id,
+                a.broker,
+                t.action,
+                row_number() over (
+                    partition by a.broker
+                    order by t.action not in ('PROTECTIVE_SELL', 'OTHER_SELL'), i.intent_id
+                ) as rank
+            from trade.order_intents as i
+            join trade.accounts as a on a.account_id = i.account_id
+            join trade.intent_types as t on t.intent_type = i.intent_type and t.side = i.side
+            join risk.verdicts as v on v.account_id = i.account_id and v.action = t.action
+            where i.status = 'NEW'
+              and i.expires_at > bus.clock()
+              and (i.not_before is null or i.not_before <= bus.clock())
+              and (v.verdict = 'ALLOW' or (v.verdict = 'APPROVE' and i.approved_by is not null))
+              and a.reconciled_at >= (select n.started_at from bus.instance as n)
+              -- An order in doubt blocks its symbol and side.
+              and not exists (
+                  select
+                  from trade.orders as o
+                  where o.account_id = i.account_id
+                    and o.instrument_id = i.instrument_id
+                    and o.side = i.side
+                    and o.status = 'IN_DOUBT'
+              )
+        ) as w
+        left join bus.rate_limits as r on r.bucket = w.broker
+        where r.bucket is null or w.rank <= floor(bus.tokens_now(r))
+        order by w.action not in ('PROTECTIVE_SELL', 'OTHER_SELL'), w.intent_id
+        limit p_limit
+    );
+end;
+$$;
+
+comment on function trade.claimable(integer) is
+    'Ids of waiting intents that mode, doubt, reconciliation and rate tokens let through, sells first.';
+
+create or replace function api.claim_intents(
+    p_worker_id bigint,
+    p_limit     integer
+)
+returns table (
+    order_id        bigint,
+    fence           bigint,
+    client_order_id text,
+    broker          text,
+    account         text,
+    symbol          text,
+    side            text,
+    order_type      text,
+    quantity        numeric,
+    limit_price     numeric,
+    send_before     timestamptz,
+    send_within     interval
+)
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    v_ids bigint[];
+begin
+    perform bus.require_worker(p_worker_id);
+    perform risk.hold_gate();
+    v_ids := trade.claimable(p_limit);
+
+    if v_ids = '{}' then
+        return;
+    end if;
+
+    v_ids := array(
+        select i.intent_id
+        from trade.order_intents as i
+        where i.intent_id = any(v_ids) and i.status = 'NEW'
+        order by i.intent_id
+        for no key update skip locked
+    );
+
+    update trade.order_intents as i
+    set status = 'CLAIMED',
+        claimed_at = bus.clock(),
+        attempts = i.attempts + 1
+    where i.intent_id = any(v_ids);
+
+    update bus.rate_limits as r
+    set tokens = bus.tokens_now(r) - c.claimed,
+        refilled_at = bus.clock()
+    from (
+        select a.broker, count(*) as claimed
+        from trade.order_intents as i
+        join trade.accounts as a on a.account_id = i.account_id
+        where i.intent_id = any(v_ids)
+        group by a.broker
+    ) as c
+    where r.bucket = c.broker;
+
+    return query
+    with stored as (
+        insert into trade.orders as o (
+            intent_id, account_id, instrument_id, side, client_order_id, status, quantity, limit_price, claimed_by,
+            send_before
+        )
+        select
+            i.intent_id, i.account_id, i.instrument_id, i.side,
+            format('%s-%s-%s', n.epoch, i.intent_id, i.attempts),
+            'SENDING', i.quantity - i.filled_qty, i.worst_price, p_worker_id, bus.clock() + b.send_within
+        from trade.order_intents as i
+        join trade.accounts as a on a.account_id = i.account_id
+        join trade.brokers as b on b.broker = a.broker
+        cross join bus.instance as n
+        where i.intent_id = any(v_ids)
+        order by i.intent_id
+        returning o.*
+    )
+    select
+        s.order_id, s.fence, s.client_order_id, a.broker, a.account, n.symbol, s.side, s.order_type, s.quantity,
+        s.limit_price, s.send_before, b.send_within
+    from stored as s
+    join trade.accounts as a on a.account_id = s.account_id
+    join trade.brokers as b on b.broker = a.broker
+    join market.instruments as n on n.instrument_id = s.instrument_id
+    order by s.order_id;
+end;
+$$;
+
+comment on function api.claim_intents(bigint, integer) is
+    'Takes waiting intents and returns the orders to send. Send each before send_within has passed since the call began, or unsend it. Raises TRM02, TRI04.';
+
+create or replace function api.claim_cancels(
+    p_worker_id bigint,
+    p_limit     integer
+)
+returns table (
+    order_id        bigint,
+    fence           bigint,
+    client_order_id text,
+    broker_order_id text,
+    broker          text,
+    account         text,
+    symbol          text
+)
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    perform bus.require_worker(p_worker_id);
+
+    return query
+    with due as (
+        select o.order_id
+        from trade.orders as o
+        where o.cancel_requested_at is not null
+          and o.closed_at is null
+          and o.status in ('SUBMITTED', 'PARTIAL_FILLED')
+          and (o.next_ask_at is null or o.next_ask_at <= bus.clock())
+        order by o.order_id
+        limit p_limit
+        for no key update skip locked
+    ),
+
+    taken as (
+        update trade.orders as o
+        set claimed_by = p_worker_id,
+            fence = o.fence + 1,
+            next_ask_at = bus.clock() + b.lease
+        from due as d, trade.accounts as a, trade.brokers as b
+        where o.order_id = d.order_id and a.account_id = o.account_id and b.broker = a.broker
+        returning o.*
+    )
+
+    select t.order_id, t.fence, t.client_order_id, t.broker_order_id, a.broker, a.account, i.symbol
+    from taken as t
+    join trade.accounts as a on a.account_id = t.account_id
+    join market.instruments as i on i.instrument_id = t.instrument_id
+    order by t.order_id;
+end;
+$$;
+
+comment on function api.claim_cancels(bigint, integer) is
+    'Takes live orders somebody asked to cancel, each for one lease, with a new fence. Raises TRI04.';
+
+create or replace function api.orders_in_doubt(
+    p_worker_id bigint,
+    p_limit     integer
+)
+returns table (
+    order_id        bigint,
+    fence           bigint,
+    client_order_id text,
+    broker_order_id text,
+    broker          text,
+    account         text,
+    symbol          text
+)
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    perform bus.require_worker(p_worker_id);
+
+    -- An orphan: its time to leave has passed, and its worker is gone or has had time to answer.
+    update trade.orders as o
+    set status = 'IN_DOUBT',
+        fence = o.fence + 1
+    where o.order_id = any(array(
+        select s.order_id
+        from trade.orders as s
+        join trade.accounts as a on a.account_id = s.account_id
+        join trade.brokers as b on b.broker = a.broker
+        where s.status = 'SENDING'
+          and s.send_before < bus.clock()
+          and (s.send_before + b.answer_timeout < bus.clock() or not bus.worker_is_alive(s.claimed_by))
+        order by s.order_id
+        for no key update of s skip locked
+    ));
+
+    return query
+    with due as (
+        select o.order_id
+        from trade.orders as o
+        where o.status = 'IN_DOUBT'
+          and (o.next_ask_at is null or o.next_ask_at <= bus.clock())
+        order by o.order_id
+        limit p_limit
+        for no key update skip locked
+    ),
+
+    taken as (
+        update trade.orders as o
+        set claimed_by = p_worker_id,
+            fence = o.fence + 1,
+            next_ask_at = bus.clock() + b.lease
+        from due as d, trade.accounts as a, trade.brokers as b
+        where o.order_id = d.order_id and a.account_id = o.account_id and b.broker = a.broker
+        returning o.*
+    )
+
+    select t.order_id, t.fence, t.client_order_id, t.broker_order_id, a.broker, a.account, i.symbol
+    from taken as t
+    join trade.accounts as a on a.account_id = t.account_id
+    join market.instruments as i on i.instrument_id = t.instrument_id
+    order by t.order_id;
+end;
+$$;
+
+comment on function api.orders_in_doubt(bigint, integer) is
+    'Orphans in SENDING become IN_DOUBT; returns the orders to ask the broker about, each for one lease, with a new fence. Raises TRI04.';

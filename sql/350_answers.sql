@@ -1,0 +1,279 @@
+-- 350_answers: what the broker said.  Only a definite answer ends an order; whatever is not definite is
+-- asked about and never sent again blind.  Every answer needs the fence of its claim.
+
+create or replace function trade.retry_or_cancel(
+    p_intent_id bigint,
+    p_reason    text,
+    p_wait      interval
+)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_intent trade.order_intents;
+begin
+    select i.* into strict v_intent from trade.order_intents as i where i.intent_id = p_intent_id;
+
+    if v_intent.status = 'CLAIMED' and v_intent.attempts < 3 and v_intent.expires_at > bus.clock() + p_wait then
+        update trade.order_intents as i
+        set status = 'NEW',
+            not_before = bus.clock() + p_wait
+        where i.intent_id = p_intent_id;
+    elsif v_intent.closed_at is null then
+        perform trade.close_intent(p_intent_id, 'CANCELLED', p_reason);
+    end if;
+end;
+$$;
+
+comment on function trade.retry_or_cancel(bigint, text, interval) is
+    'After an order that certainly did not reach the market: the intent waits and is claimed again, at most three times.';
+
+create or replace function trade.close_order(
+    p_order_id bigint,
+    p_status   text,
+    p_reason   text
+)
+returns void
+language sql
+volatile
+begin atomic
+    update trade.orders as o
+    set status = p_status,
+        closed_at = bus.clock(),
+        closed_reason = p_reason,
+        answered_at = coalesce(o.answered_at, bus.clock())
+    where o.order_id = p_order_id;
+end;
+
+comment on function trade.close_order(bigint, text, text) is 'Ends an order. The caller holds its locks. Raises TRL01.';
+
+create or replace function api.unsend(
+    p_order_id bigint,
+    p_fence    bigint
+)
+returns void
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_order trade.orders;
+begin
+    v_order := trade.lock_order(p_order_id, p_fence);
+
+    if v_order.status <> 'SENDING' then
+        raise exception 'order % is %, not SENDING', p_order_id, v_order.status
+            using errcode = 'TRL01', hint = 'Only an order that has not left can be taken back.';
+    end if;
+
+    perform trade.close_order(p_order_id, 'CANCELLED', 'not sent in time');
+    perform trade.retry_or_cancel(v_order.intent_id, 'not sent in time', '0 s');
+end;
+$$;
+
+comment on function api.unsend(bigint, bigint) is
+    'Takes back an order that was claimed and not sent; its intent waits again. Raises TRI02, TRL01, TRL03.';
+
+create or replace function api.order_accepted(
+    p_order_id        bigint,
+    p_fence           bigint,
+    p_broker_order_id text
+)
+returns void
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_order trade.orders;
+begin
+    v_order := trade.lock_order(p_order_id, p_fence);
+
+    update trade.orders as o
+    set status = case when v_order.status in ('SENDING', 'IN_DOUBT') then 'SUBMITTED' else o.status end,
+        broker_order_id = coalesce(o.broker_order_id, p_broker_order_id),
+        answered_at = coalesce(o.answered_at, bus.clock()),
+        next_ask_at = null
+    where o.order_id = p_order_id;
+
+    update trade.order_intents as i
+    set status = 'SUBMITTED'
+    where i.intent_id = v_order.intent_id and i.status = 'CLAIMED';
+end;
+$$;
+
+comment on function api.order_accepted(bigint, bigint, text) is
+    'The broker has the order under its number. Fills may have come before. Raises TRI02, TRL03.';
+
+create or replace function api.order_rejected(
+    p_order_id  bigint,
+    p_fence     bigint,
+    p_code      text,
+    p_message   text,
+    p_transient boolean
+)
+returns void
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_order  trade.orders;
+    v_reason text := format('%s: %s', p_code, p_message);
+begin
+    v_order := trade.lock_order(p_order_id, p_fence);
+
+    -- What was filled was not rejected: then it is only the rest that ends.
+    perform trade.close_order(p_order_id, case when v_order.filled_qty > 0 then 'CANCELLED' else 'REJECTED' end, v_reason);
+
+    if p_transient and v_order.filled_qty = 0 then
+        perform trade.retry_or_cancel(v_order.intent_id, v_reason, '1 s');
+    else
+        perform trade.close_intent(
+            v_order.intent_id, case when i.filled_qty > 0 then 'CANCELLED' else 'REJECTED' end, v_reason
+        )
+        from trade.order_intents as i
+        where i.intent_id = v_order.intent_id and i.closed_at is null;
+    end if;
+end;
+$$;
+
+comment on function api.order_rejected(bigint, bigint, text, text, boolean) is
+    'The broker refused definitely. A transient refusal is tried again after a second, at most three times; any other never. Raises TRI02, TRL01, TRL03.';
+
+create or replace function api.order_unknown(
+    p_order_id bigint,
+    p_fence    bigint,
+    p_detail   text
+)
+returns void
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_order trade.orders;
+begin
+    v_order := trade.lock_order(p_order_id, p_fence);
+
+    if v_order.status = 'SENDING' then
+        update trade.orders as o
+        set status = 'IN_DOUBT',
+            next_ask_at = bus.clock()
+        where o.order_id = p_order_id;
+        perform bus.record_event('order', p_order_id, 'unknown answer', v_order.intent_id,
+            jsonb_build_object('detail', p_detail));
+    end if;
+end;
+$$;
+
+comment on function api.order_unknown(bigint, bigint, text) is
+    'Nobody knows whether the broker has the order: it is asked about, and its symbol and side wait. Raises TRI02, TRL03.';
+
+create or replace function api.order_not_found(
+    p_order_id bigint,
+    p_fence    bigint
+)
+returns text
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_order  trade.orders;
+    v_broker trade.brokers;
+begin
+    v_order := trade.lock_order(p_order_id, p_fence);
+    select b.* into strict v_broker
+    from trade.brokers as b
+    join trade.accounts as a on a.broker = b.broker
+    where a.account_id = v_order.account_id;
+
+    if v_order.status <> 'IN_DOUBT' then
+        return v_order.status;
+    end if;
+
+    -- Too early to count: the order may still be on its way.
+    if bus.clock() <= v_order.send_before + v_broker.answer_timeout + v_broker.visibility_lag then
+        update trade.orders as o
+        set next_ask_at = v_order.send_before + v_broker.answer_timeout + v_broker.visibility_lag
+        where o.order_id = p_order_id;
+        return 'TOO_EARLY';
+    end if;
+
+    if v_order.not_found_count + 1 < v_broker.not_found_needed then
+        update trade.orders as o
+        set not_found_count = o.not_found_count + 1,
+            next_ask_at = bus.clock() + interval '1 s'
+        where o.order_id = p_order_id;
+        return 'ASK_AGAIN';
+    end if;
+
+    perform trade.close_order(p_order_id, 'CANCELLED', 'the broker never had it');
+    perform trade.retry_or_cancel(v_order.intent_id, 'the broker never had it', '0 s');
+    return 'CANCELLED';
+end;
+$$;
+
+comment on function api.order_not_found(bigint, bigint) is
+    'The broker was asked and does not know the order. Counts only after send_before, answer timeout and lag, and as often as the broker''s row says. Raises TRI02, TRL03.';
+
+create or replace function api.order_cancelled(
+    p_order_id   bigint,
+    p_fence      bigint,
+    p_filled_qty numeric
+)
+returns text
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_order trade.orders;
+begin
+    v_order := trade.lock_order(p_order_id, p_fence);
+
+    if v_order.closed_at is not null then
+        return v_order.status;
+    end if;
+
+    -- Fills the broker counted and we have not seen come first: they are read, then this is asked again.
+    if p_filled_qty > v_order.filled_qty then
+        update trade.orders as o set next_ask_at = bus.clock() + interval '200 ms' where o.order_id = p_order_id;
+        return 'FILLS_FIRST';
+    end if;
+
+    perform trade.close_order(p_order_id, 'CANCELLED', 'cancelled');
+    perform trade.close_intent(v_order.intent_id, case when i.expires_at <= bus.clock() then 'EXPIRED' else 'CANCELLED' end,
+        'its order was cancelled')
+    from trade.order_intents as i
+    where i.intent_id = v_order.intent_id and i.closed_at is null;
+
+    return 'CANCELLED';
+end;
+$$;
+
+comment on function api.order_cancelled(bigint, bigint, numeric) is
+    'The broker says the order is cancelled after p_filled_qty were filled. Answers FILLS_FIRST while some of those are unrecorded. Raises TRI02, TRL03.';
+
+create or replace function trade.request_cancel(p_intent_id bigint)
+returns void
+language sql
+volatile
+begin atomic
+    update trade.orders as o
+    set cancel_requested_at = bus.clock()
+    where o.intent_id = p_intent_id
+      and o.closed_at is null
+      and o.cancel_requested_at is null;
+end;
+
+comment on function trade.request_cancel(bigint) is 'Asks execution to cancel the live order of an intent.';

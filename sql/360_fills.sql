@@ -1,0 +1,293 @@
+-- 360_fills: what happened at the broker.  A fill is never refused: it counts once (L7), and what it does to
+-- order, intent, position, cash and exits is one transaction.
+
+create or replace trigger _100_append_only
+before update or delete on trade.fills
+for each row execute function bus.tg_append_only();
+
+create or replace trigger _110_no_truncate
+before truncate on trade.fills
+for each statement execute function bus.tg_append_only();
+
+create or replace function trade.tg_fills__record()
+returns trigger
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform bus.record_event('fill', new.fill_id, new.side, new.intent_id, jsonb_build_object(
+        'order_id', new.order_id, 'account_id', new.account_id, 'instrument_id', new.instrument_id,
+        'owner', new.owner, 'quantity', new.quantity, 'price', new.price, 'fee', new.fee, 'tax', new.tax,
+        'realized_pnl', new.realized_pnl, 'broker_fill_id', new.broker_fill_id, 'filled_at', new.filled_at
+    ));
+    return null;
+end;
+$$;
+
+comment on function trade.tg_fills__record() is 'L9: each fill is one event.';
+
+create or replace trigger _900_record
+after insert on trade.fills
+for each row execute function trade.tg_fills__record();
+
+create or replace function trade.apply_to_order(
+    p_order    trade.orders,
+    p_quantity numeric
+)
+returns void
+language sql
+volatile
+begin atomic
+    update trade.orders as o
+    set filled_qty = least(o.filled_qty + p_quantity, o.quantity),
+        overfill_qty = o.overfill_qty + greatest(o.filled_qty + p_quantity - o.quantity, 0),
+        status = case
+            when o.closed_at is not null then o.status
+            when o.filled_qty + p_quantity >= o.quantity then 'FILLED'
+            else 'PARTIAL_FILLED'
+        end,
+        closed_at = case
+            when o.closed_at is not null then o.closed_at
+            when o.filled_qty + p_quantity >= o.quantity then bus.clock()
+        end,
+        closed_reason = case
+            when o.closed_at is not null then o.closed_reason
+            when o.filled_qty + p_quantity >= o.quantity then 'filled'
+        end,
+        answered_at = coalesce(o.answered_at, bus.clock())
+    where o.order_id = p_order.order_id;
+end;
+
+comment on function trade.apply_to_order(trade.orders, numeric) is
+    'Adds a fill to its order. A terminal order keeps its status; what exceeds its quantity is overfill.';
+
+create or replace function trade.apply_to_intent(
+    p_intent_id bigint,
+    p_quantity  numeric
+)
+returns void
+language sql
+volatile
+begin atomic
+    update trade.order_intents as i
+    set filled_qty = s.filled,
+        overfill_qty = i.overfill_qty + i.filled_qty + p_quantity - s.filled,
+        status = case
+            when i.closed_at is not null then i.status
+            when s.filled = i.quantity then 'FILLED'
+            else 'PARTIAL_FILLED'
+        end,
+        reserved_qty = case
+            when i.closed_at is not null or i.side = 'BUY' then 0
+            else i.quantity - s.filled
+        end,
+        reserved_cash = case
+            when i.closed_at is not null or i.side = 'SELL' then 0
+            else (i.quantity - s.filled) * i.worst_price * (1 + i.reserve_rate)
+        end,
+        closed_at = case
+            when i.closed_at is not null then i.closed_at
+            when s.filled = i.quantity then bus.clock()
+        end,
+        closed_reason = case
+            when i.closed_at is not null then i.closed_reason
+            when s.filled = i.quantity then 'filled'
+        end
+    from (
+        select least(n.filled_qty + p_quantity, n.quantity) as filled
+        from trade.order_intents as n
+        where n.intent_id = p_intent_id
+    ) as s
+    where i.intent_id = p_intent_id;
+end;
+
+comment on function trade.apply_to_intent(bigint, numeric) is
+    'Adds a fill to its intent and frees what it had reserved for it. A terminal intent keeps its status.';
+
+create or replace function trade.cover_oversale(
+    p_position trade.positions,
+    p_quantity numeric,
+    p_price    numeric
+)
+returns trade.positions
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_missing numeric := p_quantity - p_position.qty;
+begin
+    if v_missing <= 0 then
+        return p_position;
+    end if;
+
+    -- More was sold than we knew of: those shares existed at the broker, so they are adopted, at the price
+    -- they were sold for, and a person is told.
+    insert into trade.reconciliations (account_id, instrument_id, owner, quantity, price, reason)
+    values (p_position.account_id, p_position.instrument_id, p_position.owner, v_missing, p_price, 'sold more than was known');
+
+    perform trade.move_position(p_position, 'BUY', v_missing, p_price, 0);
+    perform api.raise_incident(
+        'oversold',
+        format('position %s/%s/%s', p_position.account_id, p_position.instrument_id, p_position.owner),
+        jsonb_build_object('quantity', v_missing, 'price', p_price)
+    );
+
+    return trade.ensure_position(p_position.account_id, p_position.instrument_id, p_position.owner);
+end;
+$$;
+
+comment on function trade.cover_oversale(trade.positions, numeric, numeric) is
+    'Adopts, as a recorded reconciliation, what a sale took beyond the position we knew; returns the position now.';
+
+create or replace function trade.find_order(
+    p_account_id      bigint,
+    p_client_order_id text,
+    p_broker_order_id text
+)
+returns trade.orders
+language sql
+stable
+begin atomic
+    select o
+    from trade.orders as o
+    where o.account_id = p_account_id
+      and (o.client_order_id = p_client_order_id
+           or (p_client_order_id is null and o.broker_order_id = p_broker_order_id));
+end;
+
+comment on function trade.find_order(bigint, text, text) is
+    'The order a broker speaks of: by our number, else by the broker''s.';
+
+create or replace function api.record_fill(
+    p_account         text,
+    p_client_order_id text,
+    p_broker_order_id text,
+    p_broker_fill_id  text,
+    p_quantity        numeric,
+    p_price           numeric,
+    p_fee             numeric,
+    p_tax             numeric,
+    p_filled_at       timestamptz
+)
+returns text
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_account  trade.accounts;
+    v_order    trade.orders;
+    v_intent   trade.order_intents;
+    v_position trade.positions;
+    v_date     date;
+    v_realized numeric;
+    v_fill_id  bigint;
+begin
+    select a.* into v_account from trade.accounts as a where a.account = p_account;
+
+    if not found then
+        raise exception 'account % does not exist', p_account using errcode = 'TRI02', hint = 'select account from accounts;';
+    end if;
+
+    v_order := trade.find_order(v_account.account_id, p_client_order_id, p_broker_order_id);
+
+    if v_order is null or (p_quantity > 0 and p_price > 0) is not true then
+        perform api.raise_incident('unmatched_fill', format('%s/%s', p_account, p_broker_fill_id), jsonb_build_object(
+            'client_order_id', p_client_order_id, 'broker_order_id', p_broker_order_id, 'quantity', p_quantity,
+            'price', p_price, 'fee', p_fee, 'tax', p_tax, 'filled_at', p_filled_at
+        ));
+        return 'UNMATCHED';
+    end if;
+
+    -- Lock order: account, position, intent, order.
+    perform from trade.balances as b where b.account_id = v_order.account_id for no key update;
+    select i.owner into strict v_intent.owner from trade.order_intents as i where i.intent_id = v_order.intent_id;
+    v_position := trade.ensure_position(v_order.account_id, v_order.instrument_id, v_intent.owner);
+    select i.* into strict v_intent from trade.order_intents as i where i.intent_id = v_order.intent_id for no key update;
+    select o.* into strict v_order from trade.orders as o where o.order_id = v_order.order_id for no key update;
+
+    select (p_filled_at at time zone v.time_zone)::date
+    into strict v_date
+    from market.venues as v
+    where v.venue = v_account.venue;
+
+    if exists (
+        select
+        from trade.fills as f
+        where (f.account_id, f.instrument_id, f.trade_date, f.broker_fill_id)
+            = (v_order.account_id, v_order.instrument_id, v_date, p_broker_fill_id)
+    ) then
+        return 'DUPLICATE';
+    end if;
+
+    -- The reservation is freed first, so that an ordinary fill never looks like a breach.
+    perform trade.apply_to_order(v_order, p_quantity);
+    perform trade.apply_to_intent(v_order.intent_id, p_quantity);
+
+    select p.* into strict v_position
+    from trade.positions as p
+    where p.account_id = v_order.account_id and p.instrument_id = v_order.instrument_id and p.owner = v_intent.owner;
+
+    if v_order.side = 'SELL' then
+        v_position := trade.cover_oversale(v_position, p_quantity, p_price);
+    end if;
+
+    v_realized := trade.move_position(v_position, v_order.side, p_quantity, p_price, p_fee + p_tax);
+
+    insert into trade.fills (
+        order_id, intent_id, account_id, instrument_id, owner, side, trade_date, broker_fill_id, quantity, price, fee,
+        tax, realized_pnl, filled_at
+    ) values (
+        v_order.order_id, v_order.intent_id, v_order.account_id, v_order.instrument_id, v_intent.owner, v_order.side,
+        v_date, p_broker_fill_id, p_quantity, p_price, p_fee, p_tax, v_realized, p_filled_at
+    )
+    returning fill_id into v_fill_id;
+
+    insert into trade.cash_entries (account_id, kind, amount, fill_id)
+    select v_order.account_id, e.kind, e.amount, v_fill_id
+    from (values
+        ('fill', case v_order.side when 'BUY' then -1 else 1 end * p_quantity * p_price),
+        ('fee', -p_fee),
+        ('tax', -p_tax)
+    ) as e (kind, amount)
+    where e.amount <> 0;
+
+    perform trade.arm_exits(v_order.account_id, v_order.instrument_id, v_intent.owner);
+    perform trade.shed_unsent(v_order.account_id, v_order.instrument_id, v_intent.owner);
+    return 'RECORDED';
+end;
+$$;
+
+comment on function api.record_fill(text, text, text, text, numeric, numeric, numeric, numeric, timestamptz) is
+    'Records an execution once: RECORDED, DUPLICATE, or UNMATCHED (kept as an incident). Never refuses a fact. Raises TRI02 for an unknown account.';
+
+create or replace function api.fills_cursor(p_account text)
+returns text
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+    select a.fills_cursor from trade.accounts as a where a.account = p_account;
+end;
+
+comment on function api.fills_cursor(text) is 'How far the broker''s fills have been read, in the broker''s own terms.';
+
+create or replace function api.advance_fills_cursor(
+    p_account text,
+    p_cursor  text
+)
+returns void
+language sql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+    update trade.accounts as a set fills_cursor = p_cursor where a.account = p_account;
+end;
+
+comment on function api.advance_fills_cursor(text, text) is
+    'Remembers how far fills were read, after they were recorded. Reading some again is harmless.';

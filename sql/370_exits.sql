@@ -1,0 +1,160 @@
+-- 370_exits: what protects a position.  Stop and target are columns, armed by the fill that opened the
+-- position; firing them is one comparison with fresh prices.
+
+create or replace function trade.arm_exits(
+    p_account_id    bigint,
+    p_instrument_id bigint,
+    p_owner         text
+)
+returns void
+language sql
+volatile
+begin atomic
+    insert into trade.position_exits as e (
+        account_id, instrument_id, owner, profile, stop_price, take_price, is_armed
+    )
+    select
+        p.account_id,
+        p.instrument_id,
+        p.owner,
+        x.profile,
+        market.round_to_tick(i.tick_table, p.avg_price * (1 - x.stop_loss_rate), 'SELL'),
+        market.round_to_tick(i.tick_table, p.avg_price * (1 + x.take_profit_rate), 'SELL'),
+        p.qty > 0
+    from trade.positions as p
+    join strategy.strategies as s on s.strategy = p.owner
+    join trade.exit_profiles as x on x.profile = s.exit_profile
+    join market.instruments as i on i.instrument_id = p.instrument_id
+    where p.account_id = p_account_id and p.instrument_id = p_instrument_id and p.owner = p_owner
+    on conflict (account_id, instrument_id, owner) do update
+    set profile = excluded.profile,
+        stop_price = excluded.stop_price,
+        take_price = excluded.take_price,
+        is_armed = excluded.is_armed,
+        note = '',
+        changed_at = bus.clock();
+end;
+
+comment on function trade.arm_exits(bigint, bigint, text) is
+    'Sets stop and target of a position from its average price and its strategy''s profile; a flat one is disarmed. Positions of manual have none.';
+
+-- Positions whose bid has reached the stop or the target, and that are free to be sold.
+create or replace view trade.exits_due as
+select
+    e.account_id,
+    e.instrument_id,
+    e.owner,
+    i.symbol,
+    p.qty - p.locked_qty as quantity,
+    p.version,
+    e.fired,
+    q.bid,
+    q.received_at as quote_at,
+    case when q.bid <= e.stop_price then 'STOP_LOSS' else 'TAKE_PROFIT' end as reason
+from trade.position_exits as e
+join trade.positions as p
+    on p.account_id = e.account_id and p.instrument_id = e.instrument_id and p.owner = e.owner
+join market.instruments as i on i.instrument_id = e.instrument_id
+join market.quotes_now as q on q.instrument_id = e.instrument_id
+join trade.accounts as a on a.account_id = e.account_id
+join trade.brokers as b on b.broker = a.broker
+where e.is_armed
+  and (q.bid <= e.stop_price or q.bid >= e.take_price)
+  and q.is_fresh
+  and (q.source = 'live' or not b.is_real)
+  and p.qty > p.locked_qty
+  and p.breach_qty = 0
+  and (market.phase_at(i.venue, bus.clock())).exits_fire;
+
+comment on view trade.exits_due is 'Armed positions to be sold now, and why.';
+
+create or replace function api.fire_exits(p_symbols text[] default null)
+returns integer
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_due   trade.exits_due;
+    v_count integer := 0;
+begin
+    perform risk.hold_gate();
+
+    for v_due in
+        select d.*
+        from trade.exits_due as d
+        where p_symbols is null or d.symbol = any(p_symbols)
+        order by d.account_id, d.instrument_id, d.owner
+    loop
+        -- Rows locked by others are skipped: they come due again at once.
+        perform
+        from trade.positions as p
+        where p.account_id = v_due.account_id
+          and p.instrument_id = v_due.instrument_id
+          and p.owner = v_due.owner
+          and p.version = v_due.version
+          and p.qty - p.locked_qty = v_due.quantity
+        for no key update skip locked;
+
+        continue when not found;
+
+        begin
+            perform trade.open_intent(
+                v_due.account_id, v_due.instrument_id, v_due.owner, 'EXIT', 'SELL', v_due.quantity, null, v_due.reason,
+                format('exit:%s:%s:%s:%s', v_due.instrument_id, v_due.owner, v_due.version, v_due.fired),
+                '10 s', null, v_due.quote_at
+            );
+            update trade.position_exits as e
+            set fired = e.fired + 1
+            where e.account_id = v_due.account_id
+              and e.instrument_id = v_due.instrument_id
+              and e.owner = v_due.owner;
+            v_count := v_count + 1;
+        exception when sqlstate 'TRM01' or sqlstate 'TRQ02' or sqlstate 'TRP01' or sqlstate 'TRP02'
+            or sqlstate 'TRS01' or sqlstate 'TRI01' then
+            perform trade.note_refused_exit(v_due, sqlstate, sqlerrm);
+        end;
+    end loop;
+
+    return v_count;
+end;
+$$;
+
+comment on function api.fire_exits(text[]) is
+    'Makes sell intents for armed positions whose bid reached stop or target on a fresh price; null for all symbols. Returns how many. Raises TRM02.';
+
+create or replace function trade.note_refused_exit(
+    p_due     trade.exits_due,
+    p_code    text,
+    p_message text
+)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_note text := format('%s: %s', p_code, p_message);
+begin
+    update trade.position_exits as e
+    set note = v_note,
+        -- What is too little to trade stays too little until the next fill.
+        is_armed = p_code <> 'TRI01',
+        changed_at = bus.clock()
+    where e.account_id = p_due.account_id
+      and e.instrument_id = p_due.instrument_id
+      and e.owner = p_due.owner
+      and e.note <> v_note;
+
+    -- Told once, not at every quote.
+    if found then
+        perform bus.record_event('refusal', null, p_code, null, jsonb_build_object(
+            'message', p_message, 'exit', p_due.reason, 'symbol', p_due.symbol, 'owner', p_due.owner
+        ));
+    end if;
+end;
+$$;
+
+comment on function trade.note_refused_exit(trade.exits_due, text, text) is
+    'Keeps why an exit could not be made beside it, and tells it once.';

@@ -1,0 +1,227 @@
+-- 380_sweeps: what time and mode ask of intents that already exist.
+
+create or replace function trade.end_or_ask(
+    p_intent_id bigint,
+    p_status    text,
+    p_reason    text
+)
+returns boolean
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_intent trade.order_intents;
+begin
+    v_intent := trade.lock_intent(p_intent_id);
+
+    if v_intent.closed_at is not null then
+        return false;
+    end if;
+
+    if v_intent.status in ('NEW', 'PENDING_APPROVAL') then
+        perform trade.close_intent(p_intent_id, p_status, p_reason);
+        return true;
+    end if;
+
+    perform trade.request_cancel(p_intent_id);
+    return true;
+end;
+$$;
+
+comment on function trade.end_or_ask(bigint, text, text) is
+    'Ends an intent that is not at the broker; asks to cancel the order of one that is. Returns whether there was anything to do. Raises TRI02.';
+
+create or replace function api.expire_due()
+returns integer
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_id    bigint;
+    v_count integer := 0;
+begin
+    for v_id in
+        select i.intent_id
+        from trade.order_intents as i
+        where i.closed_at is null
+          and i.expires_at <= bus.clock()
+          and (
+              i.status in ('NEW', 'PENDING_APPROVAL')
+              or exists (
+                  select
+                  from trade.orders as o
+                  where o.intent_id = i.intent_id and o.closed_at is null and o.cancel_requested_at is null
+              )
+          )
+        order by i.account_id, i.instrument_id, i.owner, i.intent_id
+        limit 100
+    loop
+        v_count := v_count + trade.end_or_ask(v_id, 'EXPIRED', 'its time was over')::integer;
+    end loop;
+
+    with expired as (
+        update strategy.picks as p
+        set status = 'EXPIRED',
+            routed_at = bus.clock()
+        where p.pick_id = any(array(
+            select w.pick_id
+            from strategy.picks as w
+            where w.status = 'NEW' and w.expires_at <= bus.clock()
+            order by w.pick_id
+            limit 100
+            for no key update skip locked
+        ))
+        returning 1
+    )
+    select v_count + count(*) into v_count from expired;
+
+    return v_count;
+end;
+$$;
+
+comment on function api.expire_due() is
+    'Ends what is past its time: waiting intents and picks at once, live orders by asking to cancel them. Returns how many.';
+
+create or replace function api.enforce_modes()
+returns integer
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_row   record;
+    v_count integer := 0;
+begin
+    for v_row in
+        select i.intent_id, i.status, coalesce(v.verdict, 'DENY') as verdict, coalesce(v.mode, 'UNKNOWN') as mode
+        from trade.order_intents as i
+        join trade.intent_types as t on t.intent_type = i.intent_type and t.side = i.side
+        left join risk.verdicts as v on v.account_id = i.account_id and v.action = t.action
+        where i.closed_at is null
+          and (
+              (coalesce(v.verdict, 'DENY') = 'DENY' and (
+                  i.status in ('NEW', 'PENDING_APPROVAL')
+                  or exists (
+                      select
+                      from trade.orders as o
+                      where o.intent_id = i.intent_id and o.closed_at is null and o.cancel_requested_at is null
+                  )
+              ))
+              or (v.verdict = 'APPROVE' and i.status = 'NEW' and i.approved_by is null)
+          )
+        order by i.account_id, i.instrument_id, i.owner, i.intent_id
+        limit 100
+    loop
+        if v_row.verdict = 'DENY' then
+            v_count := v_count
+                + trade.end_or_ask(v_row.intent_id, 'CANCELLED', format('mode %s', v_row.mode))::integer;
+        elsif (trade.lock_intent(v_row.intent_id)).status = 'NEW' then
+            update trade.order_intents as i set status = 'PENDING_APPROVAL' where i.intent_id = v_row.intent_id;
+            v_count := v_count + 1;
+        end if;
+    end loop;
+
+    return v_count;
+end;
+$$;
+
+comment on function api.enforce_modes() is
+    'After a mode change: waiting intents it denies are cancelled, their live orders asked to cancel, waiting sells put up for approval. Returns how many.';
+
+create or replace function api.cancel_intent(
+    p_intent_id bigint,
+    p_reason    text
+)
+returns text
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if not trade.end_or_ask(p_intent_id, 'CANCELLED', format('%s: %s', session_user, p_reason)) then
+        return 'it had already ended';
+    end if;
+
+    return (
+        select case when i.closed_at is null then 'its order was asked to cancel' else 'cancelled' end
+        from trade.order_intents as i
+        where i.intent_id = p_intent_id
+    );
+end;
+$$;
+
+comment on function api.cancel_intent(bigint, text) is
+    'Ends a waiting intent, or asks to cancel its live order; says which. Raises TRI02.';
+
+create or replace function api.approve(
+    p_intent_id bigint,
+    p_note      text
+)
+returns text
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform risk.hold_gate();
+
+    if (trade.lock_intent(p_intent_id)).status <> 'PENDING_APPROVAL' then
+        raise exception 'intent % does not wait for approval', p_intent_id
+            using errcode = 'TRL01', hint = 'select * from approvals;';
+    end if;
+
+    update trade.order_intents as i
+    set status = 'NEW',
+        approved_by = session_user,
+        approved_at = bus.clock()
+    where i.intent_id = p_intent_id;
+
+    perform bus.record_event('intent', p_intent_id, 'approved', p_intent_id, jsonb_build_object('note', p_note));
+    return 'NEW';
+end;
+$$;
+
+comment on function api.approve(bigint, text) is 'Lets an intent through that needs a person. Raises TRI02, TRL01, TRM01, TRM02.';
+
+create or replace function api.reject(
+    p_intent_id bigint,
+    p_note      text
+)
+returns text
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_intent trade.order_intents;
+begin
+    v_intent := trade.lock_intent(p_intent_id);
+
+    if v_intent.status <> 'PENDING_APPROVAL' then
+        raise exception 'intent % does not wait for approval', p_intent_id
+            using errcode = 'TRL01', hint = 'select * from approvals;';
+    end if;
+
+    perform trade.close_intent(p_intent_id, 'REJECTED', format('%s: %s', session_user, p_note));
+
+    -- Else the next quote would ask the same question again.
+    update trade.position_exits as e
+    set is_armed = false,
+        note = format('exit %s rejected by %s; the next fill arms it again', p_intent_id, session_user),
+        changed_at = bus.clock()
+    where v_intent.intent_type = 'EXIT'
+      and (e.account_id, e.instrument_id, e.owner) = (v_intent.account_id, v_intent.instrument_id, v_intent.owner);
+
+    return 'REJECTED';
+end;
+$$;
+
+comment on function api.reject(bigint, text) is
+    'Refuses an intent that needs a person; a rejected exit disarms its position. Raises TRI02, TRL01.';

@@ -1,0 +1,229 @@
+-- 400_picks: strategies propose, the router answers.  Three gates, each answer a row: "why did it not
+-- trade?" always has an answer.
+
+create or replace function strategy.mine()
+returns strategy.strategies
+language sql
+stable
+begin atomic
+    select s from strategy.strategies as s where session_user = 'aegis_s_' || s.strategy;
+end;
+
+comment on function strategy.mine() is 'The strategy whose login this session is; null for any other login.';
+
+create or replace function strategy.tg_picks__notify()
+returns trigger
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform pg_notify('new_pick', '');
+    return null;
+end;
+$$;
+
+comment on function strategy.tg_picks__notify() is 'Wakes the router. A hint.';
+
+create or replace trigger _900_notify
+after insert on strategy.picks
+for each statement execute function strategy.tg_picks__notify();
+
+create or replace trigger _100_append_only
+before update or delete on strategy.gate_results
+for each row execute function bus.tg_append_only();
+
+create or replace function api.propose(
+    p_symbol          text,
+    p_side            text,
+    p_intent_type     text default 'ENTRY',
+    p_quantity        numeric default null,
+    p_limit_price     numeric default null,
+    p_reason          text default null,
+    p_idempotency_key text default null,
+    p_ttl             interval default '30 s'
+)
+returns bigint
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_mine       strategy.strategies := strategy.mine();
+    v_instrument market.instruments;
+    v_pick       strategy.picks;
+    v_request    jsonb := jsonb_build_object(
+        'symbol', p_symbol, 'side', p_side, 'intent_type', p_intent_type, 'quantity', trim_scale(p_quantity),
+        'limit_price', trim_scale(p_limit_price)
+    );
+begin
+    if v_mine.strategy is null then
+        raise exception '% is not the login of a strategy', session_user
+            using errcode = 'TRI04', hint = 'Only strategies propose; people use create_intent.';
+    end if;
+
+    if p_symbol <> all(v_mine.symbols) then
+        raise exception 'strategy % may not trade %', v_mine.strategy, p_symbol
+            using errcode = 'TRI04', hint = 'select symbols from my_strategy;';
+    end if;
+
+    select i.* into v_instrument
+    from market.instruments as i
+    join trade.accounts as a on a.venue = i.venue
+    where a.account_id = v_mine.account_id and i.symbol = p_symbol;
+
+    if not found or not exists (
+        select from trade.intent_types as t where t.intent_type = p_intent_type and t.side = p_side
+    ) then
+        raise exception 'there is no % % of %', p_intent_type, p_side, p_symbol
+            using errcode = 'TRI01', hint = 'ENTRY, ADD, PYRAMID and REENTRY buy, EXIT sells; the symbol must be in the universe.';
+    end if;
+
+    if p_quantity <= 0 or p_limit_price <= 0 or p_ttl <= interval '0' then
+        raise exception 'quantity, limit price and time to live must be positive'
+            using errcode = 'TRI01', hint = 'Leave quantity and limit price out to have them chosen.';
+    end if;
+
+    insert into strategy.picks as p (
+        strategy, account_id, instrument_id, intent_type, side, quantity, limit_price, reason, idempotency_key, request,
+        quote_at, expires_at
+    ) values (
+        v_mine.strategy, v_mine.account_id, v_instrument.instrument_id, p_intent_type, p_side, p_quantity,
+        p_limit_price, coalesce(p_reason, ''), coalesce(p_idempotency_key, gen_random_uuid()::text), v_request,
+        (select b.received_at from market.prices_best as b where b.instrument_id = v_instrument.instrument_id),
+        bus.clock() + least(p_ttl, interval '1 hour')
+    )
+    on conflict (strategy, idempotency_key) do nothing
+    returning p.* into v_pick;
+
+    if not found then
+        select p.* into strict v_pick
+        from strategy.picks as p
+        where p.strategy = v_mine.strategy and p.idempotency_key = p_idempotency_key;
+
+        if v_pick.request <> v_request then
+            raise exception 'idempotency key % was used for another pick, %', p_idempotency_key, v_pick.pick_id
+                using errcode = 'TRI03', hint = 'A new decision needs a new key.';
+        end if;
+    end if;
+
+    return v_pick.pick_id;
+end;
+$$;
+
+comment on function api.propose(text, text, text, numeric, numeric, text, text, interval) is
+    'A strategy asks for a trade; quantity null lets the router size it. Returns the pick''s id; the same key again returns the same. Raises TRI01, TRI03, TRI04.';
+
+create or replace function api.cancel_pick(p_pick_id bigint)
+returns boolean
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    update strategy.picks as p
+    set status = 'CANCELLED',
+        routed_at = bus.clock()
+    where p.pick_id = p_pick_id
+      and p.strategy = (strategy.mine()).strategy
+      and p.status = 'NEW';
+    return found;
+end;
+$$;
+
+comment on function api.cancel_pick(bigint) is
+    'Takes back one''s own pick that is not routed yet; false when there is no such pick.';
+
+create or replace function strategy.answer(
+    p_pick    strategy.picks,
+    p_gate    integer,
+    p_passed  boolean,
+    p_code    text,
+    p_message text,
+    p_detail  jsonb
+)
+returns boolean
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    insert into strategy.gate_results (pick_id, gate, passed, code, message, detail)
+    values (p_pick.pick_id, p_gate, p_passed, p_code, p_message, p_detail);
+
+    if not p_passed then
+        update strategy.picks as p
+        set status = 'REFUSED',
+            routed_at = bus.clock()
+        where p.pick_id = p_pick.pick_id;
+    end if;
+
+    return p_passed;
+end;
+$$;
+
+comment on function strategy.answer(strategy.picks, integer, boolean, text, text, jsonb) is
+    'Writes a gate''s answer; a refusal ends the pick. Returns whether it passed.';
+
+create or replace function strategy.gate_system(p_pick strategy.picks)
+returns boolean
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_strategy strategy.strategies;
+    v_verdict  text;
+    v_mode     text;
+begin
+    select s.* into strict v_strategy from strategy.strategies as s where s.strategy = p_pick.strategy;
+    select v.verdict, v.mode into v_verdict, v_mode
+    from risk.verdicts as v
+    join trade.intent_types as t on t.action = v.action
+    where v.account_id = p_pick.account_id and t.intent_type = p_pick.intent_type and t.side = p_pick.side;
+
+    return case
+        when v_strategy.status <> 'RUNNING' then
+            strategy.answer(p_pick, 1, false, 'TRI04', 'the strategy is stopped', jsonb_build_object('status', v_strategy.status))
+        when coalesce(v_verdict, 'DENY') = 'DENY' then
+            strategy.answer(p_pick, 1, false, 'TRM01', format('mode %s forbids it', coalesce(v_mode, 'UNKNOWN')),
+                jsonb_build_object('mode', v_mode, 'verdict', v_verdict))
+        else
+            strategy.answer(p_pick, 1, true, 'ok', 'system and strategy agree', jsonb_build_object('mode', v_mode, 'verdict', v_verdict))
+    end;
+end;
+$$;
+
+comment on function strategy.gate_system(strategy.picks) is 'Gate 1: the system and the strategy.';
+
+create or replace function strategy.gate_market(p_pick strategy.picks)
+returns boolean
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_instrument market.instruments;
+    v_quote      market.quotes_now;
+    v_facts      jsonb;
+begin
+    select i.* into strict v_instrument from market.instruments as i where i.instrument_id = p_pick.instrument_id;
+    select q.* into v_quote from market.quotes_now as q where q.instrument_id = p_pick.instrument_id;
+    v_facts := jsonb_build_object('bid', v_quote.bid, 'ask', v_quote.ask, 'received_at', v_quote.received_at, 'source', v_quote.source);
+
+    return case
+        when market.phase_at(v_instrument.venue, bus.clock()) is null then
+            strategy.answer(p_pick, 2, false, 'TRS01', format('%s is closed', v_instrument.venue), v_facts)
+        when p_pick.side = 'BUY' and not v_instrument.is_active then
+            strategy.answer(p_pick, 2, false, 'TRI01', format('%s is not active', v_instrument.symbol), v_facts)
+        when v_quote.is_fresh is not true then
+            strategy.answer(p_pick, 2, false, 'TRP01', format('there is no fresh price of %s', v_instrument.symbol), v_facts)
+        else
+            strategy.answer(p_pick, 2, true, 'ok', 'the market is open and its price fresh', v_facts)
+    end;
+end;
+$$;
+
+comment on function strategy.gate_market(strategy.picks) is 'Gate 2: the market.';

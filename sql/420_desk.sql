@@ -1,0 +1,295 @@
+-- 420_desk: what people set up and decide by hand.
+
+create or replace function api.add_account(
+    p_account        text,
+    p_broker         text,
+    p_venue          text,
+    p_currency       text,
+    p_broker_account text default null,
+    p_deposit        numeric default null
+)
+returns bigint
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_account_id bigint;
+begin
+    if not exists (select from trade.brokers as b where b.broker = p_broker)
+        or not exists (select from market.venues as v where v.venue = p_venue) then
+        raise exception 'there is no broker % or no venue %', p_broker, p_venue
+            using errcode = 'TRI01', hint = 'select * from brokers; select * from venues;';
+    end if;
+
+    if exists (select from trade.accounts as a where a.account = p_account) then
+        raise exception 'account % exists', p_account
+            using errcode = 'TRI01', hint = 'Choose another name, or look at it: select * from accounts;';
+    end if;
+
+    insert into trade.accounts (account, broker, broker_account, venue, currency)
+    values (p_account, p_broker, coalesce(p_broker_account, p_account), p_venue, p_currency)
+    returning account_id into v_account_id;
+
+    insert into trade.balances (account_id) values (v_account_id);
+    insert into risk.limits (account_id, limit_name, value) values (v_account_id, 'max_position_share', 0.3);
+    perform bus.record_event('account', v_account_id, 'created', null, jsonb_build_object(
+        'account', p_account, 'broker', p_broker, 'venue', p_venue, 'currency', p_currency
+    ));
+
+    if p_deposit is not null then
+        perform api.deposit(p_account, p_deposit, 'opening deposit');
+    end if;
+
+    return v_account_id;
+end;
+$$;
+
+comment on function api.add_account(text, text, text, text, text, numeric) is
+    'Adds one broker account in one currency, with an opening deposit for the paper broker. Returns its id. Raises TRI01.';
+
+create or replace function api.deposit(
+    p_account text,
+    p_amount  numeric,
+    p_note    text
+)
+returns numeric
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_account trade.accounts;
+begin
+    select a.* into v_account from trade.accounts as a where a.account = p_account;
+
+    if not found then
+        raise exception 'account % does not exist', p_account using errcode = 'TRI02', hint = 'select account from accounts;';
+    end if;
+
+    if p_amount is null or p_amount = 0 then
+        raise exception 'an amount of money is not zero'
+            using errcode = 'TRI01', hint = 'Positive for a deposit, negative for a withdrawal.';
+    end if;
+
+    perform from trade.balances as b where b.account_id = v_account.account_id for no key update;
+    insert into trade.cash_entries (account_id, kind, amount, note)
+    values (v_account.account_id, case when p_amount > 0 then 'deposit' else 'withdrawal' end, p_amount, p_note);
+
+    return (select b.cash from trade.balances as b where b.account_id = v_account.account_id);
+end;
+$$;
+
+comment on function api.deposit(text, numeric, text) is
+    'Records money that came in (positive) or went out (negative); returns the new balance. A fact: it is never refused for lack of cash. Raises TRI01, TRI02.';
+
+create or replace function api.add_instrument(
+    p_venue        text,
+    p_symbol       text,
+    p_name         text,
+    p_currency     text,
+    p_tick_table   text,
+    p_lot_size     numeric default 1,
+    p_min_notional numeric default 0
+)
+returns bigint
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_instrument_id bigint;
+begin
+    if not exists (select from market.venues as v where v.venue = p_venue)
+        or not exists (select from market.tick_sizes as t where t.tick_table = p_tick_table) then
+        raise exception 'there is no venue % or no tick table %', p_venue, p_tick_table
+            using errcode = 'TRI01', hint = 'select * from venues; select distinct tick_table from tick_sizes;';
+    end if;
+
+    insert into market.instruments as i (venue, symbol, name, currency, tick_table, lot_size, min_notional)
+    values (p_venue, p_symbol, p_name, p_currency, p_tick_table, p_lot_size, p_min_notional)
+    on conflict (venue, symbol) do update
+    set name = excluded.name,
+        tick_table = excluded.tick_table,
+        lot_size = excluded.lot_size,
+        min_notional = excluded.min_notional
+    returning i.instrument_id into v_instrument_id;
+
+    return v_instrument_id;
+end;
+$$;
+
+comment on function api.add_instrument(text, text, text, text, text, numeric, numeric) is
+    'Adds an instrument to the universe, or changes its rules; returns its id. Raises TRI01.';
+
+create or replace function api.add_strategy(
+    p_strategy       text,
+    p_class          text,
+    p_account        text,
+    p_symbols        text[],
+    p_budget         numeric,
+    p_order_notional numeric,
+    p_exit_profile   text default 'swing',
+    p_parameters     jsonb default '{}'
+)
+returns text
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_account trade.accounts;
+    v_unknown text;
+begin
+    select a.* into v_account from trade.accounts as a where a.account = p_account;
+
+    if not found then
+        raise exception 'account % does not exist', p_account using errcode = 'TRI02', hint = 'select account from accounts;';
+    end if;
+
+    select string_agg(s.symbol, ', ') into v_unknown
+    from unnest(p_symbols) as s (symbol)
+    where not exists (
+        select from market.instruments as i where i.venue = v_account.venue and i.symbol = s.symbol
+    );
+
+    if v_unknown is not null or not exists (select from trade.exit_profiles as x where x.profile = p_exit_profile) then
+        raise exception 'unknown symbols % or exit profile %', coalesce(v_unknown, 'none'), p_exit_profile
+            using errcode = 'TRI01', hint = 'Add symbols with aegis universe add; select profile from exit_profiles;';
+    end if;
+
+    if exists (select from strategy.strategies as s where s.strategy = p_strategy) then
+        raise exception 'strategy % exists', p_strategy
+            using errcode = 'TRI01', hint = 'Choose another name: select * from strategies;';
+    end if;
+
+    insert into strategy.strategies (strategy, class, account_id, symbols, parameters, budget, order_notional, exit_profile)
+    values (p_strategy, p_class, v_account.account_id, p_symbols, p_parameters, p_budget, p_order_notional, p_exit_profile);
+
+    return 'aegis_s_' || p_strategy;
+end;
+$$;
+
+comment on function api.add_strategy(text, text, text, text[], numeric, numeric, text, jsonb) is
+    'Adds a strategy, stopped; returns the login it will run as. Raises TRI01, TRI02.';
+
+create or replace function strategy.set_status(
+    p_strategy text,
+    p_status   text
+)
+returns text
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    update strategy.strategies as s
+    set status = p_status,
+        changed_at = bus.clock()
+    where s.strategy = p_strategy;
+
+    if not found then
+        raise exception 'strategy % does not exist', p_strategy using errcode = 'TRI02', hint = 'select strategy from strategies;';
+    end if;
+
+    perform bus.record_event('strategy', null, p_status, null, jsonb_build_object('strategy', p_strategy));
+    return p_status;
+end;
+$$;
+
+comment on function strategy.set_status(text, text) is 'Starts or stops a strategy. Raises TRI02.';
+
+create or replace function api.start_strategy(p_strategy text)
+returns text
+language sql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+    select strategy.set_status(p_strategy, 'RUNNING');
+end;
+
+comment on function api.start_strategy(text) is 'Lets a strategy run; the supervisor starts its process. Raises TRI02.';
+
+create or replace function api.stop_strategy(p_strategy text)
+returns text
+language sql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+    select strategy.set_status(p_strategy, 'STOPPED');
+end;
+
+comment on function api.stop_strategy(text) is
+    'Stops a strategy: it proposes nothing more; its positions stay and stay protected. Raises TRI02.';
+
+create or replace function strategy.tg_strategies__notify()
+returns trigger
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform pg_notify('strategy_changed', new.strategy);
+    return null;
+end;
+$$;
+
+comment on function strategy.tg_strategies__notify() is 'Wakes the supervisor. A hint.';
+
+create or replace trigger _900_notify
+after insert or update on strategy.strategies
+for each row execute function strategy.tg_strategies__notify();
+
+create or replace function api.create_intent(
+    p_account         text,
+    p_symbol          text,
+    p_side            text,
+    p_quantity        numeric,
+    p_limit_price     numeric default null,
+    p_reason          text default 'by hand',
+    p_owner           text default 'manual',
+    p_intent_type     text default 'MANUAL',
+    p_idempotency_key text default null,
+    p_ttl             interval default '1 min'
+)
+returns bigint
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_account_id    bigint;
+    v_instrument_id bigint;
+begin
+    select a.account_id, i.instrument_id
+    into v_account_id, v_instrument_id
+    from trade.accounts as a
+    join market.instruments as i on i.venue = a.venue and i.symbol = p_symbol
+    where a.account = p_account;
+
+    if not found then
+        raise exception 'there is no account % that trades %', p_account, p_symbol
+            using errcode = 'TRI02', hint = 'select account from accounts; select symbol from instruments;';
+    end if;
+
+    if p_owner <> 'manual' and not exists (select from strategy.strategies as s where s.strategy = p_owner) then
+        raise exception 'there is no owner %', p_owner
+            using errcode = 'TRI02', hint = 'manual, or the name of a strategy.';
+    end if;
+
+    return (trade.open_intent(
+        v_account_id, v_instrument_id, p_owner, p_intent_type, p_side, p_quantity, p_limit_price, p_reason,
+        coalesce(p_idempotency_key, gen_random_uuid()::text), p_ttl
+    )).intent_id;
+end;
+$$;
+
+comment on function api.create_intent(text, text, text, numeric, numeric, text, text, text, text, interval) is
+    'A decision by hand: returns the intent''s id. The same laws hold as for a strategy. Raises TRM01, TRM02, TRQ01, TRQ02, TRC01, TRC02, TRP01, TRP02, TRS01, TRI01, TRI02, TRI03.';

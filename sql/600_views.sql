@@ -1,0 +1,475 @@
+-- 600_views: what there is to see.  Names instead of numbers, newest facts, nothing that can be written but
+-- system_mode.  A view reads tables with its owner's rights but calls functions with the reader's: so views
+-- call none that read private tables.
+
+create or replace view api.system_mode as
+select
+    s.mode,
+    s.reason,
+    s.changed_by,
+    s.changed_at,
+    s.evidence,
+    null::text as code
+from risk.system_mode as s;
+
+comment on view api.system_mode is
+    'The mode of the system. update system_mode set mode = ''HALT'', reason = ''why'' works; leaving HALT needs the column code.';
+
+create or replace function api.tg_system_mode__update()
+returns trigger
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_answer record;
+begin
+    if new.mode = old.mode then
+        return new;
+    end if;
+
+    case new.mode
+        when 'HALT' then perform api.halt(new.reason);
+        when 'SAFE' then perform api.safe(new.reason);
+        when 'NORMAL' then
+            select * into v_answer from api.resume(new.reason, new.code);
+
+            if not v_answer.resumed then
+                raise warning '%', v_answer.message;
+                return null;
+            end if;
+        else
+            raise exception 'there is no mode %', new.mode
+                using errcode = 'TRI01', hint = 'NORMAL, SAFE or HALT.';
+    end case;
+
+    select s.mode, s.reason, s.changed_by, s.changed_at into new.mode, new.reason, new.changed_by, new.changed_at
+    from risk.system_mode as s;
+    return new;
+end;
+$$;
+
+comment on function api.tg_system_mode__update() is
+    'An update of the view is the same as halt, safe or resume; a wrong code is a warning and changes nothing. Raises TRI01, TRI04.';
+
+create or replace trigger _100_update
+instead of update on api.system_mode
+for each row execute function api.tg_system_mode__update();
+
+create or replace view api.mode_history as
+select h.mode_change_id, h.scope, h.name, h.from_mode, h.to_mode, h.reason, h.evidence, h.changed_by, h.changed_at
+from risk.mode_history as h;
+
+comment on view api.mode_history is 'Every change of a mode.';
+
+create or replace view api.accounts as
+select
+    a.account,
+    a.broker,
+    a.venue,
+    a.currency,
+    b.cash,
+    b.locked_cash,
+    b.cash + b.breach_cash - b.locked_cash as free_cash,
+    b.breach_cash,
+    e.equity,
+    a.reconciled_at,
+    a.reconciled_at >= (select n.started_at from bus.instance as n) as is_open,
+    v.mode
+from trade.accounts as a
+join trade.balances as b on b.account_id = a.account_id
+join trade.equities as e on e.account_id = a.account_id
+left join risk.verdicts as v on v.account_id = a.account_id and v.action = 'NEW_BUY';
+
+comment on view api.accounts is 'Accounts with cash, what is promised of it, equity, and whether they take part yet.';
+
+create or replace view api.positions as
+select
+    a.account,
+    i.symbol,
+    p.owner,
+    p.qty,
+    p.locked_qty,
+    p.qty - p.locked_qty as free_qty,
+    p.breach_qty,
+    p.avg_price,
+    b.bid,
+    p.qty * coalesce(nullif(b.bid, 0), b.last, p.avg_price) as value,
+    p.qty * (coalesce(nullif(b.bid, 0), b.last, p.avg_price) - p.avg_price) as unrealized_pnl,
+    p.realized_pnl,
+    e.stop_price,
+    e.take_price,
+    coalesce(e.is_armed, false) as is_armed,
+    e.note,
+    p.version,
+    p.opened_at
+from trade.positions as p
+join trade.accounts as a on a.account_id = p.account_id
+join market.instruments as i on i.instrument_id = p.instrument_id
+left join market.prices_best as b on b.instrument_id = p.instrument_id
+left join trade.position_exits as e
+    on e.account_id = p.account_id and e.instrument_id = p.instrument_id and e.owner = p.owner;
+
+comment on view api.positions is 'What each owner holds, what is promised of it, and the prices at which it is sold by itself.';
+
+create or replace view api.picks as
+select
+    p.pick_id,
+    p.strategy,
+    i.symbol,
+    p.intent_type,
+    p.side,
+    p.quantity,
+    p.limit_price,
+    p.reason,
+    p.status,
+    g.code,
+    g.message,
+    p.created_at,
+    p.routed_at
+from strategy.picks as p
+join market.instruments as i on i.instrument_id = p.instrument_id
+left join lateral (
+    select r.code, r.message
+    from strategy.gate_results as r
+    where r.pick_id = p.pick_id
+    order by r.gate desc
+    limit 1
+) as g on true;
+
+comment on view api.picks is 'What strategies proposed and the last gate''s answer.';
+
+create or replace view api.gate_results as
+select r.pick_id, r.gate, r.passed, r.code, r.message, r.detail, r.decided_at
+from strategy.gate_results as r;
+
+comment on view api.gate_results is 'Every gate''s answer to every pick.';
+
+create or replace view api.intents as
+select
+    t.intent_id,
+    a.account,
+    i.symbol,
+    t.owner,
+    t.intent_type,
+    t.side,
+    t.reason,
+    t.quantity,
+    t.worst_price,
+    t.status,
+    t.filled_qty,
+    t.overfill_qty,
+    t.reserved_qty,
+    t.reserved_cash,
+    t.attempts,
+    t.pick_id,
+    t.created_by,
+    t.created_at,
+    t.expires_at,
+    t.closed_at,
+    t.closed_reason
+from trade.order_intents as t
+join trade.accounts as a on a.account_id = t.account_id
+join market.instruments as i on i.instrument_id = t.instrument_id;
+
+comment on view api.intents is 'Decisions that were admitted, and how far they have come.';
+
+create or replace view api.approvals as
+select t.intent_id, a.account, i.symbol, t.owner, t.side, t.quantity, t.reason, t.worst_price, t.created_at, t.expires_at
+from trade.order_intents as t
+join trade.accounts as a on a.account_id = t.account_id
+join market.instruments as i on i.instrument_id = t.instrument_id
+where t.status = 'PENDING_APPROVAL';
+
+comment on view api.approvals is 'Intents that wait for a person: approve(intent_id, note) or reject(intent_id, note).';
+
+create or replace view api.orders as
+select
+    o.order_id,
+    o.intent_id,
+    a.account,
+    i.symbol,
+    o.side,
+    o.client_order_id,
+    o.broker_order_id,
+    o.status,
+    o.quantity,
+    o.limit_price,
+    o.filled_qty,
+    o.overfill_qty,
+    o.created_at,
+    o.answered_at,
+    o.cancel_requested_at,
+    o.closed_at,
+    o.closed_reason
+from trade.orders as o
+join trade.accounts as a on a.account_id = o.account_id
+join market.instruments as i on i.instrument_id = o.instrument_id;
+
+comment on view api.orders is 'Orders, each stored before its broker heard of it.';
+
+create or replace view api.fills as
+select
+    f.fill_id,
+    f.order_id,
+    f.intent_id,
+    a.account,
+    i.symbol,
+    f.owner,
+    f.side,
+    f.quantity,
+    f.price,
+    f.fee,
+    f.tax,
+    f.realized_pnl,
+    t.reason,
+    f.broker_fill_id,
+    f.filled_at,
+    f.recorded_at
+from trade.fills as f
+join trade.accounts as a on a.account_id = f.account_id
+join market.instruments as i on i.instrument_id = f.instrument_id
+join trade.order_intents as t on t.intent_id = f.intent_id;
+
+comment on view api.fills is 'Executions, each counted once.';
+
+create or replace view api.prices as
+select
+    i.symbol,
+    i.venue,
+    q.bid,
+    q.bid_size,
+    q.ask,
+    q.ask_size,
+    q.last,
+    q.source,
+    q.received_seq,
+    q.received_at,
+    q.is_fresh
+from market.quotes_now as q
+join market.instruments as i on i.instrument_id = q.instrument_id;
+
+comment on view api.prices is 'Best prices, and whether they may be believed now.';
+
+create or replace view api.instruments as
+select
+    i.symbol, i.venue, i.name, i.currency, i.tick_table, i.lot_size, i.min_notional, i.limit_low, i.limit_high,
+    i.max_quote_age, i.is_active
+from market.instruments as i;
+
+comment on view api.instruments is 'The universe: what can be traded and its rules.';
+
+create or replace view api.feeds as
+select
+    f.feed, f.venue, f.source, f.status, f.detail, f.last_heard_at,
+    f.quotes_applied, f.quotes_superseded, f.quotes_quarantined,
+    f.trades_applied, f.trades_superseded, f.trades_quarantined
+from market.feeds as f;
+
+comment on view api.feeds is 'Where prices come from and what became of everything they brought.';
+
+create or replace view api.quarantine as
+select k.quarantine_id, k.feed, k.symbol, k.reason, k.data, k.received_at
+from market.quarantine as k;
+
+comment on view api.quarantine is 'Prices that were refused.';
+
+create or replace view api.incidents as
+select n.incident_id, n.kind, n.subject, n.detail, n.opened_at, n.closed_at
+from risk.incidents as n;
+
+comment on view api.incidents is 'What a person should look at; closed_at is null while it is open.';
+
+create or replace view api.workers as
+select
+    w.worker_id, w.name, w.login, w.pid, w.host, w.state, w.heartbeat_at, w.started_at, w.stopped_at, w.detail,
+    w.state <> 'stopped' and bus.worker_is_alive(w.worker_id) as is_alive
+from bus.workers as w;
+
+comment on view api.workers is 'Worker processes; is_alive is what PostgreSQL itself knows.';
+
+create or replace view api.strategies as
+select
+    s.strategy, s.class, a.account, s.symbols, s.parameters, s.budget, s.order_notional, s.exit_profile, s.status,
+    'aegis_s_' || s.strategy as login, s.changed_at,
+    coalesce((select sum(p.realized_pnl) from trade.positions as p where p.owner = s.strategy), 0) as realized_pnl
+from strategy.strategies as s
+join trade.accounts as a on a.account_id = s.account_id;
+
+comment on view api.strategies is 'Strategies and what they have earned.';
+
+create or replace view api.events as
+select e.event_id, e.at, e.actor, e.entity, e.entity_id, e.change, e.intent_id, e.data
+from bus.events as e;
+
+comment on view api.events is 'The durable history.';
+
+create or replace view api.limits as
+select a.account, l.limit_name, l.value
+from risk.limits as l
+join trade.accounts as a on a.account_id = l.account_id;
+
+comment on view api.limits is 'Limits of the accounts.';
+
+create or replace view api.intent_transitions as
+select t.from_status, t.to_status
+from trade.intent_transitions as t;
+
+comment on view api.intent_transitions is 'The lifecycle of an intent.';
+
+create or replace view api.order_transitions as
+select t.from_status, t.to_status
+from trade.order_transitions as t;
+
+comment on view api.order_transitions is 'The lifecycle of an order.';
+
+create or replace view api.intent_types as
+select t.intent_type, t.side, t.action
+from trade.intent_types as t;
+
+comment on view api.intent_types is 'Kinds of intents, and the action the mode rules on.';
+
+create or replace view api.exit_profiles as
+select x.profile, x.stop_loss_rate, x.take_profit_rate
+from trade.exit_profiles as x;
+
+comment on view api.exit_profiles is 'How far from the average price positions are closed, as fractions.';
+
+create or replace view api.brokers as
+select b.broker, b.is_real, b.send_within, b.answer_timeout
+from trade.brokers as b;
+
+comment on view api.brokers is 'Brokers.';
+
+create or replace view api.venues as
+select v.venue, v.name, v.time_zone, v.taker_cap_rate, v.stop_cap_rate
+from market.venues as v;
+
+comment on view api.venues is 'Venues, and how far beyond the best price orders may go.';
+
+create or replace view api.tick_sizes as
+select t.tick_table, t.price_from, t.tick_size
+from market.tick_sizes as t;
+
+comment on view api.tick_sizes is 'Price steps by band.';
+
+create or replace view api.session_phases as
+select p.venue, p.phase, p.starts, p.ends, p.weekdays, p.is_auction, p.poll_interval, p.exits_fire
+from market.session_phases as p;
+
+comment on view api.session_phases is 'When venues trade, in their own time.';
+
+create or replace view api.latency as
+with recent as (
+    select i.intent_id, i.quote_at, i.pick_id, i.created_at, i.claimed_at
+    from trade.order_intents as i
+    order by i.intent_id desc
+    limit 1000
+),
+
+hops as (
+    select 1 as nr, 'quote to pick' as hop, p.created_at - p.quote_at as took
+    from recent as r
+    join strategy.picks as p on p.pick_id = r.pick_id
+    union all
+    select 2, 'pick to intent', r.created_at - p.created_at
+    from recent as r
+    join strategy.picks as p on p.pick_id = r.pick_id
+    union all
+    select 3, 'quote to exit intent', r.created_at - r.quote_at
+    from recent as r
+    where r.pick_id is null and r.quote_at is not null
+    union all
+    select 4, 'intent to claimed', r.claimed_at - r.created_at
+    from recent as r
+    union all
+    select 5, 'claimed to answered', o.answered_at - o.created_at
+    from recent as r
+    join trade.orders as o on o.intent_id = r.intent_id
+    union all
+    select 6, 'filled to recorded', f.recorded_at - f.filled_at
+    from recent as r
+    join trade.fills as f on f.intent_id = r.intent_id
+)
+
+select
+    h.hop,
+    count(*) as samples,
+    round(extract(epoch from percentile_cont(0.5) within group (order by h.took)) * 1000, 2) as p50_ms,
+    round(extract(epoch from percentile_cont(0.99) within group (order by h.took)) * 1000, 2) as p99_ms
+from hops as h
+where h.took is not null
+group by h.nr, h.hop
+order by h.nr;
+
+comment on view api.latency is 'Milliseconds of each hop over the last 1,000 intents, by the database''s clock.';
+
+create or replace view api.refusals as
+select r.decided_at as at, r.code, r.message, p.strategy as who, i.symbol
+from strategy.gate_results as r
+join strategy.picks as p on p.pick_id = r.pick_id
+join market.instruments as i on i.instrument_id = p.instrument_id
+where not r.passed
+union all
+select e.at, e.change, e.data ->> 'message', e.actor, e.data ->> 'symbol'
+from bus.events as e
+where e.entity = 'refusal';
+
+comment on view api.refusals is 'What was refused and why, by gates and by the door.';
+
+create or replace view api.status as
+select
+    n.kind,
+    n.kind <> 'live' as is_simulated,
+    m.mode,
+    m.reason as mode_reason,
+    m.changed_at as mode_since,
+    (select count(*) from trade.order_intents as i where i.closed_at is null) as live_intents,
+    (select count(*) from trade.orders as o where o.closed_at is null) as live_orders,
+    (select count(*) from trade.orders as o where o.status = 'IN_DOUBT') as orders_in_doubt,
+    (select count(*) from trade.positions as p where p.qty > 0) as open_positions,
+    (select count(*) from trade.order_intents as i where i.status = 'PENDING_APPROVAL') as approvals,
+    (select count(*) from risk.incidents as c where c.closed_at is null) as open_incidents,
+    (select count(*) from bus.workers as w where w.state <> 'stopped' and bus.worker_is_alive(w.worker_id)) as workers,
+    (select count(*) from market.feeds as f where f.status = 'CONNECTED' and f.last_heard_at >= bus.clock() - f.max_silence)
+        as live_feeds,
+    bus.now() as at
+from bus.instance as n
+cross join risk.system_mode as m;
+
+comment on view api.status is 'The state of the system on one line.';
+
+create or replace view api.totals as
+select
+    (select coalesce(sum(f.quotes_applied + f.quotes_superseded + f.quotes_quarantined), 0) from market.feeds as f) as quotes,
+    (select coalesce(sum(f.trades_applied + f.trades_superseded + f.trades_quarantined), 0) from market.feeds as f) as trades,
+    (select count(*) from strategy.picks) as picks,
+    (select count(*) from trade.order_intents) as intents,
+    (select count(*) from trade.orders) as orders,
+    (select count(*) from trade.fills) as fills;
+
+comment on view api.totals is 'How much has passed through each station.';
+
+create or replace view api.my_strategy as
+select s.strategy, a.account, s.class, s.symbols, s.parameters, s.status, s.budget
+from strategy.strategies as s
+join trade.accounts as a on a.account_id = s.account_id
+where session_user = 'aegis_s_' || s.strategy;
+
+comment on view api.my_strategy is 'The strategy this login is.';
+
+create or replace view api.my_positions as
+select i.symbol, p.qty, p.locked_qty, p.avg_price, p.realized_pnl, p.opened_at
+from trade.positions as p
+join market.instruments as i on i.instrument_id = p.instrument_id
+where session_user = 'aegis_s_' || p.owner;
+
+comment on view api.my_positions is 'What the strategy of this login holds.';
+
+create or replace view api.my_picks as
+select p.pick_id, p.symbol, p.side, p.intent_type, p.status, p.code, p.message, p.created_at, p.routed_at
+from api.picks as p
+where session_user = 'aegis_s_' || p.strategy;
+
+comment on view api.my_picks is 'What the strategy of this login proposed, and the answers.';
