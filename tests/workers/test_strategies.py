@@ -22,7 +22,11 @@ def prices(mids, symbol="X"):
     for seq, mid in enumerate(mids):
         middle = Decimal(str(mid))
         yield Price(
-            symbol, middle - 1, middle + 1, quote_ts=START + timedelta(milliseconds=seq), received_seq=seq + 1
+            symbol,
+            middle - 1,
+            middle + 1,
+            received_at=START + timedelta(milliseconds=seq),
+            received_seq=seq + 1,
         )
 
 
@@ -39,7 +43,7 @@ def simulated(count, seed=1):
     for seq, event in enumerate(islice(Market(seed).events(START), count), start=1):
         if isinstance(event, Quote):
             yield Price(
-                event.symbol, Decimal(event.bid), Decimal(event.ask), quote_ts=event.ts, received_seq=seq
+                event.symbol, Decimal(event.bid), Decimal(event.ask), received_at=event.ts, received_seq=seq
             )
 
 

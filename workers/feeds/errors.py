@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from workers.runtime.errors import AegisError
 
-class FeedError(Exception):
-    """A feed cannot start or go on; the message says what is wrong and what would be right."""
+
+class FeedError(AegisError):
+    """A feed cannot start or go on."""

@@ -39,13 +39,15 @@ from decimal import Decimal
 from difflib import get_close_matches
 from typing import Any, ClassVar, Literal, TypeVar, cast
 
+from workers.runtime.errors import AegisError
+
 __all__ = ["Parameter", "Price", "Proposal", "Strategy", "StrategyError", "parameter"]
 
 Number = TypeVar("Number", int, float)
 
 
-class StrategyError(Exception):
-    """A strategy cannot be loaded or its parameters are wrong; the message says what would be right."""
+class StrategyError(AegisError):
+    """A strategy cannot be loaded, or its parameters are wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ class Price:
     symbol: str
     bid: Decimal
     ask: Decimal
-    quote_ts: datetime
+    received_at: datetime
     received_seq: int
     bid_size: Decimal = Decimal(0)
     ask_size: Decimal = Decimal(0)
@@ -65,6 +67,11 @@ class Price:
     def mid(self) -> float:
         """Halfway between bid and ask, as a float: for indicators, never for an order."""
         return float(self.bid + self.ask) / 2
+
+    @property
+    def moment(self) -> tuple[datetime, int]:
+        """What orders the prices of a symbol; no two of them share it."""
+        return self.received_at, self.received_seq
 
 
 @dataclass(frozen=True, slots=True)
