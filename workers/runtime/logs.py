@@ -64,7 +64,7 @@ def _describe(error: BaseException) -> dict[str, Any]:
 
 
 def setup(worker: str, level: str = "INFO", file: Path | None = None) -> None:
-    """Send all logs of this process to stderr, readable on a terminal, and to its own file when it has one."""
+    """Send all logs of this process to stderr, readable on a terminal, and to a file if one is given."""
     to_stderr = logging.StreamHandler()
     to_stderr.setFormatter((Readable if sys.stderr.isatty() else JsonLines)(worker))
     handlers: list[logging.Handler] = [to_stderr]
@@ -76,15 +76,15 @@ def setup(worker: str, level: str = "INFO", file: Path | None = None) -> None:
 
 
 def open_file(file: Path) -> RotatingFileHandler:
-    """A log file that keeps its last 20 MB, which only its owner may read."""
+    """A log file that keeps its last 20 MB, in a directory that only its owner may enter."""
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     return RotatingFileHandler(file, maxBytes=FILE_BYTES, backupCount=FILES_KEPT, encoding="utf-8")
 
 
-def keep_line(handler: logging.Handler, worker: str, line: str) -> None:
+def keep_line(handler: logging.Handler, worker: str, line: str, level: str = "ERROR") -> None:
     """Keep a line that a process wrote: as it is when it is a log entry, else as the message of one."""
     if parse(line) is None:
-        line = json.dumps(make_entry(worker, "ERROR", line), ensure_ascii=False)
+        line = json.dumps(make_entry(worker, level, line), ensure_ascii=False)
     handler.emit(logging.makeLogRecord({"msg": line, "levelno": logging.INFO}))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import sys
+import time
 from pathlib import Path
 
 
@@ -31,25 +32,31 @@ def memory_used() -> float | None:
 
 
 class CpuMeter:
-    """The share of the machine's processor time that was used since it was last asked."""
+    """The share of the machine's processor time in use, over at least the last second."""
 
     def __init__(self) -> None:
-        self._busy, self._total = _cpu_times()
+        self._busy, self._total = _cpu_ticks()
+        self._looked_at = time.monotonic()
+        self._used: float | None = None
 
     def used(self) -> float | None:
-        busy, total = _cpu_times()
+        """None before a second has passed; where there is no /proc, the load of the last minute."""
+        if time.monotonic() - self._looked_at < 1.0:
+            return self._used
+        self._looked_at = time.monotonic()
+        busy, total = _cpu_ticks()
         spent, passed = busy - self._busy, total - self._total
         self._busy, self._total = busy, total
-        return spent / passed if passed > 0 else None
+        self._used = spent / passed if passed else min(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+        return self._used
 
 
-def _cpu_times() -> tuple[float, float]:
-    """Ticks spent working and ticks passed, over all processors; the load average where there is no /proc."""
+def _cpu_ticks() -> tuple[int, int]:
+    """Ticks spent working and ticks passed since the machine started, over all processors."""
     try:
-        ticks = [int(part) for part in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+        first = Path("/proc/stat").read_text().split("\n", 1)[0]
     except OSError:
-        ticks = []
-    if not ticks:
-        return 0.0, 0.0
+        return 0, 0
+    ticks = [int(part) for part in first.split()[1:9]]
     idle = ticks[3] + ticks[4]  # idle and waiting for a disk
-    return float(sum(ticks) - idle), float(sum(ticks))
+    return sum(ticks) - idle, sum(ticks)

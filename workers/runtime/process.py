@@ -98,7 +98,7 @@ def _tie_to_parent() -> int | None:
 
 async def _watch_parent(worker: Worker, parent: int) -> None:
     """The same where the kernel does not tell."""
-    while os.getppid() == parent:
+    while os.getppid() == parent:  # noqa: ASYNC110 (nobody could set an event for this)
         await asyncio.sleep(LOOK_FOR_PARENT)
     worker.log.warning("the supervisor is gone")
     worker.request_stop()

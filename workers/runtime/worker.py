@@ -27,7 +27,7 @@ from workers.runtime.memory import resident_bytes
 from workers.runtime.settings import Settings, load_settings
 
 HEARTBEAT = 2.0
-GRACE = 10.0  # for what is under way when asked to stop; for each part of the goodbye, half of it
+GRACE = 10.0  # for the drain that is under way when asked to stop
 DEGRADED_POLL = 5  # times faster while notifications cannot be heard
 FASTEST_POLL = 0.1
 JUST_AFTER = 0.001  # so that what is due at a moment is due when we look
@@ -40,6 +40,8 @@ class Worker:
     channels: ClassVar[tuple[str, ...]] = ()
     poll: ClassVar[timedelta] = timedelta(seconds=1)
     """The most a lost notification can cost."""
+    goodbye: ClassVar[float] = 5.0
+    """Seconds for each part of the end: `release`, `stop`, and closing what is open."""
 
     def __init__(
         self, settings: Settings | None = None, *args: str, db: Queries | None = None, worker_id: int = 0
@@ -57,6 +59,7 @@ class Worker:
         if db is not None:
             self.db = db
         self.bus = Bus(self.settings, self.name, hold=self._hold_lock)
+        self.wake = self.bus.wake
 
     db: Queries
 
@@ -81,7 +84,7 @@ class Worker:
     def request_stop(self) -> None:
         """Finish what is under way, hand back the rest, and end."""
         self._stopping.set()
-        self.bus.wake.set()
+        self.wake.set()
 
     async def run(self) -> None:
         """Serve until asked to stop."""
@@ -140,7 +143,7 @@ class Worker:
 
     async def _serve(self) -> None:
         while not self.stopping:
-            self.bus.wake.clear()
+            self.wake.clear()
             try:
                 await self._drain_all()
                 await self._idle()
@@ -159,7 +162,7 @@ class Worker:
 
     async def _idle(self) -> None:
         """Sleep until a notification, the poll, or the moment when the tables have something due."""
-        if self.bus.wake.is_set():
+        if self.wake.is_set():
             return
         await checkpoint(f"{self.name}.idle")
         due: timedelta | None = await self.db.fetchval("select api.next_due()")
@@ -168,7 +171,7 @@ class Worker:
             waits.append(self._poll_seconds())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(min(waits, default=None)):
-                await self.bus.wake.wait()
+                await self.wake.wait()
 
     def _poll_seconds(self) -> float:
         poll = self.poll.total_seconds()
@@ -246,7 +249,7 @@ class Worker:
     async def _in_time(self, work: Awaitable[Any]) -> None:
         """Do a part of the goodbye; when it fails, tell, and go on with the next."""
         try:
-            async with asyncio.timeout(GRACE / 2):
+            async with asyncio.timeout(self.goodbye):
                 await work
         except (Refused, *AWAY) as error:
             self.log.warning("not everything could be closed: %s", error)

@@ -1,0 +1,168 @@
+"""One worker process seen from its supervisor: started, listened to, started again, and given up at last."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from workers.runtime import logs
+from workers.runtime.account import Account
+from workers.runtime.backoff import Backoff
+from workers.runtime.errors import AegisError
+from workers.runtime.process import PARENT
+
+GRACE = 20.0  # between asking a process to stop and ending it
+CRASHES = 3
+WINDOW = 60.0  # so many crashes within this many seconds, and it is not started again
+LAST_WORDS = 20
+LONGEST_LINE = 1_000_000
+FROM_US = ("PATH", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR")
+
+log = logging.getLogger("aegis.supervisor")
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What to run: the name its log has, the login it gets, and its command line."""
+
+    name: str
+    login: str
+    command: tuple[str, ...]
+
+    @classmethod
+    def of_worker(cls, name: str, login: str, *args: str) -> Spec:
+        """A worker of the registry; -P, so that no module of the directory we happen to be in is run."""
+        called = f"{name}.{args[0]}" if name == "strategy" else name
+        return cls(called, login, (sys.executable, "-P", "-m", "workers", name, *args))
+
+
+@dataclass
+class Child:
+    """Keeps one process alive until `stop`, or until it has crashed too often in a short time."""
+
+    spec: Spec
+    env_of: Callable[[str], Mapping[str, str]]
+    log_file: Path
+    account: Account | None = None
+    on_crash: Callable[[Child], None] | None = None
+    started_at: float = 0.0
+    status: str = "not started"
+    given_up: bool = False
+    crashes: deque[float] = field(default_factory=lambda: deque(maxlen=CRASHES))
+    last_words: deque[str] = field(default_factory=lambda: deque(maxlen=LAST_WORDS))
+    process: asyncio.subprocess.Process | None = None
+    _stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    _keeper: asyncio.Task[None] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        return self.process.pid if self.process and self.process.returncode is None else None
+
+    def start(self) -> None:
+        self._keeper = asyncio.create_task(self._keep(), name=f"keep {self.spec.name}")
+
+    async def stop(self) -> None:
+        """Ask the process to stop, wait for it, end it when it does not."""
+        self._stopping.set()
+        if self._keeper is None:
+            return
+        self._signal(signal.SIGTERM)
+        _, late = await asyncio.wait({self._keeper}, timeout=GRACE)
+        if late:
+            log.error("%s did not stop in %.0f s and is killed", self.spec.name, GRACE)
+            self._signal(signal.SIGKILL)
+            await self._keeper
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self.process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self.process.send_signal(number)
+
+    async def _keep(self) -> None:
+        backoff = Backoff(first=0.5, most=10.0)
+        with contextlib.closing(logs.open_file(self.log_file)) as handler:
+            while not self._stopping.is_set():
+                self.started_at = time.monotonic()
+                self.status = await self._run(handler)
+                if self._stopping.is_set():
+                    return
+                now = time.monotonic()
+                self.crashes.append(now)
+                self.given_up = len(self.crashes) == CRASHES and now - self.crashes[0] < WINDOW
+                if now - self.started_at > WINDOW:
+                    backoff.reset()
+                if self.on_crash is not None:
+                    self.on_crash(self)
+                if self.given_up:
+                    return
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(backoff.next()):
+                        await self._stopping.wait()
+
+    async def _run(self, handler: logging.Handler) -> str:
+        """Run the process once, keeping all it writes; return how it ended."""
+        try:
+            self.process = process = await self._spawn()
+        except (OSError, AegisError) as error:
+            return f"cannot start: {error}"
+        if self._stopping.is_set():  # `stop` had nothing to signal yet
+            self._signal(signal.SIGTERM)
+        assert process.stdout is not None
+        assert process.stderr is not None
+        keeping = {
+            asyncio.create_task(self._keep_output(process.stdout, handler, "INFO")),
+            asyncio.create_task(self._keep_output(process.stderr, handler, "ERROR")),
+        }
+        code = await process.wait()
+        _, late = await asyncio.wait(keeping, timeout=1.0)  # a grandchild may hold the pipe open
+        for task in late:
+            task.cancel()
+        return f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
+
+    async def _spawn(self) -> asyncio.subprocess.Process:
+        who = self.account.for_subprocess() if self.account else {}
+        return await asyncio.create_subprocess_exec(
+            *self.spec.command,
+            env=environment(self.env_of(self.spec.login)),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C in a terminal is for us; we pass it on
+            **who,
+        )
+
+    async def _keep_output(self, stream: asyncio.StreamReader, handler: logging.Handler, level: str) -> None:
+        async for line in _lines(stream):
+            self.last_words.append(line[:1000])
+            logs.keep_line(handler, self.spec.name, line, level)
+
+
+def environment(own: Mapping[str, str]) -> dict[str, str]:
+    """All that a process is told: what is its own, the least it needs to run, and who watches over it."""
+    ours = {name: os.environ[name] for name in FROM_US if name in os.environ}
+    root = Path(__file__).parents[2]
+    if "site-packages" not in root.parts:  # a checkout
+        ours["PYTHONPATH"] = str(root)
+    return {**ours, **own, PARENT: str(os.getpid())}
+
+
+async def _lines(stream: asyncio.StreamReader) -> AsyncIterator[str]:
+    """What is written, line by line, also when a line never ends."""
+    rest = b""
+    while chunk := await stream.read(65536):
+        *whole, rest = (rest + chunk).split(b"\n")
+        if len(rest) > LONGEST_LINE:
+            whole, rest = [*whole, rest], b""
+        for line in filter(None, whole):
+            yield line.decode(errors="replace")
+    if rest:
+        yield rest.decode(errors="replace")

@@ -1,0 +1,44 @@
+"""What a worker process is told: its own login and password, and nothing of anybody else's."""
+
+from __future__ import annotations
+
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from workers.runtime.database import direct_url
+from workers.runtime.errors import AegisError
+from workers.runtime.settings import Settings
+
+
+class LoginError(AegisError):
+    """A worker has no login to start with."""
+
+
+def worker_env(settings: Settings, login: str) -> dict[str, str]:
+    """The environment of a process with this login, made from our own settings and the secrets directory."""
+    try:
+        password = (settings.secrets_dir / login).read_text().strip()
+    except OSError as error:
+        raise LoginError(
+            f"there is no password for {login}: {error.strerror}: {settings.secrets_dir / login}",
+            hint="Run aegis db migrate: it creates the logins and their passwords.",
+        ) from None
+    env = {
+        "AEGIS_DATABASE_URL": _as(direct_url(settings), login),
+        "PGPASSWORD": password,
+        "AEGIS_DATA_DIR": str(settings.data_dir),
+        "AEGIS_LOG_LEVEL": settings.log_level,
+        "AEGIS_NOTIFY": "on" if settings.notify else "off",
+        "AEGIS_POLL": "on" if settings.poll else "off",
+    }
+    if settings.pooled_url is not None:
+        env["AEGIS_POOLED_URL"] = _as(settings.pooled_url, login)
+    if settings.checkpoints is not None:
+        env["AEGIS_CHECKPOINTS"] = str(settings.checkpoints)
+    return env
+
+
+def _as(url: str, login: str) -> str:
+    """The same address for another login, without a password."""
+    parts = urlsplit(url)
+    where = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{quote(login, safe='')}@{where}"))

@@ -1,0 +1,192 @@
+"""Keep the workers alive: the core ones always, and one process for each strategy that shall run.
+
+Which strategies run is a row, so a drain compares the rows with the processes.  A process that ends is
+started again, each time a little later; after three crashes in a minute it is left alone and people are
+told, since what crashes at once will crash again.  When the machine is busy new strategies wait, and when
+its memory runs out the strategy that has had nothing to do for longest makes room.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from workers.runtime.account import strategy_account, why_not
+from workers.runtime.child import CRASHES, GRACE, WINDOW, Child, Spec, environment
+from workers.runtime.errors import AegisError
+from workers.runtime.logins import worker_env
+from workers.runtime.memory import CpuMeter, memory_used
+from workers.runtime.registry import CORE
+from workers.runtime.settings import Settings
+from workers.runtime.worker import Worker
+
+BUSY_CPU = 0.80
+FULL_MEMORY = 0.85
+ROOM_AGAIN = 0.75  # a strategy that made room comes back below this
+SETTLE = 30.0  # seconds to let memory settle before the next has to go
+
+STRATEGIES = "select strategy, class from api.strategies where status = 'RUNNING' order by strategy"
+WORKED = "select login, (detail ->> 'worked')::bigint as worked from api.workers where is_alive"
+INCIDENT = "select api.raise_incident($1, $2, $3::jsonb)"
+
+
+class ProcessError(AegisError):
+    """A worker process ended unasked, or had to end."""
+
+
+@dataclass(frozen=True)
+class News:
+    """Something the database has to be told: as an error, and when it needs a person, as an incident."""
+
+    message: str
+    subject: str
+    detail: dict[str, Any]
+    incident: str | None = None
+
+
+class Supervisor(Worker):
+    """Runs the others. Its arguments are those of price_sync: the feed."""
+
+    name = "supervisor"
+    channels = ("strategy_changed",)
+    poll = timedelta(seconds=2)
+    goodbye = GRACE + 5.0
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *args: str,
+        env_of: Callable[[str], Mapping[str, str]] | None = None,
+        core: Sequence[Spec] | None = None,
+    ) -> None:
+        super().__init__(settings, *args)
+        self.env_of = env_of or partial(worker_env, self.settings)
+        self.core = core_specs(args) if core is None else core
+        self.account = strategy_account()
+        self.children: dict[str, Child] = {}
+        self.made_room: set[str] = set()
+        self.work: dict[str, tuple[int, float]] = {}  # how much each strategy had worked, and since when
+        self.cpu = CpuMeter()
+        self.settled_at = 0.0
+        self.news: deque[News] = deque(maxlen=100)
+
+    async def start(self) -> None:
+        await self.db.execute("select api.begin_run()")
+        for spec in self.core:
+            self._start(spec)
+
+    async def stop(self) -> None:
+        await asyncio.gather(*(child.stop() for child in self.children.values()))
+
+    async def drain(self) -> int:
+        """Start and stop strategies as their rows say; return how many changed."""
+        await self._tell_news()
+        wanted = {f"strategy.{row['strategy']}": row for row in await self.db.fetch(STRATEGIES)}
+        running = {name for name in self.children if name.startswith("strategy.")}
+        gone = sorted(running.difference(wanted))
+        await asyncio.gather(*(self._stop(name) for name in gone))
+        self.made_room.intersection_update(wanted)
+        cpu, memory = self.pressure()
+        if memory > FULL_MEMORY:
+            return len(gone) + await self._make_room(memory)
+        if memory < ROOM_AGAIN:
+            self.made_room.clear()
+        new = [name for name in wanted if name not in running and name not in self.made_room]
+        if new and cpu > BUSY_CPU:
+            self.log.warning("%s wait: the processor is %.0f %% busy", ", ".join(new), cpu * 100)
+            return len(gone)
+        for name in new:
+            await self._start_strategy(wanted[name])
+        return len(gone) + len(new)
+
+    def pressure(self) -> tuple[float, float]:
+        """The shares of processor time and memory in use; 0 where they cannot be known."""
+        return self.cpu.used() or 0.0, memory_used() or 0.0
+
+    async def _start_strategy(self, row: Any) -> None:
+        strategy = row["strategy"]
+        spec = Spec.of_worker("strategy", f"aegis_s_{strategy}", strategy)
+        account = self.account
+        if account is not None:
+            try:
+                reason = await why_not(account, environment(self.env_of(spec.login)), row["class"])
+            except AegisError as error:
+                reason = str(error)
+            if reason is not None:
+                self.log.warning("%s runs under our own account: as nobody, %s", spec.name, reason)
+                account = None
+        self._start(spec, account=account)
+
+    def _start(self, spec: Spec, **how: Any) -> None:
+        file = self.settings.log_dir / f"{spec.name}.log"
+        child = Child(spec, self.env_of, file, on_crash=self._crashed, **how)
+        self.children[spec.name] = child
+        child.start()
+        self.log.info("starting %s", spec.name)
+
+    async def _stop(self, name: str) -> None:
+        self.log.info("stopping %s", name)
+        await self.children[name].stop()
+        del self.children[name]
+
+    def _crashed(self, child: Child) -> None:
+        name, status = child.spec.name, child.status
+        detail = {"status": status, "last_words": list(child.last_words)}
+        if child.given_up:
+            message = f"{name} {status}: {CRASHES} crashes in {WINDOW:.0f} s, it is not started again"
+            self.log.critical(message)
+            self.news.append(News(message, name, detail, "crash_loop"))
+        else:
+            message = f"{name} {status} and is started again"
+            self.log.error(message)
+            self.news.append(News(message, name, detail))
+        self.wake.set()
+
+    async def _tell_news(self) -> None:
+        """Tell the database what happened, also when it was away at the time."""
+        while self.news:
+            news = self.news[0]
+            if news.incident is not None:
+                detail = json.dumps({"message": news.message, **news.detail})
+                await self.db.execute(INCIDENT, news.incident, news.subject, detail)
+            await self.tell(ProcessError(news.message), **news.detail)
+            self.news.popleft()
+
+    async def _make_room(self, memory: float) -> int:
+        """Stop the strategy that has had nothing to do for longest."""
+        now = time.monotonic()
+        await self._see_who_works(now)
+        running = [
+            name for name, child in self.children.items() if name.startswith("strategy.") and child.pid
+        ]
+        if not running or now < self.settled_at:
+            return 0
+        self.settled_at = now + SETTLE
+        idlest = min(running, key=lambda name: self.work.get(name, (0, now))[1])
+        idle = now - self.work.get(idlest, (0, now))[1]
+        self.made_room.add(idlest)
+        await self._stop(idlest)
+        message = f"{idlest} is stopped to make room: memory is {memory:.0%} full, it was idle {idle:.0f} s"
+        self.log.error(message)
+        self.news.append(News(message, idlest, {"memory": round(memory, 3)}, "memory"))
+        return 1
+
+    async def _see_who_works(self, now: float) -> None:
+        """Note since when each strategy has done nothing."""
+        worked = {row["login"]: row["worked"] or 0 for row in await self.db.fetch(WORKED)}
+        for name, child in self.children.items():
+            done = worked.get(child.spec.login, 0)
+            if self.work.get(name, (-1, 0.0))[0] != done:
+                self.work[name] = (done, now)
+
+
+def core_specs(feed: Sequence[str] = ()) -> list[Spec]:
+    """The workers that always run; price_sync is told which feed."""
+    return [Spec.of_worker(name, f"aegis_w_{name}", *(feed if name == "price_sync" else ())) for name in CORE]
