@@ -355,7 +355,8 @@ from market.tick_sizes as t;
 comment on view api.tick_sizes is 'Price steps by band.';
 
 create or replace view api.session_phases as
-select p.venue, p.phase, p.starts, p.ends, p.weekdays, p.is_auction, p.poll_interval, p.exits_fire
+select p.venue, p.phase, p.starts::text as starts, p.ends::text as ends, p.weekdays,
+    p.is_auction, p.poll_interval, p.exits_fire
 from market.session_phases as p;
 
 comment on view api.session_phases is 'When venues trade, in their own time.';
