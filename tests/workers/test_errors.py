@@ -11,7 +11,9 @@ import asyncpg
 import psycopg
 import pytest
 
-from workers.runtime.errors import CODES, NotEnoughQuantity, Refused
+from workers.runtime.errors import CODES, NotEnoughQuantity, Refused, teach_asyncpg
+
+teach_asyncpg()
 
 ROOT = Path(__file__).parents[2]
 RAISE = """
@@ -20,6 +22,12 @@ RAISE = """
             using errcode = '{code}', detail = 'a detail', hint = 'A hint that helps.';
     end $$
 """
+
+
+@pytest.fixture(scope="session")
+def pg_dsn(pg_server):
+    """Any database will do: the codes are raised by the tests themselves."""
+    return pg_server.url("postgres")
 
 
 def test_there_is_one_class_for_each_code():
@@ -81,6 +89,15 @@ def test_one_refusal_is_not_taken_for_another(pg_dsn):
 )
 def test_the_order_of_imports_does_not_matter(program):
     check = "; from psycopg import errors as e; assert e.lookup('TRM01').__name__ == 'TradingHalted'"
+
+    subprocess.run([sys.executable, "-c", program + check], cwd=ROOT, check=True)
+
+
+def test_whoever_opens_a_worker_s_connections_has_taught_its_driver():
+    program = "import workers.runtime.errors as errors, workers.runtime.database; import asyncpg"
+    check = (
+        "; assert asyncpg.PostgresError.get_message_class_for_sqlstate('TRM01').__name__ == 'TradingHalted'"
+    )
 
     subprocess.run([sys.executable, "-c", program + check], cwd=ROOT, check=True)
 

@@ -11,7 +11,7 @@ import os
 import re
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -148,28 +148,34 @@ def _read_toml(file: Path) -> dict[str, Any]:
         raise SettingsError(f"{file} is not TOML: {error}") from None
 
 
+def _variable(field: str) -> str:
+    return PREFIX + field.upper()
+
+
 def _unknown_in_environment() -> Iterator[str]:
-    known = [PREFIX + field.upper() for field in Settings.model_fields]
+    known = {_variable(field) for field in Settings.model_fields}
     for name in sorted(os.environ):
         if name.startswith(PREFIX) and name not in known and not READ_ELSEWHERE.fullmatch(name):
-            yield f"{name} (environment) is not a setting; {_suggest(name, known)}"
+            right = _suggest(name.removeprefix(PREFIX).lower(), _variable)
+            yield f"{name} (environment) is not a setting; {right}"
 
 
 def _unknown_in_file(values: dict[str, Any], file: Path) -> Iterator[str]:
-    known = list(Settings.model_fields)
-    for name in sorted(set(values).difference(known)):
-        yield f"{name} ({file}) is not a setting; {_suggest(name, known)}"
+    for name in sorted(set(values).difference(Settings.model_fields)):
+        yield f"{name} ({file}) is not a setting; {_suggest(name, str)}"
 
 
-def _suggest(name: str, known: list[str]) -> str:
-    close = get_close_matches(name, known, n=1)
-    return f"did you mean {close[0]}?" if close else f"the settings are {', '.join(known)}"
+def _suggest(field: str, spell: Callable[[str], str]) -> str:
+    close = get_close_matches(field, Settings.model_fields, n=1)
+    if close:
+        return f"did you mean {spell(close[0])}?"
+    return f"the settings are {', '.join(map(spell, Settings.model_fields))}"
 
 
 def _explain(error: ValidationError, values: dict[str, Any], file: Path) -> Iterator[str]:
     for one in error.errors():
         field = str(one["loc"][0])
-        variable = PREFIX + field.upper()
+        variable = _variable(field)
         if variable in os.environ:
             named = f"{variable} (environment)"
         else:
