@@ -264,18 +264,6 @@ $$;
 comment on function api.record_fill(text, text, text, text, numeric, numeric, numeric, numeric, timestamptz) is
     'Records an execution once: RECORDED, DUPLICATE, or UNMATCHED (kept as an incident). Never refuses a fact. Raises TRI02 for an unknown account.';
 
-create or replace function api.fills_cursor(p_account text)
-returns text
-language sql
-stable
-security definer
-set search_path = pg_catalog, pg_temp
-begin atomic
-    select a.fills_cursor from trade.accounts as a where a.account = p_account;
-end;
-
-comment on function api.fills_cursor(text) is 'How far the broker''s fills have been read, in the broker''s own terms.';
-
 create or replace function api.advance_fills_cursor(
     p_account text,
     p_cursor  text

@@ -90,6 +90,13 @@ begin
     into v_diff
     from trade.holdings_differences(v_account.account_id, p_snapshot) as d;
 
+    -- While orders are in flight the broker may be ahead of us: a difference proves nothing.
+    if v_diff is not null and exists (
+        select from trade.orders as o where o.account_id = v_account.account_id and o.closed_at is null
+    ) then
+        return 'CHANGED';
+    end if;
+
     if v_diff is not null then
         perform api.raise_incident('disagreement', p_account, v_diff);
         return 'DIFFERS';
@@ -112,3 +119,36 @@ $$;
 
 comment on function api.reconcile(text, text, jsonb) is
     'Compares a broker''s snapshot {"holdings": {symbol: quantity}, "cash": amount} with ours: AGREES, DIFFERS (an incident) or CHANGED (ask again). Raises TRI02.';
+
+create or replace function api.accounts_to_reconcile()
+returns table (account text, broker text, mark text)
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+    select a.account, a.broker, api.holdings_mark(a.account)
+    from trade.accounts as a
+    where a.reconciled_at is null
+       or a.reconciled_at < (select n.started_at from bus.instance as n)
+       or a.reconciled_at < bus.clock() - interval '30 s'
+    order by a.account_id;
+end;
+
+comment on function api.accounts_to_reconcile() is
+    'Accounts to compare with their broker: those not yet open since the start, and every 30 seconds. The mark goes back to reconcile.';
+
+create or replace function api.accounts_to_execute()
+returns table (account text, broker text, fills_cursor text)
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+    select a.account, a.broker, a.fills_cursor
+    from trade.accounts as a
+    order by a.account_id;
+end;
+
+comment on function api.accounts_to_execute() is
+    'Accounts whose fills are to be read, and how far they have been, in the broker''s own terms.';

@@ -453,7 +453,7 @@ select
 comment on view api.totals is 'How much has passed through each station.';
 
 create or replace view api.my_strategy as
-select s.strategy, a.account, s.class, s.symbols, s.parameters, s.status, s.budget
+select s.strategy, a.account, a.venue, s.class, s.symbols, s.parameters, s.status, s.budget
 from strategy.strategies as s
 join trade.accounts as a on a.account_id = s.account_id
 where session_user = 'aegis_s_' || s.strategy;

@@ -28,6 +28,7 @@ grant execute on function
     api.ingest_quotes(text, text[], timestamptz[], bigint[], numeric[], numeric[], numeric[], numeric[]),
     api.ingest_trades(text, text[], timestamptz[], bigint[], numeric[], numeric[])
 to aegis_feed;
+grant select on api.prices to aegis_feed;
 
 -- strategies
 grant execute on function
@@ -58,7 +59,8 @@ grant execute on function
     api.order_cancelled(bigint, bigint, numeric),
     api.orders_in_doubt(bigint, integer),
     api.record_fill(text, text, text, text, numeric, numeric, numeric, numeric, timestamptz),
-    api.fills_cursor(text),
+    api.accounts_to_execute(),
+    api.accounts_to_reconcile(),
     api.advance_fills_cursor(text, text),
     api.holdings_mark(text),
     api.reconcile(text, text, jsonb),
@@ -69,7 +71,6 @@ grant execute on function
     api.paper_fills_since(text, bigint, integer),
     api.paper_snapshot(text)
 to aegis_executor;
-grant select on api.accounts to aegis_executor;
 
 -- people
 grant execute on function
@@ -99,3 +100,5 @@ grant select on
     api.intent_transitions, api.order_transitions, api.intent_types, api.exit_profiles, api.brokers, api.venues,
     api.tick_sizes, api.session_phases
 to aegis_viewer, aegis_operator;
+grant select on api.prices to aegis_feed;
+grant select on api.prices to aegis_feed;

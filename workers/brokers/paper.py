@@ -1,0 +1,80 @@
+"""The paper broker: its matching engine is SQL, and to the workers it is a broker like any other.
+
+So that everything around it is exercised as for real, it is asked as one asks a broker across a wire: it
+knows orders by client_order_id, numbers its fills, and an error on the way is an unknown outcome.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from workers.brokers import Accepted, Answer, Fill, Order, OrderRef, OrderState, Refusal, Unknown
+from workers.runtime.database import AWAY, Queries
+
+PAGE = 200
+
+PLACE = "select * from api.paper_place($1, $2, $3, $4, $5, $6, $7)"
+CANCEL = "select * from api.paper_cancel($1)"
+STATE = "select * from api.paper_order($1)"
+FILLS = "select * from api.paper_fills_since($1, $2, $3)"
+SNAPSHOT = "select api.paper_snapshot($1)"
+
+
+class PaperBroker:
+    """Trades on paper against the best prices in the database."""
+
+    def __init__(self, db: Queries) -> None:
+        self._db = db
+
+    async def place(self, order: Order) -> Answer:
+        try:
+            row = await self._db.fetchrow(
+                PLACE,
+                order.client_order_id,
+                order.account,
+                order.symbol,
+                order.side,
+                order.order_type,
+                order.quantity,
+                order.limit_price,
+            )
+        except AWAY as error:
+            return Unknown(f"{type(error).__name__}: {error}")
+        if row is None:
+            return Refusal("NO_SUCH_SYMBOL", f"the paper broker does not know {order.symbol}")
+        if row["status"] == "REJECTED":
+            return Refusal("REJECTED", row["message"])
+        return Accepted(row["broker_order_id"])
+
+    async def cancel(self, ref: OrderRef) -> OrderState | None:
+        return _state(await self._db.fetchrow(CANCEL, ref.client_order_id))
+
+    async def order_state(self, ref: OrderRef) -> OrderState | None:
+        return _state(await self._db.fetchrow(STATE, ref.client_order_id))
+
+    async def fills_since(self, account: str, cursor: str) -> Sequence[Fill]:
+        rows = await self._db.fetch(FILLS, account, int(cursor or 0), PAGE)
+        return [
+            Fill(
+                str(row["broker_fill_id"]),
+                row["broker_order_id"],
+                row["client_order_id"],
+                row["quantity"],
+                row["price"],
+                row["fee"],
+                row["tax"],
+                row["filled_at"],
+                cursor=str(row["broker_fill_id"]),
+            )
+            for row in rows
+        ]
+
+    async def snapshot(self, account: str) -> Mapping[str, Any]:
+        answer: Mapping[str, Any] = json.loads(await self._db.fetchval(SNAPSHOT, account), parse_float=str)
+        return answer
+
+
+def _state(row: Any) -> OrderState | None:
+    return None if row is None else OrderState(row["broker_order_id"], row["status"], row["filled_qty"])

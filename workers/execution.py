@@ -1,0 +1,155 @@
+"""Carry claimed orders to the broker and write back what it answered.
+
+The database decides; this worker carries.  It keeps nothing worth saving: after a crash the next one asks
+the broker about an order that may have been sent, and never sends it blindly.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import timedelta
+from typing import Any
+
+from workers.brokers import Accepted, Answer, Brokers, Fill, Order, OrderRef, Refusal, Unknown
+from workers.runtime.checkpoints import checkpoint
+from workers.runtime.errors import LostFence
+from workers.runtime.worker import Worker
+
+BATCH = 50
+ANSWER_TIMEOUT = 5.0  # seconds; the same as in the broker's row, after which others may ask
+
+CLAIM = "select * from api.claim_intents($1, $2)"
+UNSEND = "select api.unsend($1, $2)"
+ACCEPTED = "select api.order_accepted($1, $2, $3)"
+REJECTED = "select api.order_rejected($1, $2, $3, $4, $5)"
+UNKNOWN = "select api.order_unknown($1, $2, $3)"
+CANCELS = "select * from api.claim_cancels($1, $2)"
+CANCELLED = "select api.order_cancelled($1, $2, $3)"
+DOUBTS = "select * from api.orders_in_doubt($1, $2)"
+NOT_FOUND = "select api.order_not_found($1, $2)"
+ACCOUNTS = "select account, broker, fills_cursor from api.accounts_to_execute()"
+FILL = "select api.record_fill($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+ADVANCE = "select api.advance_fills_cursor($1, $2)"
+MATCH = "select api.paper_match()"
+
+
+class Execution(Worker):
+    """Sends, cancels, asks, and brings fills home."""
+
+    name = "execution"
+    channels = ("new_intent", "order_work", "quotes")
+    poll = timedelta(seconds=1)
+
+    async def start(self) -> None:
+        self.brokers = Brokers(self.db)
+
+    async def drain(self) -> int:
+        """Do all the work the tables show now; return how much was done."""
+        sent = await self._send_claimed()
+        cancelled = await self._cancel_asked()
+        asked = await self._ask_doubtful()
+        return sent + cancelled + asked + await self._import_fills()
+
+    async def _send_claimed(self) -> int:
+        asked_at = time.monotonic()
+        orders = [Order(**row) for row in await self.db.fetch(CLAIM, self.id, BATCH)]
+        await checkpoint("execution.claimed")
+        await self._each(self._send(order, asked_at) for order in orders)
+        return len(orders)
+
+    async def _send(self, order: Order, asked_at: float) -> None:
+        await checkpoint("execution.before_send")
+        # The deadline counts from before the claim was asked for, by a clock that nobody can set.
+        if time.monotonic() - asked_at >= order.send_within.total_seconds():
+            self.log.warning("order %s was not sent in time", order.order_id)
+            await self._record(UNSEND, order.order_id, order.fence)
+            return
+        answer = await self._place(order)
+        await checkpoint("execution.before_record")
+        match answer:
+            case Accepted(broker_order_id):
+                await self._record(ACCEPTED, order.order_id, order.fence, broker_order_id)
+            case Refusal(code, message, transient):
+                await self._record(REJECTED, order.order_id, order.fence, code, message, transient)
+            case Unknown(detail):
+                await self._record(UNKNOWN, order.order_id, order.fence, detail)
+
+    async def _place(self, order: Order) -> Answer:
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT):
+                return await self.brokers.of(order.broker).place(order)
+        except TimeoutError:
+            return Unknown(f"no answer within {ANSWER_TIMEOUT:.0f} s")
+        except Exception as error:  # whatever went wrong, the order may be out there
+            self.log.exception("placing order %s failed", order.order_id)
+            return Unknown(f"{type(error).__name__}: {error}")
+
+    async def _cancel_asked(self) -> int:
+        refs = [OrderRef(**row) for row in await self.db.fetch(CANCELS, self.id, BATCH)]
+        await self._each(self._cancel(ref) for ref in refs)
+        return len(refs)
+
+    async def _cancel(self, ref: OrderRef) -> None:
+        state = await self.brokers.of(ref.broker).cancel(ref)
+        if state is not None and state.status == "CANCELLED":
+            await self._record(CANCELLED, ref.order_id, ref.fence, state.filled_qty)
+
+    async def _ask_doubtful(self) -> int:
+        refs = [OrderRef(**row) for row in await self.db.fetch(DOUBTS, self.id, BATCH)]
+        await self._each(self._ask(ref) for ref in refs)
+        return len(refs)
+
+    async def _ask(self, ref: OrderRef) -> None:
+        state = await self.brokers.of(ref.broker).order_state(ref)
+        if state is None:
+            await self._record(NOT_FOUND, ref.order_id, ref.fence)
+        elif state.status == "REJECTED":
+            await self._record(REJECTED, ref.order_id, ref.fence, "REJECTED", state.message, False)
+        else:
+            await self._record(ACCEPTED, ref.order_id, ref.fence, state.broker_order_id)
+            if state.status == "CANCELLED":
+                await self._record(CANCELLED, ref.order_id, ref.fence, state.filled_qty)
+
+    async def _import_fills(self) -> int:
+        await self.db.execute(MATCH)
+        count = 0
+        for account in await self.db.fetch(ACCOUNTS):
+            broker = self.brokers.of(account["broker"])
+            fills = await broker.fills_since(account["account"], account["fills_cursor"])
+            for fill in fills:
+                await self._record_fill(account["account"], fill)
+            if fills:
+                await self.db.execute(ADVANCE, account["account"], fills[-1].cursor)
+            count += len(fills)
+        return count
+
+    async def _record_fill(self, account: str, fill: Fill) -> None:
+        answer = await self.db.fetchval(
+            FILL,
+            account,
+            fill.client_order_id,
+            fill.broker_order_id,
+            fill.broker_fill_id,
+            fill.quantity,
+            fill.price,
+            fill.fee,
+            fill.tax,
+            fill.filled_at,
+        )
+        await checkpoint("execution.fill_recorded")
+        if answer == "UNMATCHED":
+            self.log.error("fill %s of %s fits no order", fill.broker_fill_id, account)
+
+    async def _record(self, query: str, *args: Any) -> None:
+        """Write down an answer, unless somebody else answers for the order by now."""
+        try:
+            await self.db.execute(query, *args)
+        except LostFence as error:
+            self.log.warning("%s", error)
+
+    async def _each(self, work: Any) -> None:
+        """Do all of them side by side; one that fails does not stop the others, and is told after them."""
+        results = await asyncio.gather(*work, return_exceptions=True)
+        for failure in (result for result in results if isinstance(result, BaseException)):
+            raise failure
