@@ -106,9 +106,8 @@ def drop_code(conn: Connection, frozen: Iterable[str]) -> None:
     """
     frozen = list(frozen)
     before = dict(conn.execute(_LOSABLE, [frozen]).fetchall())
-    doomed = [entry for entry in places(conn, frozen) if not entry.name.startswith("api.")]
+    _drop(conn, places(conn, frozen), cascade=True)
     conn.execute("drop schema if exists api cascade")
-    _drop(conn, doomed, cascade=True)
     after = dict(conn.execute(_LOSABLE, [frozen]).fetchall())
     if lost := sorted(before[key] for key in before.keys() - after.keys()):
         raise MigrationError(

@@ -7,6 +7,8 @@ whose URL never holds a password: that goes by PGPASSWORD, where `ps` does not s
 
 from __future__ import annotations
 
+import os
+import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,18 +17,20 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 import psycopg
 from psycopg import errors, sql
 
-from cli.database import logins
+from cli.database import logins, pooler
 from cli.database.binaries import find_binaries
 from cli.database.catalog import Connection
 from cli.database.embedded import Server, ServerError
 from cli.database.errors import DatabaseError
-from cli.database.history import is_deployed
+from cli.database.history import is_deployed, read_state
 from cli.database.migrate import LOCK_TIMEOUT, Report, migrate
 from cli.database.secrets import password_of
+from workers.runtime.errors import teach_psycopg
 from workers.runtime.settings import Settings, load_settings
 
+teach_psycopg()  # refusals reach commands as the classes of workers.runtime.errors
+
 KIND_OF_NAME = {"demo": "demo", "aegis": "live"}
-PGBOUNCER = "127.0.0.1:6432"  # where the pgbouncer.ini we ship listens
 DESK = "aegis_desk"
 
 
@@ -97,7 +101,7 @@ class Database:
         """A connection of this login, or an error that says what to do first."""
         url = self.url(login)
         conn = self._connect(url, password=password_of(login, self.settings.secrets_dir))
-        if not is_deployed(conn):
+        if not _has_door(conn):
             conn.close()
             raise DatabaseError(f"the database {self.name} is not migrated", hint=self._migrate_hint)
         return conn
@@ -107,14 +111,17 @@ class Database:
         with self._connect(self._admin_url("postgres")) as conn:
             conn.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(self.name)))
 
-    def url(self, login: str = DESK, *, pooled: bool = False) -> str:
-        """The address for this login, without its password."""
-        if pooled:
-            address = self.settings.pooled_url or f"postgresql://{PGBOUNCER}/{self.name}"
-            return _with(address, user=login, dbname=self.name)
-        if self.settings.database_url is not None:
-            return _with(self.settings.database_url, user=login, dbname=self.name)
-        return self._running().url(self.name, login)
+    def url(self, login: str = DESK, *, pooled: bool = False, password: str | None = None) -> str:
+        """The address for this login; a password is in it only when given."""
+        if pooled and self.settings.pooled_url is None and self.external:
+            raise DatabaseError(
+                "no address of a pooler is known", hint="Set AEGIS_POOLED_URL to where PgBouncer answers."
+            )
+        address = self.settings.pooled_url if pooled else self.settings.database_url
+        if address is None:
+            server = self.embedded()
+            address = pooler.pooled_url(server, self.name, login) if pooled else server.url(self.name, login)
+        return _with(address, user=login, password=password, dbname=self.name)
 
     def worker_env(self, login: str) -> dict[str, str]:
         """All that a worker process is told: its own login, its own password, and where files go."""
@@ -131,11 +138,47 @@ class Database:
         """The path of `psql` or `pg_dump` of the PostgreSQL we use."""
         return find_binaries(self.settings).program(name)
 
-    @property
-    def _migrate_hint(self) -> str:
-        return "Run aegis up, which does everything, or aegis db migrate."
+    def dump(self) -> str:
+        """The definitions of everything in the database; the same database gives the same text."""
+        parts = urlsplit(self._admin_url(self.name))
+        address = _with(urlunsplit(parts), user=unquote(parts.username or ""), dbname=self.name)
+        environment = os.environ | ({"PGPASSWORD": unquote(parts.password)} if parts.password else {})
+        command = [self.program("pg_dump"), "--schema-only", f"--dbname={address}"]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise DatabaseError(f"pg_dump failed: {done.stderr.strip()}")
+        # Newer versions fence the text with a random key, which would make every dump another text.
+        lines = done.stdout.splitlines(keepends=True)
+        return "".join(line for line in lines if not line.startswith(("\\restrict ", "\\unrestrict ")))
 
-    def _running(self) -> Server:
+    def refuse_reset(self) -> str | None:
+        """Raise unless this database may be dropped; return the kind it has, None when it has none."""
+        if not self.exists():
+            return None
+        with self.admin() as conn:
+            kind = read_state(conn).kind
+            busy = conn.execute(
+                """
+                select distinct usename from pg_stat_activity
+                where datname = current_database() and usename ~ '^aegis_[ws]_'
+                """
+            ).fetchall()
+        if kind == "live":
+            raise DatabaseError(
+                f"{self.name} is a live database; it is never reset",
+                hint="To be rid of it for good, drop it yourself with psql.",
+            )
+        if busy:
+            raise DatabaseError(
+                f"{self.name} is in use by {', '.join(sorted(name for (name,) in busy))}",
+                hint="Stop them first: aegis down.",
+            )
+        return kind
+
+    def embedded(self) -> Server:
+        """The embedded server, running, or an error that says how to start it."""
+        if self.external:
+            raise DatabaseError("this database is on an external server", hint="Unset AEGIS_DATABASE_URL.")
         if self.server is None:
             try:
                 self.server = Server.attach(self.directory)
@@ -146,10 +189,14 @@ class Database:
                 ) from error
         return self.server
 
+    @property
+    def _migrate_hint(self) -> str:
+        return "Run aegis up, which does everything, or aegis db migrate."
+
     def _admin_url(self, dbname: str) -> str:
         if self.settings.database_url is not None:
             return _with(self.settings.database_url, dbname=dbname)
-        return self._running().url(dbname)
+        return self.embedded().url(dbname)
 
     def _create_if_missing(self) -> None:
         with self._connect(self._admin_url("postgres")) as conn:
@@ -181,6 +228,11 @@ def _exists(conn: Connection, name: str) -> bool:
     return conn.execute("select from pg_database where datname = %s", [name]).fetchone() is not None
 
 
+def _has_door(conn: Connection) -> bool:
+    row = conn.execute("select to_regnamespace('api') is not null").fetchone()
+    return row is not None and bool(row[0])
+
+
 def _last_line(error: psycopg.Error) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[-1]
 
@@ -190,10 +242,11 @@ def _name_in(url: str) -> str:
     return unquote(parts.path.removeprefix("/")) or unquote(parts.username or "") or "aegis"
 
 
-def _with(url: str, *, user: str | None = None, dbname: str) -> str:
-    """The same server for another database and, when named, another user, then without a password."""
+def _with(url: str, *, dbname: str, user: str | None = None, password: str | None = None) -> str:
+    """The same server for another database and, when named, another user with this password or none."""
     parts = urlsplit(url)
     who, at, where = parts.netloc.rpartition("@")
     if user is not None:
-        who, at = quote(user, safe=""), "@"
+        secret = f":{quote(password, safe='')}" if password else ""
+        who, at = quote(user, safe="") + secret, "@" if user else ""
     return urlunsplit(parts._replace(netloc=f"{who}{at}{where}", path=f"/{quote(dbname, safe='')}"))

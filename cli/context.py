@@ -1,0 +1,71 @@
+"""What a command gets: settings, the database and the desk's connection, each made when first asked for.
+
+Nothing heavy is imported before it is needed: a help text must not wait for two database drivers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property, wraps
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+
+import click
+
+from cli.output import Output
+
+if TYPE_CHECKING:
+    from cli.database.catalog import Connection
+    from cli.database.connect import Database
+    from workers.runtime.settings import Settings
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class App:
+    """One run of the command `aegis`."""
+
+    def __init__(self, database_name: str | None = None, *, json: bool = False) -> None:
+        self.database_name = database_name
+        self.out = Output(json)
+
+    @cached_property
+    def settings(self) -> Settings:
+        from workers.runtime.settings import load_settings
+
+        return load_settings()
+
+    @cached_property
+    def database(self) -> Database:
+        """The database this run is about; not yet connected, nor started."""
+        from cli.database.connect import Database
+
+        return Database.resolve(self.settings, name=self.database_name)
+
+    @cached_property
+    def desk(self) -> Connection:
+        """A connection as the people at the desk, closed when the command ends."""
+        conn = self.database.desk()
+        click.get_current_context().find_root().call_on_close(conn.close)
+        return conn
+
+
+pass_app = click.make_pass_decorator(App, ensure=True)
+
+
+def pass_desk(command: Callable[Concatenate[Connection, P], R]) -> Callable[P, R]:
+    """Call the command with the desk's connection as its first argument."""
+
+    @wraps(command)
+    def with_desk(*args: P.args, **kwargs: P.kwargs) -> R:
+        return command(click.get_current_context().ensure_object(App).desk, *args, **kwargs)
+
+    return with_desk
+
+
+def fetch(conn: Connection, query: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
+    """All rows of a query as dictionaries, which `Output` prints with the columns in the query's order."""
+    from psycopg.rows import dict_row
+
+    with conn.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(query.encode(), parameters or None).fetchall()

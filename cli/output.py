@@ -1,0 +1,170 @@
+"""How commands print: tables for people, JSON for programs, the same rows for both.
+
+Numbers stay the decimal text the database gave; nothing here rounds or goes through a float.  Colours are for
+a terminal only, and NO_COLOR turns them off.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Row = Mapping[str, Any]
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+WIDE = 1000  # columns when nobody looks: a table in a file is never cut or wrapped
+
+STYLES = {
+    "HALT": "bold red",
+    "SAFE": "yellow",
+    "NORMAL": "green",
+    "SIMULATED": "bold magenta",
+    "REJECTED": "red",
+    "IN_DOUBT": "bold yellow",
+    "FILLED": "green",
+    "BUY": "cyan",
+    "SELL": "magenta",
+    "degraded": "yellow",
+    "pending": "yellow",
+}
+"""Words that mean the same everywhere, and how they look."""
+
+
+@dataclass
+class Output:
+    """Where a command's answer goes; `json` is set by --json."""
+
+    json: bool = False
+
+    def say(self, text: str) -> None:
+        """A line for a person; a program that asked for JSON does not get it."""
+        if not self.json:
+            click.echo(text)
+
+    def table(self, rows: Sequence[Row], *, empty: str = "Nothing.", title: str | None = None) -> None:
+        """Rows of one query: an array of objects, or a table with the same columns."""
+        if self.json:
+            click.echo(to_json([dict(row) for row in rows]))
+            return
+        if not rows:
+            click.echo(empty)
+            return
+        from rich import box
+        from rich.table import Table
+
+        table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
+        for name in rows[0]:
+            numeric = any(isinstance(row[name], int | Decimal | timedelta) for row in rows)
+            table.add_column(name, justify="right" if numeric else "left")
+        for row in rows:
+            table.add_row(*(_styled(value) for value in row.values()))
+        _print(table)
+
+    def record(self, row: Row) -> None:
+        """One row: an object, or a line for each column."""
+        if self.json:
+            click.echo(to_json(dict(row)))
+            return
+        width = max(map(len, row))
+        for name, value in row.items():
+            label = name.replace("_", " ").ljust(width)
+            _print(f"[bold]{label}[/]  {_styled(value)}")
+
+
+def console(stream: TextIO) -> Console:
+    """A rich console on this stream as it is now (tests swap streams)."""
+    from rich.console import Console
+
+    wide = None if stream.isatty() else int(os.environ.get("COLUMNS", WIDE))
+    return Console(file=stream, highlight=False, soft_wrap=wide is not None, width=wide)
+
+
+def show(value: Any) -> str:
+    """A value as a person reads it."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "yes" if value else "no"
+        case Decimal():
+            return _plain(value)
+        case datetime():
+            return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        case timedelta():
+            return _duration(value)
+        case dict():
+            return to_json(value, indent=None)
+        case list() | tuple():
+            return ", ".join(map(show, value))
+    return str(value)
+
+
+def to_json(value: Any, *, indent: int | None = 2) -> str:
+    """JSON in which an amount is text: a program that parses it as a float does so knowingly."""
+    return json.dumps(value, indent=indent, ensure_ascii=False, default=_jsonable)
+
+
+def json_option(command: Command) -> Command:
+    """Give a command that prints data its own --json, so that it may stand after the command's name too."""
+
+    def switch(context: click.Context, _: click.Parameter, on: bool) -> None:
+        if on:
+            from cli.context import App
+
+            context.ensure_object(App).out.json = True
+
+    return click.option(
+        "--json", is_flag=True, expose_value=False, callback=switch, help="Print JSON for programs."
+    )(command)
+
+
+def _print(what: Any) -> None:
+    """Print on stdout without the blanks rich fills lines with."""
+    out = console(sys.stdout)
+    with out.capture() as captured:
+        out.print(what)
+    click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
+
+
+def _styled(value: Any) -> str:
+    from rich.markup import escape
+
+    text = show(value)
+    style = STYLES.get(text) if isinstance(value, str) else None
+    return f"[{style}]{escape(text)}[/]" if style else escape(text)
+
+
+def _plain(value: Decimal) -> str:
+    """Without the zeros of the column's scale: 71000.00000000 is 71000."""
+    text = f"{value:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _duration(value: timedelta) -> str:
+    seconds = value.total_seconds()
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+        if abs(seconds) >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.1f} s" if abs(seconds) >= 1 or not seconds else f"{seconds * 1000:.1f} ms"
+
+
+def _jsonable(value: Any) -> Any:
+    match value:
+        case Decimal():
+            return f"{value:f}"
+        case datetime():
+            return value.isoformat()
+        case timedelta():
+            return value.total_seconds()
+    return str(value)
