@@ -31,5 +31,5 @@ class Reconcile(Worker):
                 "select api.reconcile($1, $2, $3::jsonb)", row["account"], row["mark"], json.dumps(snapshot)
             )
             if answer == "DIFFERS":
-                self.log.error("%s and its broker disagree", row["account"], extra={"account": row["account"]})
+                self.log.error("account %s and its broker disagree", row["account"])
         return 0
