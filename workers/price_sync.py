@@ -65,7 +65,7 @@ class PriceSync(Worker):
         self._hint_due = self._word_due = 0.0
 
     async def start(self) -> None:
-        await self._open()
+        await self._open_feed()
         self._reader = asyncio.create_task(self._read(), name="feed")
         self._reader.add_done_callback(lambda _: self.bus.wake.set())
 
@@ -74,9 +74,11 @@ class PriceSync(Worker):
             self._reader.cancel()
             await asyncio.gather(self._reader, return_exceptions=True)
         if self._link is not None and not self.lockstep:
-            if self._is_open:
-                await self._say("DISCONNECTED", "stopped")
-            await self._link.close()
+            try:
+                if self._is_open and not self._has_ended:
+                    await self._say("DISCONNECTED", "stopped")
+            finally:
+                await self._link.close()
 
     def offer(self, events: Sequence[Event]) -> None:
         """Take events into the buffer, in order."""
@@ -86,7 +88,7 @@ class PriceSync(Worker):
     async def drain(self) -> int:
         """Hand one batch to SQL and tell the others; return how many events it had."""
         if not self._is_open:
-            await self._open()
+            await self._open_feed()
         batch = list(islice(self._buffer, BATCH))
         try:
             if batch:
@@ -109,7 +111,7 @@ class PriceSync(Worker):
         await self._say("ENDED", f"{self.feed.progress()}; {account}")
         self.log.info("the feed has ended: %s; %s", self.feed.progress(), account)
 
-    async def _open(self) -> None:
+    async def _open_feed(self) -> None:
         """Open the feed, first or again; what has committed leaves the buffer."""
         if not self.lockstep:
             await self._connect()
