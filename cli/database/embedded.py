@@ -177,7 +177,7 @@ class Server:
             "unix_socket_directories": str(socket_dir),
         }
         if not fsync:
-            options |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+            options |= {"fsync": "off", "full_page_writes": "off"}
         command = [binaries.program("postgres"), "-D", str(data)]
         command += [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
         stale_pid = postmaster.stale_pid(data)
