@@ -81,6 +81,22 @@ $$;
 comment on function risk.admit(bigint, text) is
     'Holds the gate and says ALLOW or APPROVE for an action of an account. Raises TRM01, TRM02.';
 
+create or replace function risk.end_session(p_pid integer)
+returns boolean
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return pg_terminate_backend(p_pid);
+exception when insufficient_privilege then
+    -- A superuser's session, or a server that does not lend pg_signal_backend: it has to end by itself.
+    return false;
+end;
+$$;
+
+comment on function risk.end_session(integer) is 'Ends a session; false where we may not.';
+
 create or replace function risk.lock_gate()
 returns void
 language plpgsql
@@ -107,14 +123,18 @@ begin
                   and l.mode = 'RowShareLock'
                   and l.pid <> pg_backend_pid()
             loop
-                perform pg_terminate_backend(v_pid);
+                perform risk.end_session(v_pid);
             end loop;
         end;
     end loop;
 
-    raise exception 'the gate could not be locked within 5 seconds'
+    raise exception 'the gate could not be locked within 5 seconds: sessions % hold it', (
+        select string_agg(l.pid::text, ', ')
+        from pg_locks as l
+        where l.locktype = 'relation' and l.relation = 'risk.gate'::regclass and l.granted and l.pid <> pg_backend_pid()
+    )
         using errcode = 'TRI04',
-              hint = 'Another mode change is open and not committed: select * from pg_locks where relation = ''risk.gate''::regclass;';
+              hint = 'A superuser may end them: select pg_terminate_backend(pid);';
 end;
 $$;
 
