@@ -9,10 +9,11 @@ import itertools
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, LiteralString, TypeAlias
 from urllib.parse import quote, urlencode
 
 import psycopg
@@ -75,10 +76,11 @@ def _scratch_directory() -> Path:
     memory = Path("/dev/shm")
     roomy = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 1 << 30
     base = memory if roomy else Path(tempfile.gettempdir())
-    for old in base.glob("aegis-test-*"):
-        if not _alive(int(old.name.rpartition("-")[2])):
+    for old in base.glob("aegis-pytest-*"):
+        pid = old.name.rpartition("-")[2]
+        if pid.isdigit() and not _alive(int(pid)):
             shutil.rmtree(old, ignore_errors=True)
-    directory = base / f"aegis-test-{os.getpid()}"
+    directory = base / f"aegis-pytest-{os.getpid()}"
     directory.mkdir()
     directory.chmod(0o711)  # as root the server runs under another account, which must pass through
     return directory
@@ -125,40 +127,88 @@ def template(pg_server: PgServer, pg_template: NoopExecutor, secrets: Path) -> s
     return pg_template.template_dbname
 
 
-@pytest.fixture(scope="session")
-def copy_template(maintenance: Connection, template: str) -> Iterator[Callable[[], str]]:
-    """Make a copy of the template and drop an older one.
+class Databases:
+    """Makes databases for tests, and drops a test's not at its end but a little later.
 
-    Not at the end of the same test: DROP DATABASE waits in steps of 100 ms for sessions that are just ending.
+    DROP DATABASE waits in steps of 100 ms for sessions that are just ending.
     """
-    made: list[str] = []
-    numbers = itertools.count(1)
 
-    def drop(name: str) -> None:
-        maintenance.execute(
-            sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)), prepare=False
-        )
+    def __init__(self, maintenance: Connection, prefix: str) -> None:
+        self._maintenance = maintenance
+        self._prefix = prefix
+        self._numbers = itertools.count(1)
+        self._retired: list[str] = []
 
-    def copy() -> str:
-        name = template.removesuffix("_tmpl") + f"_{next(numbers)}"
-        if len(made) > 1:
-            drop(made.pop(0))
-        drop(name)  # a killed run on an external server may have left it
-        create = sql.SQL("create database {} template {} strategy file_copy")
-        maintenance.execute(create.format(sql.Identifier(name), sql.Identifier(template)), prepare=False)
-        logins.secure_copy(maintenance, name)
-        made.append(name)
+    def create(self, template: str) -> str:
+        name = f"{self._prefix}_{next(self._numbers)}"
+        self._drop(name)  # a killed run on an external server may have left it
+        self._execute("create database {} template {} strategy file_copy", name, template)
         return name
 
-    yield copy
-    while made:
-        drop(made.pop())
+    def retire(self, name: str, keep: int = 2) -> None:
+        """The test is done with it."""
+        self._retired.append(name)
+        while len(self._retired) > keep:
+            self._drop(self._retired.pop(0))
+
+    def clear(self) -> None:
+        for name in self._retired:
+            self._drop(name)
+
+    def _drop(self, name: str) -> None:
+        self._execute("drop database if exists {} with (force)", name)
+
+    def _execute(self, statement: LiteralString, *names: str) -> None:
+        self._maintenance.execute(sql.SQL(statement).format(*map(sql.Identifier, names)), prepare=False)
+
+
+@pytest.fixture(scope="session")
+def databases(maintenance: Connection, pg_template: NoopExecutor) -> Iterator[Databases]:
+    databases = Databases(maintenance, pg_template.dbname)
+    yield databases
+    databases.clear()
 
 
 @pytest.fixture
-def database(copy_template: Callable[[], str]) -> str:
+def database(databases: Databases, maintenance: Connection, template: str) -> Iterator[str]:
     """The name of this test's own database."""
-    return copy_template()
+    name = databases.create(template)
+    logins.secure_copy(maintenance, name)
+    yield name
+    databases.retire(name)
+
+
+@pytest.fixture
+def new_database(pg_server: PgServer, databases: Databases) -> Iterator[Callable[[], Connection]]:
+    """Make empty databases with our roles, ready to be migrated; gives the administrator's connection."""
+    made: dict[str, Connection] = {}
+
+    def create() -> Connection:
+        name = databases.create("template0")
+        conn = made[name] = pg_server.connect(name)
+        logins.ensure_roles(conn)
+        logins.secure_database(conn)
+        return conn
+
+    yield create
+    for name, conn in made.items():
+        conn.close()
+        databases.retire(name)
+
+
+@pytest.fixture
+def wait_for(maintenance: Connection) -> Callable[..., Any]:
+    """Wait until a query about the server's sessions finds a row; gives its first column."""
+
+    def wait(query: LiteralString, *parameters: object) -> Any:
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            if row := maintenance.execute(query, parameters).fetchone():
+                return row[0]
+            time.sleep(0.002)
+        raise AssertionError(f"never seen: {query}")
+
+    return wait
 
 
 @pytest.fixture

@@ -1,0 +1,336 @@
+"""A deployment happens whole or not at all, and leaves exactly what the files define."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+from cli.database.connect import Database
+from cli.database.errors import MigrationError
+from cli.database.files import read_source
+from cli.database.migrate import status
+from tests.sql.deploy_kit import Folders
+from workers.runtime.settings import Settings
+
+
+@pytest.fixture
+def shop(tmp_path, new_database):
+    return Folders.tiny(tmp_path, new_database())
+
+
+@pytest.fixture
+def aegis(tmp_path, new_database):
+    return Folders.real(tmp_path, new_database())
+
+
+@pytest.fixture
+def dump(pg_server):
+    """The definitions in a database, as `aegis db dump` prints them."""
+
+    def definitions(conn):
+        settings = Settings(database_url=pg_server.url(conn.info.dbname))
+        return Database.resolve(settings).dump()
+
+    return definitions
+
+
+def test_a_database_migrated_step_by_step_equals_a_fresh_one(aegis, new_database, dump):
+    aegis.deploy()
+    fresh = dump(aegis.conn)
+    versions = sorted(aegis.schema.glob("*.sql"))
+    later = {path: path.read_text() for path in versions}
+
+    for count in range(1, len({path.name[:4] for path in versions})):
+        aegis.conn = new_database()
+        for path in versions:
+            path.unlink(missing_ok=True)
+        for path, text in later.items():
+            if int(path.name[:4]) <= count:
+                path.write_text(text)
+        sql, aegis.sql = aegis.sql, aegis.schema.parent / "no_sql_yet"
+        aegis.sql.mkdir(exist_ok=True)
+        assert aegis.deploy().applied
+        aegis.sql = sql
+        for path, text in later.items():
+            path.write_text(text)
+
+        assert aegis.deploy().applied
+        assert dump(aegis.conn) == fresh, f"migrated from {count:04} is not fresh"
+
+
+@pytest.mark.parametrize("kind", ["live", "test"])
+def test_applying_sql_again_changes_nothing(aegis, dump, kind):
+    aegis.kind = kind
+    aegis.deploy()
+    before = dump(aegis.conn)
+    functions = oids_of_functions(aegis)
+    some = min(aegis.sql.glob("*.sql"))
+    some.write_text(some.read_text() + "\n-- a comment, so that it is another deployment\n")
+
+    light = aegis.deploy()
+
+    assert (light.sql_applied, light.rebuilt, light.removed) == (True, False, ())
+    assert dump(aegis.conn) == before
+    assert oids_of_functions(aegis) == functions, "a light deployment drops nothing"
+
+    heavy = aegis.deploy(force=True)
+
+    assert (heavy.rebuilt, heavy.removed) == (True, ())
+    assert dump(aegis.conn) == before
+
+
+def test_with_nothing_to_do_nothing_is_done(shop):
+    assert shop.deploy().changed
+    before = shop.value("select applied_at from bus.deployments")
+
+    assert not shop.deploy().changed
+
+    assert shop.value("select applied_at from bus.deployments") == before
+    assert status(shop.conn, schema_dir=shop.schema, sql_dir=shop.sql).current
+
+
+def test_everything_belongs_to_the_owner(aegis):
+    aegis.deploy()
+
+    strangers = aegis.value("""
+        select string_agg(oid::regclass::text, ', ') from pg_class
+        where relnamespace in (select oid from pg_namespace where nspname !~ '^pg_|^information_schema$')
+          and relowner <> 'aegis_owner'::regrole
+    """)
+
+    assert strangers is None
+
+
+def oids_of_functions(aegis):
+    return aegis.value("""
+        select array_agg(oid order by oid) from pg_proc
+        where pronamespace in (select oid from pg_namespace where nspowner = 'aegis_owner'::regrole)
+    """)
+
+
+# What a deployment can change
+
+
+def test_a_changed_argument_leaves_no_old_overload(shop):
+    shop.deploy()
+    shop.code("api.add_item(p_name text)", "api.add_item(p_name text, p_note text default 'new')")
+    shop.code("add_item(text)", "add_item(text, text)", "900_grants.sql")
+
+    report = shop.deploy()
+
+    assert report.removed == ("routine api.add_item(text)",)
+    assert shop.value("select count(*) from pg_proc where proname = 'add_item'") == 1
+
+
+def test_a_changed_return_type_deploys_without_a_migration(shop):
+    shop.deploy()
+    shop.code("returns bigint language sql", "returns text language sql")
+    shop.code("returning item_id $$", "returning item_id::text $$")
+
+    report = shop.deploy()
+
+    assert report.rebuilt
+    assert shop.value("select pg_typeof(api.add_item('fig'))::text") == "text"
+
+
+def test_a_changed_view_deploys_without_a_migration(shop):
+    shop.deploy()
+    shop.code("select i.item_id, i.name, i.note, shop", "select i.name, i.item_id as number, shop")
+
+    report = shop.deploy()
+
+    assert report.rebuilt
+    assert shop.value("select number from api.items") == 1
+    assert shop.value("select has_table_privilege('aegis_viewer', 'api.items', 'select')")
+
+
+def test_a_dropped_column_deploys_though_view_and_trigger_used_it(shop):
+    shop.deploy()
+    shop.migration("0002_no_note.sql", "alter table shop.items drop column note;")
+    shop.code("i.note, ", "")
+    shop.code("new.note = new.name", "new.name = ''")
+
+    report = shop.deploy()
+
+    assert report.applied == ("0002_no_note",)
+    assert shop.value("select name from api.items") == "pear"
+    with pytest.raises(psycopg.errors.RaiseException):
+        shop.conn.execute("insert into shop.items (name) values ('')")
+
+
+def test_what_the_files_no_longer_define_is_removed(shop):
+    shop.deploy()
+    text = (shop.sql / "100_items.sql").read_text()
+    first = text.index("create or replace function shop.tg_items__check")
+    (shop.sql / "100_items.sql").write_text(text[:first])
+    (shop.sql / "900_grants.sql").write_text("")
+
+    report = shop.deploy()
+
+    assert not report.rebuilt
+    assert set(report.removed) == {
+        "trigger _200_check on shop.items",
+        "trigger _200_insert on api.items",
+        "view api.items",
+        "routine api.add_item(text)",
+        "routine api.tg_items__insert()",
+        "routine shop.describe(text)",
+        "routine shop.tg_items__check()",
+    }
+    assert shop.value("select name from shop.items") == "pear", "a table is never removed"
+
+
+def test_a_privilege_the_files_no_longer_grant_is_taken_back(shop):
+    shop.deploy()
+    shop.conn.execute("grant select on shop.items to aegis_strategy")
+    shop.conn.execute("grant update (name) on shop.items to public")
+    shop.code("grant execute on function api.add_item(text) to aegis_operator;", "", "900_grants.sql")
+
+    shop.deploy()
+
+    assert not shop.value("select has_function_privilege('aegis_operator', 'api.add_item(text)', 'execute')")
+    assert not shop.value("select has_table_privilege('aegis_strategy', 'shop.items', 'select')")
+    assert not shop.value("select has_column_privilege('aegis_viewer', 'shop.items', 'name', 'update')")
+
+
+def test_a_law_that_leans_on_sql_is_not_dropped_with_it(shop):
+    shop.deploy()
+    shop.conn.execute("alter table shop.items alter note set default shop.describe('x')")
+
+    with pytest.raises(MigrationError, match="default value for column note of table shop"):
+        shop.deploy(force=True)
+
+    assert shop.value("select column_default from information_schema.columns where column_name = 'note'")
+
+
+# What is refused
+
+
+def refusals():
+    def changed(shop):
+        shop.migration("0001_items.sql", "-- another text\n" + (shop.schema / "0001_items.sql").read_text())
+
+    def missing(shop):
+        (shop.schema / "0001_items.sql").rename(shop.schema / "0003_items.sql")
+        shop.migration("0002_more.sql", "")
+
+    def newer(shop):
+        (shop.schema / "0001_items.sql").unlink()
+
+    def late(shop):
+        shop.migration("0000_late.sql", "select 1;")
+
+    def twice(shop):
+        shop.migration("0001_again.sql", "select 1;")
+
+    def misnamed(shop):
+        shop.migration("2_more.sql", "select 1;")
+
+    def view(shop):
+        shop.migration("0002_view.sql", "create view shop.v as select 1 as one;")
+
+    def commit(shop):
+        shop.migration("0002_commit.sql", "create table shop.half ();\ncommit;\nselect 1 / 0;")
+
+    return {
+        "0001_items.sql has changed": changed,
+        "no file 0001": missing,
+        "newer than this code": newer,
+        "0000_late.sql is new, but": late,
+        "have the same number": twice,
+        "not named like a migration": misnamed,
+        "creates a view or a trigger": view,
+        "ends the transaction": commit,
+    }
+
+
+@pytest.mark.parametrize("message", refusals())
+def test_refused_before_anything_is_touched(shop, message):
+    shop.deploy()
+    shop.code("'a '", "'an '")
+    refusals()[message](shop)
+
+    with pytest.raises(MigrationError, match=message) as refusal:
+        shop.deploy()
+
+    assert refusal.value.hint
+    assert shop.value("select shop.describe('pear')") == "a pear"
+
+
+def test_a_database_keeps_its_kind(shop):
+    with pytest.raises(MigrationError, match="needs a kind"):
+        shop.deploy(kind=None)
+    shop.deploy(kind="demo")
+
+    with pytest.raises(MigrationError, match="created as demo and cannot become live"):
+        shop.deploy(kind="live")
+
+    assert shop.deploy(kind=None).kind == "demo"
+
+
+def test_an_error_names_the_file_and_the_line(shop):
+    shop.code("create or replace view api.items as", "create or replace view api.items of")
+
+    with pytest.raises(MigrationError, match=r"sql/100_items\.sql:21: syntax error"):
+        shop.deploy()
+
+
+def test_an_error_in_a_body_is_found_before_it_runs_and_names_the_function(shop):
+    shop.code("raise exception 'note", "raise exceptio 'note")
+
+    with pytest.raises(MigrationError, match=r"sql/100_items\.sql") as refusal:
+        shop.deploy()
+
+    assert "tg_items__check" in (refusal.value.hint or "")
+
+
+def test_a_file_that_names_no_schema_is_refused(shop):
+    """Else an object would land wherever the search path of whoever deploys it points."""
+    shop.migration("0002_stray.sql", "create table stray ();")
+
+    with pytest.raises(MigrationError, match=r"0002_stray\.sql.*permission denied"):
+        shop.deploy()
+
+
+# The virtual clock
+
+
+def test_only_replay_and_test_databases_get_the_virtual_file(aegis):
+    for kind, virtual in (("live", False), ("demo", False), ("replay", True), ("test", True)):
+        titles = [migration.title for migration in read_source(kind).migrations]
+
+        assert titles[0] == ("0001_time.virtual" if virtual else "0001_time")
+        assert len(titles) == len({title[:4] for title in titles})
+
+
+@pytest.mark.parametrize("kind", ["live", "demo"])
+def test_a_database_that_trades_cannot_be_told_another_time(aegis, kind):
+    aegis.deploy(kind=kind)
+    aegis.conn.execute("set aegis.now = '2001-01-01 00:00:00+00'")
+
+    assert aegis.value("select bus.now() > '2020-01-01' and bus.clock() > '2020-01-01'")
+    assert (
+        aegis.value("""
+        select count(*) from pg_proc
+        where pronamespace = 'bus'::regnamespace and proname in ('now', 'clock')
+          and pg_get_functiondef(oid) ~ 'current_setting'
+    """)
+        == 0
+    )
+
+
+# Running workers hear of it
+
+
+def test_workers_are_told_to_drain_only_when_it_gets_heavy(shop, pg_server):
+    shop.deploy()
+    with pg_server.connect(shop.conn.info.dbname) as listener:
+        listener.execute("listen command")
+        shop.code("'a '", "'an '")
+        shop.deploy()
+        assert list(listener.notifies(timeout=0)) == []
+
+        shop.migration("0002_more.sql", "alter table shop.items add column more text;")
+        shop.deploy()
+
+        assert [told.payload for told in listener.notifies(timeout=10, stop_after=1)] == ["drain"]
