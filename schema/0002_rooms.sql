@@ -19,12 +19,16 @@ create table bus.instance (
     singleton  boolean     not null default true,
     kind       text        not null,
     epoch      text        not null,
+    generation integer     not null default 1,
+    run_number bigint      not null default 0,
+    identity   text        not null default '',
     created_at timestamptz not null default bus.now(),
     started_at timestamptz not null default bus.now(),
 
     constraint instance_pkey primary key (singleton),
     constraint instance_is_one_row check (singleton),
-    constraint instance_kind_known check (kind in ('live', 'demo', 'replay', 'test'))
+    constraint instance_kind_known check (kind in ('live', 'demo', 'replay', 'test')),
+    constraint instance_counts_up check (generation > 0 and run_number >= 0)
 );
 
 comment on table bus.instance is 'What this database is. One row.';
@@ -32,6 +36,12 @@ comment on column bus.instance.singleton is 'Always true: there is one row.';
 comment on column bus.instance.kind is 'live, demo, replay or test; chosen when the database is created and never changed.';
 comment on column bus.instance.epoch is
     'Part of every client_order_id, so that a copy of this database cannot reuse the ids of the original. Random, but fixed in a replay.';
+comment on column bus.instance.generation is
+    'Raised, with a new epoch, each time a person adopts a restored or copied database.';
+comment on column bus.instance.run_number is
+    'How often the workers were started together; a marker outside the database knows it too.';
+comment on column bus.instance.identity is
+    'System identifier and timeline of the server this database belongs to; empty before the first start.';
 comment on column bus.instance.created_at is 'When the database was created.';
 comment on column bus.instance.started_at is
     'When the workers were last started together. An account takes part again after its first reconciliation since.';
@@ -43,15 +53,18 @@ select
 from (select coalesce(nullif(current_setting('aegis.kind', true), ''), 'live') as kind) as k;
 
 create table bus.events (
-    event_id  bigint      not null generated always as identity,
-    xid       xid8        not null default pg_current_xact_id(),
-    at        timestamptz not null default bus.clock(),
-    actor     text        not null default session_user,
-    entity    text        not null,
-    entity_id bigint,
-    change    text        not null,
-    intent_id bigint,
-    data      jsonb       not null,
+    event_id       bigint      not null generated always as identity,
+    generation     integer     not null,
+    xid            xid8        not null default pg_current_xact_id(),
+    at             timestamptz not null default bus.clock(),
+    actor          text        not null default session_user,
+    cause          text        not null,
+    entity         text        not null,
+    entity_id      bigint,
+    change         text        not null,
+    intent_id      bigint,
+    correlation_id text,
+    data           jsonb       not null,
 
     constraint events_pkey primary key (event_id)
 ) partition by range (event_id);
@@ -60,27 +73,75 @@ create table bus.events_default partition of bus.events default;
 
 create index events_by_intent on bus.events (intent_id) where intent_id is not null;
 create index events_by_entity on bus.events (entity, event_id);
+create index events_in_order on bus.events (generation, xid, event_id);
 
 comment on table bus.events is 'The durable history: one row for each change of a mode, intent, order, fill or position. Append-only.';
-comment on column bus.events.event_id is 'Order of writing. Becomes visible out of order: a reader below the xmin horizon uses (xid, event_id).';
+comment on column bus.events.event_id is 'Order of writing. Becomes visible out of order: readers go by (generation, xid, event_id).';
+comment on column bus.events.generation is 'The generation of the instance that wrote it: transaction numbers begin anew in a restored copy.';
 comment on column bus.events.xid is 'The transaction that wrote it.';
 comment on column bus.events.at is 'The instant of the change.';
 comment on column bus.events.actor is 'The login that did it.';
+comment on column bus.events.cause is 'The door function it happened in, or direct SQL.';
 comment on column bus.events.entity is 'What changed: mode, intent, order, fill, position, pick, feed, strategy, incident, refusal, error.';
 comment on column bus.events.entity_id is 'The id of what changed; null where it has no number.';
 comment on column bus.events.change is 'created, or the new status, or the kind of change.';
 comment on column bus.events.intent_id is 'The intent this belongs to; null where there is none.';
+comment on column bus.events.correlation_id is 'The pick or intent where the story began; null where there is none.';
 comment on column bus.events.data is 'The facts after the change.';
 comment on table bus.events_default is 'Events outside every partition made ahead.';
 comment on column bus.events_default.event_id is 'See bus.events.';
+comment on column bus.events_default.generation is 'See bus.events.';
 comment on column bus.events_default.xid is 'See bus.events.';
 comment on column bus.events_default.at is 'See bus.events.';
 comment on column bus.events_default.actor is 'See bus.events.';
+comment on column bus.events_default.cause is 'See bus.events.';
 comment on column bus.events_default.entity is 'See bus.events.';
 comment on column bus.events_default.entity_id is 'See bus.events.';
 comment on column bus.events_default.change is 'See bus.events.';
 comment on column bus.events_default.intent_id is 'See bus.events.';
+comment on column bus.events_default.correlation_id is 'See bus.events.';
 comment on column bus.events_default.data is 'See bus.events.';
+
+create table bus.seals (
+    seal_no    bigint      not null,
+    event_id   bigint      not null,
+    generation integer     not null,
+    xid        xid8        not null,
+    event_hash text        not null,
+    chain      text        not null,
+    sealed_at  timestamptz not null default bus.clock(),
+
+    constraint seals_pkey primary key (seal_no),
+    constraint seals_event_id_key unique (event_id)
+);
+
+comment on table bus.seals is
+    'A hash chain over the events, written behind the xmin horizon and off the hot path. Append-only.';
+comment on column bus.seals.seal_no is 'Counts without gaps from 1: a gap is a removed seal.';
+comment on column bus.seals.event_id is 'The event it seals.';
+comment on column bus.seals.generation is 'Generation of the event.';
+comment on column bus.seals.xid is 'Transaction of the event.';
+comment on column bus.seals.event_hash is 'sha256 of the event''s stored text, as hex.';
+comment on column bus.seals.chain is 'sha256 of the chain before and event_hash, as hex.';
+comment on column bus.seals.sealed_at is 'When it was sealed.';
+
+create table bus.consumers (
+    consumer   text        not null,
+    generation integer     not null default 0,
+    xid        xid8        not null default '0',
+    event_id   bigint      not null default 0,
+    changed_at timestamptz not null default bus.clock(),
+
+    constraint consumers_pkey primary key (consumer)
+);
+
+comment on table bus.consumers is
+    'How far each reader of the events has come. A cursor below the xmin horizon: nothing can appear behind it.';
+comment on column bus.consumers.consumer is 'Name of the reader.';
+comment on column bus.consumers.generation is 'Generation of the last event it has done with.';
+comment on column bus.consumers.xid is 'Transaction of that event.';
+comment on column bus.consumers.event_id is 'Id of that event.';
+comment on column bus.consumers.changed_at is 'When it last moved on.';
 
 create table bus.workers (
     worker_id    bigint      generated always as identity,

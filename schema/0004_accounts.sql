@@ -135,5 +135,29 @@ comment on column trade.reconciliations.price is 'Price the correction is valued
 comment on column trade.reconciliations.reason is 'Why.';
 comment on column trade.reconciliations.created_at is 'When.';
 
+create table trade.reconciliation_runs (
+    run_id      bigint      generated always as identity,
+    account_id  bigint      not null,
+    answer      text        not null,
+    mark        text        not null,
+    differences jsonb       not null default '[]',
+    ran_at      timestamptz not null default bus.clock(),
+
+    constraint reconciliation_runs_pkey primary key (run_id),
+    constraint reconciliation_runs_account_fkey foreign key (account_id) references trade.accounts,
+    constraint reconciliation_runs_answer_known check (answer in ('AGREES', 'DIFFERS', 'CORRECTED'))
+);
+
+create index reconciliation_runs_by_account on trade.reconciliation_runs (account_id, run_id desc);
+
+comment on table trade.reconciliation_runs is
+    'Comparisons with brokers that proved something. A difference counts when two in a row see the same.';
+comment on column trade.reconciliation_runs.run_id is 'Order of the comparisons.';
+comment on column trade.reconciliation_runs.account_id is 'The account.';
+comment on column trade.reconciliation_runs.answer is 'AGREES, DIFFERS (seen once) or CORRECTED (seen twice and put right by recorded rows).';
+comment on column trade.reconciliation_runs.mark is 'What we held and had in flight, see api.holdings_mark.';
+comment on column trade.reconciliation_runs.differences is 'Each item with ours and theirs.';
+comment on column trade.reconciliation_runs.ran_at is 'When.';
+
 insert into trade.brokers (broker, is_real, send_within, answer_timeout) values
 ('paper', false, '1 s', '5 s');

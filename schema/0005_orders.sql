@@ -71,6 +71,10 @@ create table trade.order_intents (
     approved_at     timestamptz,
     closed_at       timestamptz,
     closed_reason   text,
+    escalated_at    timestamptz,
+    correlation_id  text        not null generated always as (
+        coalesce('pick:' || pick_id::text, 'intent:' || intent_id::text)
+    ) stored,
 
     constraint order_intents_pkey primary key (intent_id),
     constraint order_intents_idempotency_key unique (account_id, idempotency_key),
@@ -138,6 +142,8 @@ comment on column trade.order_intents.approved_by is 'The login that approved it
 comment on column trade.order_intents.approved_at is 'When it was approved; null where nobody did.';
 comment on column trade.order_intents.closed_at is 'When it ended; null while it lives.';
 comment on column trade.order_intents.closed_reason is 'Why it ended; null while it lives.';
+comment on column trade.order_intents.escalated_at is 'When a stop turned a resting sell into one that must get out; null where none did.';
+comment on column trade.order_intents.correlation_id is 'Where its story began: the pick, else the intent itself.';
 
 create table trade.orders (
     order_id            bigint      generated always as identity,
@@ -161,6 +167,9 @@ create table trade.orders (
     answered_at         timestamptz,
     cancel_requested_at timestamptz,
     next_ask_at         timestamptz,
+    amend_at            timestamptz,
+    amend_price         numeric,
+    is_pending          boolean     not null default false,
     not_found_count     integer     not null default 0,
     closed_at           timestamptz,
     closed_reason       text,
@@ -179,20 +188,24 @@ create table trade.orders (
     constraint orders_closed_iff_terminal check (
         (closed_at is not null) = (status in ('FILLED', 'CANCELLED', 'REJECTED', 'EXPIRED', 'REPLACED'))
     ),
-    constraint orders_sending_has_owner check (status <> 'SENDING' or claimed_by is not null)
+    constraint orders_sending_has_owner check (status <> 'SENDING' or claimed_by is not null),
+    constraint orders_amend_has_price check ((amend_at is null) = (amend_price is null)),
+    constraint orders_pending_is_child check (not is_pending or parent_order_id is not null)
 ) with (fillfactor = 70);
 
 -- At most one live order per intent, besides one child of an amend that is not live yet.
 create unique index orders_one_live_per_intent on trade.orders (intent_id)
-    where closed_at is null and status <> 'NEW';
+    where closed_at is null and not is_pending;
 create unique index orders_one_pending_child on trade.orders (intent_id)
-    where status = 'NEW';
+    where closed_at is null and is_pending;
 create unique index orders_broker_order_id_key on trade.orders (account_id, broker_order_id)
     where broker_order_id is not null;
 create index orders_unanswered on trade.orders (send_before) where status in ('SENDING', 'IN_DOUBT');
 create index orders_in_doubt on trade.orders (account_id, instrument_id, side) where status = 'IN_DOUBT';
 create index orders_cancel_asked on trade.orders (order_id)
     where cancel_requested_at is not null and closed_at is null;
+create index orders_amend_due on trade.orders (amend_at)
+    where amend_at is not null and closed_at is null;
 create index orders_by_intent on trade.orders (intent_id);
 
 comment on table trade.orders is 'One row per order, stored before a broker hears of it.';
@@ -217,6 +230,9 @@ comment on column trade.orders.created_at is 'When it was claimed.';
 comment on column trade.orders.answered_at is 'When the broker''s first answer was recorded; null until then.';
 comment on column trade.orders.cancel_requested_at is 'When somebody asked to cancel it; null when nobody did.';
 comment on column trade.orders.next_ask_at is 'When the broker may be asked (again) to cancel it or about it; null when there is no need.';
+comment on column trade.orders.amend_at is 'When its rest is to be replaced by another order; null when it is not.';
+comment on column trade.orders.amend_price is 'Limit of the order that replaces it; null when none does.';
+comment on column trade.orders.is_pending is 'True for the child of an amend until the broker has put it in its parent''s place.';
 comment on column trade.orders.not_found_count is 'Clean "not found" answers so far.';
 comment on column trade.orders.closed_at is 'When it ended; null while it lives.';
 comment on column trade.orders.closed_reason is 'Why it ended; null while it lives.';
@@ -235,6 +251,7 @@ create table trade.fills (
     price          numeric     not null,
     fee            numeric     not null,
     tax            numeric     not null,
+    fee_qty        numeric     not null default 0,
     realized_pnl   numeric     not null,
     filled_at      timestamptz not null,
     recorded_at    timestamptz not null default bus.clock(),
@@ -245,7 +262,8 @@ create table trade.fills (
     constraint fills_intent_fkey foreign key (intent_id) references trade.order_intents,
     constraint fills_position_fkey foreign key (account_id, instrument_id, owner) references trade.positions,
     constraint fills_side_known check (side in ('BUY', 'SELL')),
-    constraint fills_quantity_positive check (quantity > 0 and price > 0)
+    constraint fills_quantity_positive check (quantity > 0 and price > 0),
+    constraint fills_fee_qty_within_quantity check (fee_qty >= 0 and fee_qty < quantity)
 );
 
 create index fills_by_intent on trade.fills (intent_id);
@@ -265,9 +283,27 @@ comment on column trade.fills.quantity is 'Quantity filled.';
 comment on column trade.fills.price is 'Price per unit.';
 comment on column trade.fills.fee is 'Commission; negative for a rebate.';
 comment on column trade.fills.tax is 'Tax.';
+comment on column trade.fills.fee_qty is 'Commission taken in the instrument itself: a buy brings that much less, a sell costs that much more.';
 comment on column trade.fills.realized_pnl is 'What it added to the position''s realized_pnl.';
 comment on column trade.fills.filled_at is 'The broker''s time of the fill.';
 comment on column trade.fills.recorded_at is 'When we wrote it down.';
+
+create table trade.busts (
+    fill_id           bigint      not null,
+    reconciliation_id bigint      not null,
+    reason            text        not null,
+    created_at        timestamptz not null default bus.clock(),
+
+    constraint busts_pkey primary key (fill_id),
+    constraint busts_fill_fkey foreign key (fill_id) references trade.fills,
+    constraint busts_reconciliation_fkey foreign key (reconciliation_id) references trade.reconciliations
+);
+
+comment on table trade.busts is 'Executions a venue took back: what they did was undone by new rows. Append-only.';
+comment on column trade.busts.fill_id is 'The fill that was taken back.';
+comment on column trade.busts.reconciliation_id is 'The row that undid it in the position.';
+comment on column trade.busts.reason is 'What the venue said.';
+comment on column trade.busts.created_at is 'When we heard of it.';
 
 create table trade.cash_entries (
     cash_entry_id bigint      generated always as identity,
@@ -341,10 +377,7 @@ insert into trade.intent_transitions (from_status, to_status) values
 ('PARTIAL_FILLED', 'EXPIRED');
 
 insert into trade.order_transitions (from_status, to_status) values
-('BEGIN', 'NEW'),
 ('BEGIN', 'SENDING'),
-('NEW', 'SENDING'),
-('NEW', 'CANCELLED'),
 ('SENDING', 'IN_DOUBT'),
 ('SENDING', 'SUBMITTED'),
 ('SENDING', 'PARTIAL_FILLED'),

@@ -167,6 +167,30 @@ comment on column risk.limits.limit_name is
 comment on column risk.limits.account_id is 'The account.';
 comment on column risk.limits.value is 'The limit.';
 
+create table risk.account_equity (
+    account_id     bigint      not null,
+    day_start      timestamptz not null,
+    opening_equity numeric     not null,
+    equity         numeric     not null,
+    flows          numeric     not null default 0,
+    peak           numeric     not null,
+    is_flagged     boolean     not null default false,
+    measured_at    timestamptz not null default bus.clock(),
+
+    constraint account_equity_pkey primary key (account_id, day_start),
+    constraint account_equity_account_fkey foreign key (account_id) references trade.accounts
+);
+
+comment on table risk.account_equity is 'Equity of each account and day: the facts behind day P&L and drawdown.';
+comment on column risk.account_equity.account_id is 'The account.';
+comment on column risk.account_equity.day_start is 'When the account''s day began.';
+comment on column risk.account_equity.opening_equity is 'Equity when the day was first measured.';
+comment on column risk.account_equity.equity is 'Equity at measured_at: cash plus positions at marks clipped to bid and ask.';
+comment on column risk.account_equity.flows is 'Deposits less withdrawals since the day was first measured: left out of profit.';
+comment on column risk.account_equity.peak is 'Highest equity so far over all days, moved along with deposits and withdrawals.';
+comment on column risk.account_equity.is_flagged is 'True when a mark was missing or stale and the last good one was used.';
+comment on column risk.account_equity.measured_at is 'When it was last measured.';
+
 insert into risk.modes (mode, severity) values ('NORMAL', 0), ('SAFE', 1), ('HALT', 2);
 
 insert into risk.mode_rules (mode, action, verdict) values

@@ -8,16 +8,36 @@ create or replace function bus.record_event(
     p_data      jsonb
 )
 returns bigint
-language sql
+language plpgsql
 volatile
-begin atomic
-    insert into bus.events (entity, entity_id, change, intent_id, data)
-    values (p_entity, p_entity_id, p_change, p_intent_id, p_data)
-    returning event_id;
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_context  text;
+    v_event_id bigint;
+begin
+    -- The cause is the outermost function of the door on the call stack.
+    get diagnostics v_context = pg_context;
+
+    insert into bus.events (generation, cause, entity, entity_id, change, intent_id, correlation_id, data)
+    select
+        n.generation,
+        coalesce(substring(v_context from '.*function api\.([a-z_]+)'), 'direct SQL'),
+        p_entity,
+        p_entity_id,
+        p_change,
+        p_intent_id,
+        (select i.correlation_id from trade.order_intents as i where i.intent_id = p_intent_id),
+        p_data
+    from bus.instance as n
+    returning event_id into v_event_id;
+
+    return v_event_id;
 end;
+$$;
 
 comment on function bus.record_event(text, bigint, text, bigint, jsonb) is
-    'Writes one event in the caller''s transaction and returns its id.';
+    'Writes one event in the caller''s transaction, with its actor, cause and correlation; returns its id.';
 
 -- Advisory locks are keyed by (class, id), so that no two uses can meet by chance.
 create or replace function bus.worker_lock_class()

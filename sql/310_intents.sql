@@ -117,10 +117,15 @@ before update on trade.order_intents
 for each row
 when (
     (old.intent_id, old.account_id, old.instrument_id, old.owner, old.intent_type, old.side, old.quantity,
-     old.worst_price, old.reserve_rate, old.idempotency_key)
+     old.reserve_rate, old.idempotency_key)
     is distinct from
     (new.intent_id, new.account_id, new.instrument_id, new.owner, new.intent_type, new.side, new.quantity,
-     new.worst_price, new.reserve_rate, new.idempotency_key)
+     new.reserve_rate, new.idempotency_key)
+    -- Only a stop changes the worst price: that of a sell, downward, to get out.
+    or (
+        new.worst_price <> old.worst_price
+        and (old.side = 'BUY' or new.worst_price > old.worst_price or new.escalated_at is null)
+    )
 )
 execute function trade.tg_order_intents__keep_decision();
 

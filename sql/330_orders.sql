@@ -41,12 +41,6 @@ create or replace trigger _100_guard_new
 before insert on trade.orders
 for each row execute function trade.tg_orders__guard();
 
-create or replace trigger _110_guard_sending
-before update on trade.orders
-for each row
-when (new.status = 'SENDING' and old.status <> 'SENDING')
-execute function trade.tg_orders__guard();
-
 create or replace function trade.tg_orders__check_move()
 returns trigger
 language plpgsql
@@ -144,10 +138,13 @@ before update on trade.orders
 for each row
 when (
     (old.order_id, old.intent_id, old.account_id, old.instrument_id, old.side, old.client_order_id, old.order_type,
-     old.quantity, old.limit_price, old.send_before)
+     old.limit_price, old.send_before)
     is distinct from
     (new.order_id, new.intent_id, new.account_id, new.instrument_id, new.side, new.client_order_id, new.order_type,
-     new.quantity, new.limit_price, new.send_before)
+     new.limit_price, new.send_before)
+    -- The child of an amend gets what is left of its parent, which may have been filled meanwhile.
+    or new.quantity > old.quantity
+    or (new.quantity < old.quantity and not old.is_pending)
     or (old.broker_order_id is not null and new.broker_order_id is distinct from old.broker_order_id)
     or new.fence < old.fence
 )
@@ -180,6 +177,7 @@ after update on trade.orders
 for each row
 when (
     (old.cancel_requested_at is null and new.cancel_requested_at is not null)
+    or (old.amend_at is null and new.amend_at is not null)
     or (old.status <> 'IN_DOUBT' and new.status = 'IN_DOUBT')
 )
 execute function trade.tg_orders__notify();

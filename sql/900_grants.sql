@@ -43,6 +43,7 @@ grant execute on function
     api.fire_exits(text[]),
     api.enforce_modes(),
     api.expire_due(),
+    api.work_waiting(),
     api.begin_run(),
     api.raise_incident(text, text, jsonb)
 to aegis_engine;
@@ -92,7 +93,7 @@ to aegis_operator;
 grant update (mode, reason, code) on api.system_mode to aegis_operator;
 
 -- everyone who may look
-grant execute on function api.explain(bigint) to aegis_viewer, aegis_operator;
+grant execute on function api.explain(bigint), api.work_waiting() to aegis_viewer, aegis_operator;
 grant select on
     api.status, api.totals, api.system_mode, api.mode_history, api.accounts, api.positions, api.picks, api.gate_results,
     api.intents, api.orders, api.fills, api.prices, api.instruments, api.feeds, api.quarantine, api.approvals,
