@@ -15,7 +15,7 @@ import os
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import asyncpg
 
@@ -26,7 +26,7 @@ from workers.runtime.settings import Settings
 
 log = logging.getLogger("aegis.bus")
 
-Connection = asyncpg.Connection[Any]
+Connection: TypeAlias = "asyncpg.Connection[Any]"
 Hold = Callable[[Connection], Awaitable[None]]
 
 CHECK_EVERY = 5.0
