@@ -235,9 +235,8 @@ comment on function trade.ensure_position(bigint, bigint, text) is 'Locks a posi
 
 create or replace function trade.move_position(
     p_position trade.positions,
-    p_side     text,
-    p_quantity numeric,
-    p_price    numeric,
+    p_change   numeric,
+    p_value    numeric,
     p_costs    numeric
 )
 returns numeric
@@ -246,14 +245,14 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_qty      numeric := p_position.qty + case p_side when 'BUY' then p_quantity else -p_quantity end;
+    v_qty      numeric := p_position.qty + p_change;
     v_avg      numeric := p_position.avg_price;
     v_realized numeric := -p_costs;
 begin
-    if p_side = 'BUY' then
-        v_avg := round((p_position.qty * p_position.avg_price + p_quantity * p_price) / v_qty, 12);
+    if p_change > 0 then
+        v_avg := round((p_position.qty * p_position.avg_price + p_value) / v_qty, 12);
     else
-        v_realized := v_realized + p_quantity * (p_price - p_position.avg_price);
+        v_realized := v_realized + p_value + p_change * p_position.avg_price;
     end if;
 
     update trade.positions as p
@@ -269,8 +268,8 @@ begin
 end;
 $$;
 
-comment on function trade.move_position(trade.positions, text, numeric, numeric, numeric) is
-    'Applies a trade to a locked position; returns the realized profit: sold quantity times (price - average), less costs.';
+comment on function trade.move_position(trade.positions, numeric, numeric, numeric) is
+    'Applies a trade to a locked position: a signed change of quantity, the money paid or received for it, and the costs. Returns the realized profit: money received - quantity sold x average price - costs.';
 
 create or replace function trade.shed_unsent(
     p_account_id    bigint,

@@ -19,7 +19,7 @@ begin
     perform bus.record_event('fill', new.fill_id, new.side, new.intent_id, jsonb_build_object(
         'order_id', new.order_id, 'account_id', new.account_id, 'instrument_id', new.instrument_id,
         'owner', new.owner, 'quantity', new.quantity, 'price', new.price, 'fee', new.fee, 'tax', new.tax,
-        'realized_pnl', new.realized_pnl, 'broker_fill_id', new.broker_fill_id, 'filled_at', new.filled_at
+        'fee_qty', new.fee_qty, 'realized_pnl', new.realized_pnl, 'broker_fill_id', new.broker_fill_id, 'filled_at', new.filled_at
     ));
     return null;
 end;
@@ -30,6 +30,27 @@ comment on function trade.tg_fills__record() is 'L9: each fill is one event.';
 create or replace trigger _900_record
 after insert on trade.fills
 for each row execute function trade.tg_fills__record();
+
+create or replace function trade.account_id(p_account text)
+returns bigint
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_account_id bigint;
+begin
+    select a.account_id into v_account_id from trade.accounts as a where a.account = p_account;
+
+    if not found then
+        raise exception 'account % does not exist', p_account using errcode = 'TRI02', hint = 'select account from accounts;';
+    end if;
+
+    return v_account_id;
+end;
+$$;
+
+comment on function trade.account_id(text) is 'The id of an account. Raises TRI02.';
 
 create or replace function trade.apply_to_order(
     p_order    trade.orders,
@@ -127,7 +148,7 @@ begin
     insert into trade.reconciliations (account_id, instrument_id, owner, quantity, price, reason)
     values (p_position.account_id, p_position.instrument_id, p_position.owner, v_missing, p_price, 'sold more than was known');
 
-    perform trade.move_position(p_position, 'BUY', v_missing, p_price, 0);
+    perform trade.move_position(p_position, v_missing, v_missing * p_price, 0);
     perform api.raise_incident(
         'oversold',
         format('position %s/%s/%s', p_position.account_id, p_position.instrument_id, p_position.owner),
@@ -160,6 +181,126 @@ end;
 comment on function trade.find_order(bigint, text, text) is
     'The order a broker speaks of: by our number, else by the broker''s.';
 
+create or replace function trade.lock_for_fill(p_order_id bigint)
+returns trade.orders
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_order trade.orders;
+    v_owner text;
+begin
+    select o.* into strict v_order from trade.orders as o where o.order_id = p_order_id;
+    select i.owner into strict v_owner from trade.order_intents as i where i.intent_id = v_order.intent_id;
+
+    -- Lock order: account, position, intent, order.
+    perform from trade.balances as b where b.account_id = v_order.account_id for no key update;
+    perform trade.ensure_position(v_order.account_id, v_order.instrument_id, v_owner);
+    perform from trade.order_intents as i where i.intent_id = v_order.intent_id for no key update;
+    select o.* into strict v_order from trade.orders as o where o.order_id = p_order_id for no key update;
+    return v_order;
+end;
+$$;
+
+comment on function trade.lock_for_fill(bigint) is
+    'Locks all that a fill of an order touches, making a flat position where there is none; returns the order as it is now.';
+
+create or replace function trade.take_fill(
+    p_order          trade.orders,
+    p_broker_fill_id text,
+    p_quantity       numeric,
+    p_price          numeric,
+    p_fee            numeric,
+    p_tax            numeric,
+    p_fee_qty        numeric,
+    p_filled_at      timestamptz
+)
+returns text
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_intent   trade.order_intents;
+    v_position trade.positions;
+    v_sign     integer := case p_order.side when 'BUY' then 1 else -1 end;
+    v_change   numeric := v_sign * p_quantity - p_fee_qty;
+    v_date     date;
+    v_realized numeric;
+    v_fill_id  bigint;
+begin
+    select (p_filled_at at time zone v.time_zone)::date
+    into strict v_date
+    from trade.accounts as a
+    join market.venues as v on v.venue = a.venue
+    where a.account_id = p_order.account_id;
+
+    if exists (
+        select
+        from trade.fills as f
+        where (f.account_id, f.instrument_id, f.trade_date, f.broker_fill_id)
+            = (p_order.account_id, p_order.instrument_id, v_date, p_broker_fill_id)
+    ) then
+        return 'DUPLICATE';
+    end if;
+
+    -- The reservation is freed first, so that an ordinary fill never looks like a breach.
+    perform trade.apply_to_order(p_order, p_quantity);
+    perform trade.apply_to_intent(p_order.intent_id, p_quantity);
+    select i.* into strict v_intent from trade.order_intents as i where i.intent_id = p_order.intent_id;
+
+    select p.* into strict v_position
+    from trade.positions as p
+    where p.account_id = p_order.account_id and p.instrument_id = p_order.instrument_id and p.owner = v_intent.owner;
+
+    if v_change < 0 then
+        v_position := trade.cover_oversale(v_position, -v_change, p_price);
+    end if;
+
+    v_realized := trade.move_position(v_position, v_change, p_quantity * p_price, p_fee + p_tax);
+
+    insert into trade.fills (
+        order_id, intent_id, account_id, instrument_id, owner, side, trade_date, broker_fill_id, quantity, price, fee,
+        tax, fee_qty, realized_pnl, filled_at
+    ) values (
+        p_order.order_id, p_order.intent_id, p_order.account_id, p_order.instrument_id, v_intent.owner, p_order.side,
+        v_date, p_broker_fill_id, p_quantity, p_price, p_fee, p_tax, p_fee_qty, v_realized, p_filled_at
+    )
+    returning fill_id into v_fill_id;
+
+    insert into trade.cash_entries (account_id, kind, amount, fill_id)
+    select p_order.account_id, e.kind, e.amount, v_fill_id
+    from (values ('fill', -v_sign * p_quantity * p_price), ('fee', -p_fee), ('tax', -p_tax)) as e (kind, amount)
+    where e.amount <> 0;
+
+    perform trade.arm_exits(p_order.account_id, p_order.instrument_id, v_intent.owner);
+    perform trade.shed_unsent(p_order.account_id, p_order.instrument_id, v_intent.owner);
+    return 'RECORDED';
+end;
+$$;
+
+comment on function trade.take_fill(trade.orders, text, numeric, numeric, numeric, numeric, numeric, timestamptz) is
+    'All that a fill of a locked order does: order, intent, position, cash, exits. RECORDED, or DUPLICATE when it is known.';
+
+create or replace function trade.keep_unmatched(
+    p_account text,
+    p_key     text,
+    p_detail  jsonb
+)
+returns text
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform api.raise_incident('unmatched_fill', format('%s/%s', p_account, p_key), p_detail);
+    return 'UNMATCHED';
+end;
+$$;
+
+comment on function trade.keep_unmatched(text, text, jsonb) is 'Keeps a fill that fits no order as an incident; returns UNMATCHED.';
+
 create or replace function api.record_fill(
     p_account         text,
     p_client_order_id text,
@@ -167,6 +308,46 @@ create or replace function api.record_fill(
     p_broker_fill_id  text,
     p_quantity        numeric,
     p_price           numeric,
+    p_fee             numeric,
+    p_tax             numeric,
+    p_filled_at       timestamptz,
+    p_fee_qty         numeric default 0
+)
+returns text
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_order trade.orders;
+begin
+    v_order := trade.find_order(trade.account_id(p_account), p_client_order_id, p_broker_order_id);
+
+    if v_order.order_id is null
+        or (p_quantity > 0 and p_price > 0 and p_fee_qty >= 0 and p_fee_qty < p_quantity and p_broker_fill_id <> '') is not true
+    then
+        return trade.keep_unmatched(p_account, coalesce(p_broker_fill_id, ''), jsonb_build_object(
+            'client_order_id', p_client_order_id, 'broker_order_id', p_broker_order_id, 'quantity', p_quantity,
+            'price', p_price, 'fee', p_fee, 'tax', p_tax, 'fee_qty', p_fee_qty, 'filled_at', p_filled_at
+        ));
+    end if;
+
+    v_order := trade.lock_for_fill(v_order.order_id);
+    return trade.take_fill(v_order, p_broker_fill_id, p_quantity, p_price, coalesce(p_fee, 0), coalesce(p_tax, 0), p_fee_qty,
+        coalesce(p_filled_at, bus.clock()));
+end;
+$$;
+
+comment on function api.record_fill(text, text, text, text, numeric, numeric, numeric, numeric, timestamptz, numeric) is
+    'Records an execution once: RECORDED, DUPLICATE, or UNMATCHED (kept as an incident). Fee and tax in the account''s currency; p_fee_qty is a fee taken in the instrument. Never refuses a fact. Raises TRI02 for an unknown account.';
+
+create or replace function api.record_cumulative(
+    p_account         text,
+    p_client_order_id text,
+    p_broker_order_id text,
+    p_quantity        numeric,
+    p_notional        numeric,
     p_fee             numeric,
     p_tax             numeric,
     p_filled_at       timestamptz
@@ -178,91 +359,166 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_account  trade.accounts;
     v_order    trade.orders;
-    v_intent   trade.order_intents;
-    v_position trade.positions;
-    v_date     date;
-    v_realized numeric;
-    v_fill_id  bigint;
+    v_booked   record;
+    v_quantity numeric;
 begin
-    select a.* into v_account from trade.accounts as a where a.account = p_account;
+    v_order := trade.find_order(trade.account_id(p_account), p_client_order_id, p_broker_order_id);
 
-    if not found then
-        raise exception 'account % does not exist', p_account using errcode = 'TRI02', hint = 'select account from accounts;';
+    if v_order.order_id is null or (p_quantity >= 0 and p_notional >= 0) is not true then
+        return trade.keep_unmatched(p_account, format('%s@%s', coalesce(p_client_order_id, p_broker_order_id), p_quantity),
+            jsonb_build_object('client_order_id', p_client_order_id, 'broker_order_id', p_broker_order_id,
+                'cumulative_quantity', p_quantity, 'notional', p_notional, 'filled_at', p_filled_at));
     end if;
 
-    v_order := trade.find_order(v_account.account_id, p_client_order_id, p_broker_order_id);
+    -- What is new is decided under the order's lock: stream and poll may bring the same news at once.
+    v_order := trade.lock_for_fill(v_order.order_id);
+    select
+        coalesce(sum(f.quantity), 0) as quantity,
+        coalesce(sum(f.quantity * f.price), 0) as notional,
+        coalesce(sum(f.fee), 0) as fee,
+        coalesce(sum(f.tax), 0) as tax
+    into v_booked
+    from trade.fills as f
+    where f.order_id = v_order.order_id;
 
-    if v_order is null or (p_quantity > 0 and p_price > 0) is not true then
-        perform api.raise_incident('unmatched_fill', format('%s/%s', p_account, p_broker_fill_id), jsonb_build_object(
-            'client_order_id', p_client_order_id, 'broker_order_id', p_broker_order_id, 'quantity', p_quantity,
-            'price', p_price, 'fee', p_fee, 'tax', p_tax, 'filled_at', p_filled_at
-        ));
-        return 'UNMATCHED';
-    end if;
+    v_quantity := p_quantity - v_booked.quantity;
 
-    -- Lock order: account, position, intent, order.
-    perform from trade.balances as b where b.account_id = v_order.account_id for no key update;
-    select i.owner into strict v_intent.owner from trade.order_intents as i where i.intent_id = v_order.intent_id;
-    v_position := trade.ensure_position(v_order.account_id, v_order.instrument_id, v_intent.owner);
-    select i.* into strict v_intent from trade.order_intents as i where i.intent_id = v_order.intent_id for no key update;
-    select o.* into strict v_order from trade.orders as o where o.order_id = v_order.order_id for no key update;
-
-    select (p_filled_at at time zone v.time_zone)::date
-    into strict v_date
-    from market.venues as v
-    where v.venue = v_account.venue;
-
-    if exists (
-        select
-        from trade.fills as f
-        where (f.account_id, f.instrument_id, f.trade_date, f.broker_fill_id)
-            = (v_order.account_id, v_order.instrument_id, v_date, p_broker_fill_id)
-    ) then
+    if v_quantity <= 0 or p_notional <= v_booked.notional then
         return 'DUPLICATE';
     end if;
 
-    -- The reservation is freed first, so that an ordinary fill never looks like a breach.
-    perform trade.apply_to_order(v_order, p_quantity);
-    perform trade.apply_to_intent(v_order.intent_id, p_quantity);
-
-    select p.* into strict v_position
-    from trade.positions as p
-    where p.account_id = v_order.account_id and p.instrument_id = v_order.instrument_id and p.owner = v_intent.owner;
-
-    if v_order.side = 'SELL' then
-        v_position := trade.cover_oversale(v_position, p_quantity, p_price);
-    end if;
-
-    v_realized := trade.move_position(v_position, v_order.side, p_quantity, p_price, p_fee + p_tax);
-
-    insert into trade.fills (
-        order_id, intent_id, account_id, instrument_id, owner, side, trade_date, broker_fill_id, quantity, price, fee,
-        tax, realized_pnl, filled_at
-    ) values (
-        v_order.order_id, v_order.intent_id, v_order.account_id, v_order.instrument_id, v_intent.owner, v_order.side,
-        v_date, p_broker_fill_id, p_quantity, p_price, p_fee, p_tax, v_realized, p_filled_at
-    )
-    returning fill_id into v_fill_id;
-
-    insert into trade.cash_entries (account_id, kind, amount, fill_id)
-    select v_order.account_id, e.kind, e.amount, v_fill_id
-    from (values
-        ('fill', case v_order.side when 'BUY' then -1 else 1 end * p_quantity * p_price),
-        ('fee', -p_fee),
-        ('tax', -p_tax)
-    ) as e (kind, amount)
-    where e.amount <> 0;
-
-    perform trade.arm_exits(v_order.account_id, v_order.instrument_id, v_intent.owner);
-    perform trade.shed_unsent(v_order.account_id, v_order.instrument_id, v_intent.owner);
-    return 'RECORDED';
+    return trade.take_fill(
+        v_order,
+        format('cum:%s:%s', v_order.order_id, trim_scale(p_quantity)),
+        v_quantity,
+        (p_notional - v_booked.notional) / v_quantity,
+        coalesce(p_fee, 0) - v_booked.fee,
+        coalesce(p_tax, 0) - v_booked.tax,
+        0,
+        coalesce(p_filled_at, bus.clock())
+    );
 end;
 $$;
 
-comment on function api.record_fill(text, text, text, text, numeric, numeric, numeric, numeric, timestamptz) is
-    'Records an execution once: RECORDED, DUPLICATE, or UNMATCHED (kept as an incident). Never refuses a fact. Raises TRI02 for an unknown account.';
+comment on function api.record_cumulative(text, text, text, numeric, numeric, numeric, numeric, timestamptz) is
+    'For brokers without execution ids: takes an order''s total quantity, notional, fee and tax so far and records what is new as one fill, with an id that is the same whoever brings it. RECORDED, DUPLICATE or UNMATCHED. Raises TRI02.';
+
+create or replace function trade.undo_in_position(
+    p_fill     trade.fills,
+    p_position trade.positions
+)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_value  numeric := p_fill.quantity * p_fill.price;
+    v_change numeric := p_fill.fee_qty - case p_fill.side when 'BUY' then p_fill.quantity else -p_fill.quantity end;
+    v_basis  numeric;
+    v_qty    numeric := p_position.qty + v_change;
+    v_undone numeric;
+begin
+    -- A buy leaves at what it came in for; a sell comes back at the basis it left with.
+    v_basis := case p_fill.side
+        when 'BUY' then v_value
+        else v_value - p_fill.fee - p_fill.tax - p_fill.realized_pnl
+    end;
+    v_undone := -p_fill.realized_pnl;
+
+    if p_fill.side = 'BUY' and (v_qty <= 0 or p_position.qty * p_position.avg_price <= v_basis) then
+        -- Part of it was sold since: the rest leaves at the average price, the difference is profit or loss.
+        v_undone := v_undone + v_basis + v_change * p_position.avg_price;
+        v_basis := -v_change * p_position.avg_price;
+    end if;
+
+    update trade.positions as p
+    set qty = v_qty,
+        avg_price = case
+            when v_qty <= 0 then 0
+            else round((p.qty * p.avg_price + case p_fill.side when 'BUY' then -v_basis else v_basis end) / v_qty, 12)
+        end,
+        realized_pnl = p.realized_pnl + v_undone,
+        opened_at = case when v_qty > 0 then coalesce(p.opened_at, bus.clock()) end
+    where (p.account_id, p.instrument_id, p.owner) = (p_fill.account_id, p_fill.instrument_id, p_fill.owner);
+end;
+$$;
+
+comment on function trade.undo_in_position(trade.fills, trade.positions) is
+    'Takes a fill back out of its locked position, at the cost it came in or left with.';
+
+create or replace function api.bust_fill(
+    p_account        text,
+    p_broker_fill_id text,
+    p_trade_date     date,
+    p_reason         text
+)
+returns text
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_fill     trade.fills;
+    v_position trade.positions;
+    v_change   numeric;
+    v_id       bigint;
+begin
+    select f.* into v_fill
+    from trade.fills as f
+    where f.account_id = trade.account_id(p_account)
+      and f.broker_fill_id = p_broker_fill_id
+      and f.trade_date = p_trade_date;
+
+    if not found then
+        return trade.keep_unmatched(p_account, 'bust ' || p_broker_fill_id,
+            jsonb_build_object('bust', p_broker_fill_id, 'trade_date', p_trade_date, 'reason', p_reason));
+    end if;
+
+    perform trade.lock_for_fill(v_fill.order_id);
+
+    if exists (select from trade.busts as b where b.fill_id = v_fill.fill_id) then
+        return 'DUPLICATE';
+    end if;
+
+    v_position := trade.ensure_position(v_fill.account_id, v_fill.instrument_id, v_fill.owner);
+    v_change := v_fill.fee_qty - case v_fill.side when 'BUY' then v_fill.quantity else -v_fill.quantity end;
+
+    if v_change < 0 then
+        v_position := trade.cover_oversale(v_position, -v_change, v_fill.price);
+    end if;
+
+    perform trade.undo_in_position(v_fill, v_position);
+    insert into trade.reconciliations (account_id, instrument_id, owner, quantity, price, reason)
+    values (v_fill.account_id, v_fill.instrument_id, v_fill.owner, v_change, v_fill.price, 'bust: ' || p_reason)
+    returning reconciliation_id into v_id;
+    insert into trade.busts (fill_id, reconciliation_id, reason) values (v_fill.fill_id, v_id, p_reason);
+
+    insert into trade.cash_entries (account_id, kind, amount, note)
+    select v_fill.account_id, 'correction', -sum(c.amount), format('bust of fill %s: %s', v_fill.fill_id, p_reason)
+    from trade.cash_entries as c
+    where c.fill_id = v_fill.fill_id
+    having sum(c.amount) <> 0;
+
+    perform bus.record_event('fill', v_fill.fill_id, 'busted', v_fill.intent_id, jsonb_build_object('reason', p_reason));
+    perform trade.arm_exits(v_fill.account_id, v_fill.instrument_id, v_fill.owner);
+    perform trade.shed_unsent(v_fill.account_id, v_fill.instrument_id, v_fill.owner);
+    return 'BUSTED';
+end;
+$$;
+
+comment on function api.bust_fill(text, text, date, text) is
+    'A venue took an execution back: undone once, by new rows. BUSTED, DUPLICATE or UNMATCHED. Raises TRI02.';
+
+create or replace trigger _100_append_only
+before update or delete on trade.busts
+for each row execute function bus.tg_append_only();
+
+create or replace trigger _110_no_truncate
+before truncate on trade.busts
+for each statement execute function bus.tg_append_only();
 
 create or replace function api.advance_fills_cursor(
     p_account text,

@@ -102,7 +102,7 @@ from trade.positions as p
 left join (
     select m.account_id, m.instrument_id, m.owner, sum(m.quantity) as total
     from (
-        select f.account_id, f.instrument_id, f.owner, case f.side when 'BUY' then f.quantity else -f.quantity end as quantity
+        select f.account_id, f.instrument_id, f.owner, case f.side when 'BUY' then f.quantity else -f.quantity end - f.fee_qty as quantity
         from trade.fills as f
         union all
         select r.account_id, r.instrument_id, r.owner, r.quantity
@@ -125,7 +125,7 @@ where e.change is distinct from i.status
 union all
 select 'L9', format('%s fills, %s events of fills', f.fills, e.events)
 from (select count(*) as fills from trade.fills) as f
-cross join (select count(*) as events from bus.events as x where x.entity = 'fill') as e
+cross join (select count(*) as events from bus.events as x where x.entity = 'fill' and x.change in ('BUY', 'SELL')) as e
 where f.fills <> e.events;
 
 comment on view api.law_audit is 'Violations of the laws found in the rows. It must be empty.';
