@@ -19,9 +19,10 @@ cross join lateral (
         where (sc.scope = 'broker' and sc.name = a.broker)
            or (sc.scope = 'account' and sc.name = a.account)
     ) as s
-    join risk.modes as o on o.mode = s.mode
+    left join risk.modes as o on o.mode = s.mode
     where exists (select from risk.system_mode)
-    order by o.severity desc
+    -- A mode nobody knows is the strictest: it has no rules.
+    order by o.severity desc nulls first
     limit 1
 ) as m
 join risk.mode_rules as r on r.mode = m.mode;

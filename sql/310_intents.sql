@@ -15,7 +15,8 @@ begin
         (select t.action from trade.intent_types as t where t.intent_type = new.intent_type and t.side = new.side)
     );
 
-    if v_verdict = 'APPROVE' and new.status = 'NEW' and new.approved_by is null then
+    -- Nobody brings an approval along: it is given to a row that waits for it.
+    if v_verdict = 'APPROVE' and new.status = 'NEW' and (tg_op = 'INSERT' or new.approved_by is null) then
         raise exception 'this intent needs the approval of a person'
             using errcode = 'TRM03',
                   hint = 'It may be stored as PENDING_APPROVAL: select * from approvals;';
