@@ -10,7 +10,7 @@ select
     r.verdict
 from trade.accounts as a
 cross join lateral (
-    select s.mode
+    select coalesce(o.mode, 'UNKNOWN') as mode
     from (
         select sm.mode from risk.system_mode as sm
         union all
