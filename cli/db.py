@@ -155,8 +155,11 @@ def url(app: App, pooled: bool, login: str, with_password: bool) -> None:
     """
     from cli.database.secrets import password_of
 
+    address = app.database.url(login, pooled=pooled)
     password = password_of(login, app.settings.secrets_dir)
-    click.echo(app.database.url(login, pooled=pooled, password=password if with_password else None))
+    if with_password:
+        address = app.database.url(login, pooled=pooled, password=password)
+    click.echo(address)
 
 
 @db.command()

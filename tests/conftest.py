@@ -141,7 +141,7 @@ class Databases:
 
     def create(self, template: str) -> str:
         name = f"{self._prefix}_{next(self._numbers)}"
-        self._drop(name)  # a killed run on an external server may have left it
+        self.drop(name)  # a killed run on an external server may have left it
         self._execute("create database {} template {} strategy file_copy", name, template)
         return name
 
@@ -149,13 +149,13 @@ class Databases:
         """The test is done with it."""
         self._retired.append(name)
         while len(self._retired) > keep:
-            self._drop(self._retired.pop(0))
+            self.drop(self._retired.pop(0))
 
     def clear(self) -> None:
         for name in self._retired:
-            self._drop(name)
+            self.drop(name)
 
-    def _drop(self, name: str) -> None:
+    def drop(self, name: str) -> None:
         self._execute("drop database if exists {} with (force)", name)
 
     def _execute(self, statement: LiteralString, *names: str) -> None:

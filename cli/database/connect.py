@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -71,12 +72,16 @@ class Database:
 
     def exists(self) -> bool:
         with self._connect(self._admin_url("postgres")) as conn:
-            return _exists(conn, self.name)
+            found = conn.execute("select from pg_database where datname = %s", [self.name]).fetchone()
+            return found is not None
 
     def migrate(self, kind: str | None = None, *, force: bool = False) -> Report:
         """Make this database what the code says: server, database, logins, schema/ and sql/."""
         self.ensure_running()
-        self._create_if_missing()
+        if not self.exists():
+            if (kind := kind or self.default_kind) is None:
+                raise DatabaseError("a new database needs a kind", hint="Name it: --kind demo, for example.")
+            self._create()
         with self.admin() as conn:
             logins.ensure_roles(conn)
             logins.ensure_logins(conn, self.settings.secrets_dir)
@@ -198,15 +203,13 @@ class Database:
             return _with(self.settings.database_url, dbname=dbname)
         return self.embedded().url(dbname)
 
-    def _create_if_missing(self) -> None:
-        with self._connect(self._admin_url("postgres")) as conn:
-            if _exists(conn, self.name):
-                return
-            try:
-                statement = sql.SQL("create database {} template template0 encoding 'UTF8'")
-                conn.execute(statement.format(sql.Identifier(self.name)))
-            except (errors.DuplicateDatabase, errors.UniqueViolation):
-                return  # another starter was faster
+    def _create(self) -> None:
+        statement = sql.SQL("create database {} template template0 encoding 'UTF8'")
+        with (
+            self._connect(self._admin_url("postgres")) as conn,
+            suppress(errors.DuplicateDatabase, errors.UniqueViolation),  # another starter was faster
+        ):
+            conn.execute(statement.format(sql.Identifier(self.name)))
 
     def _connect(self, url: str, **how: Any) -> Connection:
         try:
@@ -222,10 +225,6 @@ class Database:
                 if self.external
                 else "Run aegis up, which starts the server.",
             ) from error
-
-
-def _exists(conn: Connection, name: str) -> bool:
-    return conn.execute("select from pg_database where datname = %s", [name]).fetchone() is not None
 
 
 def _has_door(conn: Connection) -> bool:
