@@ -4,6 +4,7 @@ import os
 import pwd
 import socket
 import stat
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -117,10 +118,13 @@ def test_a_path_too_long_for_a_socket_gets_a_short_one(place: Path) -> None:
 def test_the_callers_environment_does_not_leak_in(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"PGDATA": "/nowhere", "PGPORT": "1", "LC_ALL": "xx_XX", "TZ": "Asia/Seoul"}.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setenv("BROKER_SECRET", "hidden treasure")
 
-    with start(place) as server:
+    with Server.start(place, fsync=False) as server:
         assert ask(server, "show timezone") == "UTC"
         assert ask(server, "select datcollate from pg_database where datname = 'postgres'") == "C"
+        if sys.platform == "linux":
+            assert b"hidden treasure" not in Path(f"/proc/{server.pid}/environ").read_bytes()
 
 
 def test_a_relative_path_means_the_callers_directory(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
