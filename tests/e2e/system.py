@@ -1,0 +1,305 @@
+"""The whole of Aegis as a user runs it: our server, a seeded database, the supervisor and all its workers.
+
+One cluster serves all tests; each test has a database of its own, copied from one that was migrated and seeded
+once.  Tests wait for facts (a row, a process that is gone), never for time to pass.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import psycopg
+from psycopg import sql
+
+from cli.database import logins
+from cli.database.connect import Database
+from cli.database.embedded import Server
+from tests.cli.launcher import lives, wait_until_dead
+from tests.e2e.books import violations
+from workers.runtime.settings import Settings
+
+Connection: TypeAlias = psycopg.Connection[Any]
+
+ROOT = Path(__file__).parents[2]
+TEMPLATE = "e2e_template"
+SYMBOLS = ["005930", "000660", "035420", "005380"]
+STRATEGIES = {
+    "momentum": "workers.strategies.momentum:Momentum",
+    "mean_reversion": "workers.strategies.mean_reversion:MeanReversion",
+}
+CORE = ("price_sync", "router", "exits", "execution", "reconcile", "risk")
+LOGINS = tuple(f"aegis_w_{name}" for name in CORE) + tuple(f"aegis_s_{name}" for name in STRATEGIES)
+CODE = "tulip-4711"
+PATIENCE = 20.0
+LOOK = 0.02  # seconds between two looks at a row
+
+
+@dataclass
+class Cluster:
+    """A server of our launcher in a scratch directory, and the database that tests copy."""
+
+    place: Path
+    server: Server = field(init=False)
+    count: int = 0
+
+    def __post_init__(self) -> None:
+        self.start()
+        self.database(TEMPLATE).migrate("demo")
+        self._seed()
+
+    def start(self) -> None:
+        """Start the server, or recover it; it listens where it did before."""
+        self.server = Server.start(self.place / "server", die_with_owner=True)
+
+    def kill(self) -> None:
+        """kill -9 of the postmaster; returns when no process of the server is left."""
+        os.kill(self.server.pid, signal.SIGKILL)
+        self.server.stop("immediate")
+
+    def database(self, name: str) -> Database:
+        return Database(Settings(data_dir=self.place), name, self.server)
+
+    def connect(self, name: str = "postgres") -> Connection:
+        return psycopg.connect(self.server.url(name), autocommit=True)
+
+    def _seed(self) -> None:
+        """What `aegis up` sets up for the demo: an account, four symbols, two strategies."""
+        database = self.database(TEMPLATE)
+        with database.desk() as desk:
+            desk.execute("select add_account('demo', 'paper', 'SIM', 'KRW', null, 100000000)")
+            for symbol in SYMBOLS:
+                desk.execute("select add_instrument('SIM', %s, %s, 'KRW', 'KRX')", [symbol, symbol])
+            for name, cls in STRATEGIES.items():
+                desk.execute(
+                    "select add_strategy(%s, %s, 'demo', %s, 40000000, 5000000, 'tight')",
+                    [name, cls, SYMBOLS],
+                )
+                database.ensure_strategy_login(name)
+                desk.execute("select start_strategy(%s)", [name])
+            desk.execute("select set_override_code(%s)", [CODE])
+
+    def copy(self) -> str:
+        """A new database as the seed left it."""
+        self.count += 1
+        name = f"e2e_{self.count}"
+        with self.connect() as conn:
+            create = sql.SQL("create database {} template {} strategy file_copy")
+            conn.execute(create.format(sql.Identifier(name), sql.Identifier(TEMPLATE)))
+            logins.secure_copy(conn, name)
+        return name
+
+    def drop(self, name: str) -> None:
+        with self.connect() as conn:
+            conn.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
+
+
+class Process:
+    """A worker process as the supervisor or a person starts it."""
+
+    def __init__(self, system: System, name: str, *args: str, **settings: str) -> None:
+        path = {key: os.environ[key] for key in ("PATH", "LANG", "TZ") if key in os.environ}
+        env = path | system.worker_env(name) | settings | {"PYTHONPATH": str(ROOT)}
+        self.log = system.cluster.place / f"{system.name}.{name}.log"
+        with self.log.open("ab") as log:
+            self.popen = subprocess.Popen(
+                [sys.executable, "-m", "workers", name, *args],
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        return self.popen.pid
+
+    def stop(self) -> int:
+        """Ask it to end, and return its exit status."""
+        self.popen.terminate()
+        return self.popen.wait(PATIENCE)
+
+    def kill(self) -> None:
+        self.popen.kill()
+        self.popen.wait(PATIENCE)
+
+
+class System:
+    """One database and the processes that work on it."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.name = cluster.copy()
+        self.processes: list[Process] = []
+        self.supervisor: Process | None = None
+        self._admin: Connection | None = None
+
+    # Processes
+
+    def start(self, *feed: str, **settings: str) -> None:
+        """Start the supervisor, and return when every worker lives and the account takes part."""
+        self.supervisor = self.spawn("supervisor", *(feed or ("sim:7",)), **settings)
+        self.wait_for(
+            "select count(*) = %s from api.workers where is_alive and login = any(%s) and started_at >= %s",
+            [len(LOGINS), list(LOGINS), self.value("select started_at from bus.instance")],
+            what="every worker to live",
+        )
+        self.wait_for("select is_open from api.accounts", what="the account to be reconciled")
+
+    def spawn(self, name: str, *args: str, **settings: str) -> Process:
+        self.processes.append(Process(self, name, *args, **settings))
+        return self.processes[-1]
+
+    def worker_env(self, name: str) -> dict[str, str]:
+        database = self.cluster.database(self.name)
+        secrets = {"AEGIS_SECRETS_DIR": str(database.settings.secrets_dir)} if name == "supervisor" else {}
+        return database.worker_env(f"aegis_w_{name}") | secrets
+
+    def stop(self) -> None:
+        """Ctrl-C: everything ends in order."""
+        assert self.supervisor is not None
+        assert self.supervisor.stop() == 0
+        assert not self.pids()
+
+    def close(self) -> None:
+        """End whatever runs and remove the database."""
+        for process in self.processes:
+            if process.popen.poll() is None:
+                process.popen.terminate()
+        for process in self.processes:
+            try:
+                process.popen.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        if self._admin is not None:
+            self._admin.close()
+        self.cluster.drop(self.name)
+
+    def pids(self) -> dict[str, int]:
+        """The living worker processes by login, as PostgreSQL knows them."""
+        return dict(self.rows("select login, pid from api.workers where is_alive"))
+
+    def kill_worker(self, login: str) -> int:
+        """kill -9, and return the pid that was."""
+        pid = self.pids()[login]
+        os.kill(pid, signal.SIGKILL)
+        return pid
+
+    # Facts
+
+    @property
+    def admin(self) -> Connection:
+        """A superuser's connection, made anew when the server was away."""
+        if self._admin is None or self._admin.broken or self._admin.closed:
+            self._admin = self.cluster.connect(self.name)
+        return self._admin
+
+    def login(self, role: str) -> Connection:
+        return self.cluster.database(self.name).connect(role)
+
+    def desk(self) -> Connection:
+        return self.login("aegis_desk")
+
+    def rows(self, query: str, args: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """All rows of a query; it is asked again when the server was away in between."""
+        try:
+            return self.admin.execute(query.encode(), args or None).fetchall()
+        except psycopg.OperationalError:
+            return self.admin.execute(query.encode(), args or None).fetchall()
+
+    def value(self, query: str, args: Sequence[Any] = ()) -> Any:
+        rows = self.rows(query, args)
+        return rows[0][0] if rows else None
+
+    def wait_for(
+        self, query: str, args: Sequence[Any] = (), *, within: float = PATIENCE, what: str = ""
+    ) -> Any:
+        """Look at the first value of a query until it is true; return it."""
+        return self.wait_until(lambda: self.value(query, args), within=within, what=what or query)
+
+    def wait_until(self, fact: Callable[[], Any], *, within: float = PATIENCE, what: str) -> Any:
+        deadline = time.monotonic() + within
+        while not (found := fact()):
+            if time.monotonic() > deadline:
+                raise AssertionError(f"waited {within:.0f} s for {what}\n{self.story()}")
+            time.sleep(LOOK)
+        return found
+
+    def wait_for_fills(self, more: int = 1, *, side: str | None = None, within: float = PATIENCE) -> None:
+        """Wait until there are more executions of intents that are made from now on."""
+        last = self.value("select coalesce(max(intent_id), 0) from trade.order_intents")
+        self.wait_for(
+            "select count(*) >= %s from trade.fills where intent_id > %s and (side = %s or %s)",
+            [more, last, side or "", side is None],
+            within=within,
+            what=f"{more} fills of new {(side or '').lower()} intents",
+        )
+
+    def story(self) -> str:
+        """What a person looks at when something did not happen."""
+        told = [f"{query}\n    {self.rows(query)}" for query in STORY]
+        for log in sorted(self.cluster.place.glob("logs/*.log")) + [p.log for p in self.processes]:
+            told.append(f"{log.name}\n" + "".join(log.read_text(errors="replace").splitlines(True)[-8:]))
+        return "\n".join(told)
+
+    # The end
+
+    def verify(self, *, within: float = 30.0) -> None:
+        """At a moment when nothing is in flight, every book must be right."""
+        wrong = self.wait_until(
+            lambda: violations(self.admin), within=within, what="a moment without orders in flight"
+        )
+        assert wrong.found == [], "\n".join(wrong.found)
+
+
+STORY = (
+    "select * from api.status",
+    "select * from api.totals",
+    "select login, pid, state, detail ->> 'last_error' from api.workers where is_alive",
+    "select kind, subject, detail from api.incidents where closed_at is null",
+    "select code, message, count(*) from api.refusals group by 1, 2 order by 3 desc limit 5",
+    "select status, count(*) from api.intents group by 1",
+    "select status, count(*) from api.orders group by 1",
+    "select change, data ->> 'message' from api.events where entity = 'error' order by event_id desc limit 5",
+)
+
+
+@contextmanager
+def running(cluster: Cluster, *feed: str, **settings: str) -> Iterator[System]:
+    """A started system, which is verified and removed at the end."""
+    system = System(cluster)
+    try:
+        system.start(*feed, **settings)
+        yield system
+        system.verify()
+    finally:
+        system.close()
+
+
+def wait_until_gone(pids: Sequence[int]) -> None:
+    """Return when none of these processes lives."""
+    for pid in pids:
+        wait_until_dead(pid)
+
+
+__all__ = [
+    "CODE",
+    "CORE",
+    "LOGINS",
+    "SYMBOLS",
+    "Cluster",
+    "Process",
+    "System",
+    "lives",
+    "running",
+    "wait_until_gone",
+]
