@@ -20,6 +20,11 @@ from workers.runtime.errors import AegisError
 
 # Name: "module:attribute", under the heading it is shown with.
 COMMANDS: dict[str, dict[str, str]] = {
+    "Run it": {
+        "up": "cli.up:up",
+        "down": "cli.up:down",
+        "replay": "cli.replay:replay",
+    },
     "Look after it": {
         "db": "cli.db:db",
     },

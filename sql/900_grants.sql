@@ -52,7 +52,8 @@ to aegis_engine;
 grant execute on function
     api.claim_intents(bigint, integer),
     api.unsend(bigint, bigint),
-    api.order_accepted(bigint, bigint, text),
+    api.due_amends(bigint, integer),
+    api.order_accepted(bigint, bigint, text, numeric),
     api.order_rejected(bigint, bigint, text, text, boolean),
     api.order_unknown(bigint, bigint, text),
     api.order_not_found(bigint, bigint),
@@ -68,6 +69,7 @@ grant execute on function
     api.holdings_mark(text),
     api.reconcile(text, text, jsonb),
     api.paper_place(text, text, text, text, text, numeric, numeric),
+    api.paper_replace(text, text, numeric),
     api.paper_cancel(text),
     api.paper_order(text),
     api.paper_match(text[]),
@@ -86,7 +88,7 @@ grant execute on function
     api.cancel_intent(bigint, text),
     api.create_intent(text, text, text, numeric, numeric, text, text, text, text, interval),
     api.add_account(text, text, text, text, text, numeric),
-    api.deposit(text, numeric, text),
+    api.record_cash(text, text, numeric, text),
     api.add_instrument(text, text, text, text, text, numeric, numeric),
     api.add_strategy(text, text, text, text[], numeric, numeric, text, jsonb),
     api.start_strategy(text),
@@ -97,7 +99,7 @@ grant update (mode, reason, code) on api.system_mode to aegis_operator;
 -- everyone who may look
 grant execute on function api.explain(bigint), api.work_waiting() to aegis_viewer, aegis_operator;
 grant select on
-    api.status, api.totals, api.system_mode, api.mode_history, api.accounts, api.positions, api.picks, api.gate_results,
+    api.status, api.totals, api.system_mode, api.mode_history, api.accounts, api.positions, api.dust, api.cash_entries, api.picks, api.gate_results,
     api.intents, api.orders, api.fills, api.prices, api.instruments, api.feeds, api.quarantine, api.approvals,
     api.incidents, api.workers, api.strategies, api.events, api.limits, api.latency, api.refusals, api.law_audit,
     api.intent_transitions, api.order_transitions, api.intent_types, api.exit_profiles, api.brokers, api.venues,

@@ -40,6 +40,8 @@ class Execution(Worker):
     name = "execution"
     channels = ("new_intent", "order_work", "quotes")
     poll = timedelta(seconds=1)
+    monotonic = staticmethod(time.monotonic)
+    answer_timeout: float | None = ANSWER_TIMEOUT
 
     async def start(self) -> None:
         self.brokers = Brokers(self.db)
@@ -52,7 +54,7 @@ class Execution(Worker):
         return sent + cancelled + asked + await self._import_fills()
 
     async def _send_claimed(self) -> int:
-        asked_at = time.monotonic()
+        asked_at = self.monotonic()
         orders = [Order(**row) for row in await self.db.fetch(CLAIM, self.id, BATCH)]
         await checkpoint("execution.claimed")
         await self._each(self._send(order, asked_at) for order in orders)
@@ -61,7 +63,7 @@ class Execution(Worker):
     async def _send(self, order: Order, asked_at: float) -> None:
         await checkpoint("execution.before_send")
         # The deadline counts from before the claim was asked for, by a clock that nobody can set.
-        if time.monotonic() - asked_at >= order.send_within.total_seconds():
+        if self.monotonic() - asked_at >= order.send_within.total_seconds():
             self.log.warning("order %s was not sent in time", order.order_id)
             await self._record(UNSEND, order.order_id, order.fence)
             return
@@ -77,10 +79,10 @@ class Execution(Worker):
 
     async def _place(self, order: Order) -> Answer:
         try:
-            async with asyncio.timeout(ANSWER_TIMEOUT):
+            async with asyncio.timeout(self.answer_timeout):
                 return await self.brokers.of(order.broker).place(order)
         except TimeoutError:
-            return Unknown(f"no answer within {ANSWER_TIMEOUT:.0f} s")
+            return Unknown(f"no answer within {self.answer_timeout:.0f} s")
         except Exception as error:  # whatever went wrong, the order may be out there
             self.log.exception("placing order %s failed", order.order_id)
             return Unknown(f"{type(error).__name__}: {error}")
