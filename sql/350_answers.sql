@@ -69,6 +69,11 @@ begin
             using errcode = 'TRL01', hint = 'Only an order that has not left can be taken back.';
     end if;
 
+    if v_order.is_pending then
+        perform trade.drop_child(v_order, 'CANCELLED', 'not sent in time');
+        return;
+    end if;
+
     perform trade.close_order(p_order_id, 'CANCELLED', 'not sent in time');
     perform trade.retry_or_cancel(v_order.intent_id, 'not sent in time', '0 s');
 end;
@@ -80,7 +85,8 @@ comment on function api.unsend(bigint, bigint) is
 create or replace function api.order_accepted(
     p_order_id        bigint,
     p_fence           bigint,
-    p_broker_order_id text
+    p_broker_order_id text,
+    p_quantity        numeric default null
 )
 returns void
 language plpgsql
@@ -92,6 +98,7 @@ declare
     v_order trade.orders;
 begin
     v_order := trade.lock_order(p_order_id, p_fence);
+    perform trade.take_over(v_order, p_quantity);
 
     update trade.orders as o
     set status = case when v_order.status in ('SENDING', 'IN_DOUBT') then 'SUBMITTED' else o.status end,
@@ -106,8 +113,8 @@ begin
 end;
 $$;
 
-comment on function api.order_accepted(bigint, bigint, text) is
-    'The broker has the order under its number. Fills may have come before. Raises TRI02, TRL03.';
+comment on function api.order_accepted(bigint, bigint, text, numeric) is
+    'The broker has the order under its number; for an amend also the quantity it has left. Fills may have come before. Raises TRI02, TRL03.';
 
 create or replace function api.order_rejected(
     p_order_id  bigint,
@@ -127,6 +134,11 @@ declare
     v_reason text := format('%s: %s', p_code, p_message);
 begin
     v_order := trade.lock_order(p_order_id, p_fence);
+
+    if v_order.is_pending then
+        perform trade.drop_child(v_order, 'REJECTED', v_reason);
+        return;
+    end if;
 
     -- What was filled was not rejected: then it is only the rest that ends.
     perform trade.close_order(p_order_id, case when v_order.filled_qty > 0 then 'CANCELLED' else 'REJECTED' end, v_reason);
@@ -216,6 +228,11 @@ begin
         return 'ASK_AGAIN';
     end if;
 
+    if v_order.is_pending then
+        perform trade.drop_child(v_order, 'CANCELLED', 'the broker never had it');
+        return 'CANCELLED';
+    end if;
+
     perform trade.close_order(p_order_id, 'CANCELLED', 'the broker never had it');
     perform trade.retry_or_cancel(v_order.intent_id, 'the broker never had it', '0 s');
     return 'CANCELLED';
@@ -251,6 +268,14 @@ begin
         return 'FILLS_FIRST';
     end if;
 
+    -- Its child may be at the broker by now: that has to be known first.
+    if exists (
+        select from trade.orders as c where c.parent_order_id = p_order_id and c.is_pending and c.closed_at is null
+    ) then
+        update trade.orders as o set next_ask_at = bus.clock() + interval '200 ms' where o.order_id = p_order_id;
+        return 'AMEND_FIRST';
+    end if;
+
     perform trade.close_order(p_order_id, 'CANCELLED', 'cancelled');
     perform trade.close_intent(v_order.intent_id, case when i.expires_at <= bus.clock() then 'EXPIRED' else 'CANCELLED' end,
         'its order was cancelled')
@@ -262,7 +287,7 @@ end;
 $$;
 
 comment on function api.order_cancelled(bigint, bigint, numeric) is
-    'The broker says the order is cancelled after p_filled_qty were filled. Answers FILLS_FIRST while some of those are unrecorded. Raises TRI02, TRL03.';
+    'The broker says the order is cancelled after p_filled_qty were filled. Answers FILLS_FIRST while some of those are unrecorded, AMEND_FIRST while a child is under way. Raises TRI02, TRL03.';
 
 create or replace function trade.request_cancel(p_intent_id bigint)
 returns void

@@ -245,6 +245,8 @@ begin
         return 'DUPLICATE';
     end if;
 
+    perform trade.take_over(p_order, null);
+
     -- The reservation is freed first, so that an ordinary fill never looks like a breach.
     perform trade.apply_to_order(p_order, p_quantity);
     perform trade.apply_to_intent(p_order.intent_id, p_quantity);

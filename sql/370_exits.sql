@@ -1,6 +1,25 @@
 -- 370_exits: what protects a position.  Stop and target are columns, armed by the fill that opened the
 -- position; firing them is one comparison with fresh prices.
 
+-- A rest too small to be sold: it counts as closed, is not protected, and is listed.
+create or replace view trade.dust as
+select
+    p.account_id,
+    p.instrument_id,
+    p.owner,
+    p.qty
+from trade.positions as p
+join market.instruments as i on i.instrument_id = p.instrument_id
+left join market.prices_best as b on b.instrument_id = p.instrument_id
+where p.qty > 0
+  and p.locked_qty = 0
+  and (
+      p.qty < i.lot_size
+      or trunc(p.qty / i.lot_size) * i.lot_size * coalesce(nullif(b.bid, 0), p.avg_price) < i.min_notional
+  );
+
+comment on view trade.dust is 'Positions below the smallest order their venue takes.';
+
 create or replace function trade.arm_exits(
     p_account_id    bigint,
     p_instrument_id bigint,
@@ -20,7 +39,11 @@ begin atomic
         x.profile,
         market.round_to_tick(i.tick_table, p.avg_price * (1 - x.stop_loss_rate), 'SELL'),
         market.round_to_tick(i.tick_table, p.avg_price * (1 + x.take_profit_rate), 'SELL'),
-        p.qty > 0
+        p.qty > 0 and not exists (
+            select
+            from trade.dust as d
+            where (d.account_id, d.instrument_id, d.owner) = (p.account_id, p.instrument_id, p.owner)
+        )
     from trade.positions as p
     join strategy.strategies as s on s.strategy = p.owner
     join trade.exit_profiles as x on x.profile = s.exit_profile
@@ -117,7 +140,7 @@ begin
         end;
     end loop;
 
-    return v_count;
+    return v_count + trade.escalate_stops(p_symbols);
 end;
 $$;
 

@@ -78,6 +78,11 @@ begin atomic
             from trade.positions as p
             where p.account_id = p_pick.account_id and p.instrument_id = p_pick.instrument_id
               and p.owner = p_pick.strategy and p.qty > 0
+              and not exists (
+                  select
+                  from trade.dust as d
+                  where (d.account_id, d.instrument_id, d.owner) = (p.account_id, p.instrument_id, p.owner)
+              )
         ) then 'the strategy already holds it'
         when p_pick.intent_type in ('ADD', 'PYRAMID') and not exists (
             select

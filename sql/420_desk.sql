@@ -39,7 +39,7 @@ begin
     ));
 
     if p_deposit is not null then
-        perform api.deposit(p_account, p_deposit, 'opening deposit');
+        perform api.record_cash(p_account, 'deposit', p_deposit, 'opening deposit');
     end if;
 
     return v_account_id;
@@ -49,8 +49,9 @@ $$;
 comment on function api.add_account(text, text, text, text, text, numeric) is
     'Adds one broker account in one currency, with an opening deposit for the paper broker. Returns its id. Raises TRI01.';
 
-create or replace function api.deposit(
+create or replace function api.record_cash(
     p_account text,
+    p_kind    text,
     p_amount  numeric,
     p_note    text
 )
@@ -61,29 +62,25 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_account trade.accounts;
+    v_account_id bigint := trade.account_id(p_account);
 begin
-    select a.* into v_account from trade.accounts as a where a.account = p_account;
-
-    if not found then
-        raise exception 'account % does not exist', p_account using errcode = 'TRI02', hint = 'select account from accounts;';
+    if p_kind not in ('deposit', 'withdrawal', 'dividend', 'correction') or coalesce(p_amount, 0) = 0
+        or (p_kind = 'deposit' and p_amount < 0) or (p_kind = 'withdrawal' and p_amount > 0) then
+        raise exception '% of % is not a movement of cash', p_kind, coalesce(p_amount::text, 'null')
+            using errcode = 'TRI01',
+                  hint = 'deposit (above zero), withdrawal (below zero), dividend or correction.';
     end if;
 
-    if p_amount is null or p_amount = 0 then
-        raise exception 'an amount of money is not zero'
-            using errcode = 'TRI01', hint = 'Positive for a deposit, negative for a withdrawal.';
-    end if;
+    perform from trade.balances as b where b.account_id = v_account_id for no key update;
+    insert into trade.cash_entries (account_id, kind, amount, note) values (v_account_id, p_kind, p_amount, p_note);
+    perform trade.shed_unsent(v_account_id, null, null);
 
-    perform from trade.balances as b where b.account_id = v_account.account_id for no key update;
-    insert into trade.cash_entries (account_id, kind, amount, note)
-    values (v_account.account_id, case when p_amount > 0 then 'deposit' else 'withdrawal' end, p_amount, p_note);
-
-    return (select b.cash from trade.balances as b where b.account_id = v_account.account_id);
+    return (select b.cash from trade.balances as b where b.account_id = v_account_id);
 end;
 $$;
 
-comment on function api.deposit(text, numeric, text) is
-    'Records money that came in (positive) or went out (negative); returns the new balance. A fact: it is never refused for lack of cash. Raises TRI01, TRI02.';
+comment on function api.record_cash(text, text, numeric, text) is
+    'Records money that came or went outside trading; returns the new balance. A fact: never refused for lack of cash, a breach sheds waiting buys. Raises TRI01, TRI02.';
 
 create or replace function api.add_instrument(
     p_venue        text,

@@ -100,6 +100,44 @@ $$;
 comment on function api.paper_place(text, text, text, text, text, numeric, numeric) is
     'The paper broker takes an order and matches it at once; a client_order_id it knows is answered, not placed again. No row: no such account or symbol.';
 
+create or replace function api.paper_replace(
+    p_client_order_id     text,
+    p_new_client_order_id text,
+    p_limit_price         numeric
+)
+returns table (broker_order_id text, status text, quantity numeric, message text)
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_old paper.orders;
+    v_new paper.orders;
+begin
+    select o.* into v_old from paper.orders as o where o.client_order_id = p_client_order_id for no key update;
+
+    if v_old.status = 'OPEN' then
+        insert into paper.orders as o (client_order_id, account, instrument_id, side, order_type, quantity, limit_price)
+        values (p_new_client_order_id, v_old.account, v_old.instrument_id, v_old.side, v_old.order_type,
+            v_old.quantity - v_old.filled_qty, p_limit_price)
+        on conflict (client_order_id) do nothing
+        returning o.* into v_new;
+
+        update paper.orders as o set status = 'CANCELLED' where o.paper_order_id = v_old.paper_order_id;
+        perform paper.match_order(v_new.paper_order_id);
+    end if;
+
+    return query
+    select o.paper_order_id::text, o.status, o.quantity, o.message
+    from paper.orders as o
+    where o.client_order_id = p_new_client_order_id;
+end;
+$$;
+
+comment on function api.paper_replace(text, text, numeric) is
+    'The paper broker replaces what is open of an order by another with a new limit. No row: there is nothing open to replace.';
+
 create or replace function api.paper_cancel(p_client_order_id text)
 returns table (broker_order_id text, status text, filled_qty numeric)
 language sql

@@ -113,6 +113,21 @@ left join trade.position_exits as e
 
 comment on view api.positions is 'What each owner holds, what is promised of it, and the prices at which it is sold by itself.';
 
+create or replace view api.dust as
+select a.account, i.symbol, d.owner, d.qty
+from trade.dust as d
+join trade.accounts as a on a.account_id = d.account_id
+join market.instruments as i on i.instrument_id = d.instrument_id;
+
+comment on view api.dust is 'Rests too small to be sold.';
+
+create or replace view api.cash_entries as
+select a.account, c.cash_entry_id, c.kind, c.amount, c.fill_id, c.note, c.created_by, c.created_at
+from trade.cash_entries as c
+join trade.accounts as a on a.account_id = c.account_id;
+
+comment on view api.cash_entries is 'Every movement of cash; their sum is the balance.';
+
 create or replace view api.picks as
 select
     p.pick_id,

@@ -105,5 +105,3 @@ grant select on
     api.intent_transitions, api.order_transitions, api.intent_types, api.exit_profiles, api.brokers, api.venues,
     api.tick_sizes, api.session_phases
 to aegis_viewer, aegis_operator;
-grant select on api.prices to aegis_feed;
-grant select on api.prices to aegis_feed;

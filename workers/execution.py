@@ -11,7 +11,7 @@ import time
 from datetime import timedelta
 from typing import Any
 
-from workers.brokers import Accepted, Answer, Brokers, Fill, Order, OrderRef, Refusal, Unknown
+from workers.brokers import Accepted, Amend, Answer, Brokers, Fill, Order, OrderRef, Refusal, Unknown
 from workers.runtime.checkpoints import checkpoint
 from workers.runtime.errors import LostFence
 from workers.runtime.worker import Worker
@@ -21,7 +21,8 @@ ANSWER_TIMEOUT = 5.0  # seconds; the same as in the broker's row, after which ot
 
 CLAIM = "select * from api.claim_intents($1, $2)"
 UNSEND = "select api.unsend($1, $2)"
-ACCEPTED = "select api.order_accepted($1, $2, $3)"
+AMENDS = "select * from api.due_amends($1, $2)"
+ACCEPTED = "select api.order_accepted($1, $2, $3, $4)"
 REJECTED = "select api.order_rejected($1, $2, $3, $4, $5)"
 UNKNOWN = "select api.order_unknown($1, $2, $3)"
 CANCELS = "select * from api.claim_cancels($1, $2)"
@@ -51,7 +52,8 @@ class Execution(Worker):
         sent = await self._send_claimed()
         cancelled = await self._cancel_asked()
         asked = await self._ask_doubtful()
-        return sent + cancelled + asked + await self._import_fills()
+        amended = await self._amend_due()
+        return sent + amended + cancelled + asked + await self._import_fills()
 
     async def _send_claimed(self) -> int:
         asked_at = self.monotonic()
@@ -60,7 +62,13 @@ class Execution(Worker):
         await self._each(self._send(order, asked_at) for order in orders)
         return len(orders)
 
-    async def _send(self, order: Order, asked_at: float) -> None:
+    async def _amend_due(self) -> int:
+        asked_at = self.monotonic()
+        amends = [Amend(**row) for row in await self.db.fetch(AMENDS, self.id, BATCH)]
+        await self._each(self._send(amend, asked_at) for amend in amends)
+        return len(amends)
+
+    async def _send(self, order: Order | Amend, asked_at: float) -> None:
         await checkpoint("execution.before_send")
         # The deadline counts from before the claim was asked for, by a clock that nobody can set.
         if self.monotonic() - asked_at >= order.send_within.total_seconds():
@@ -70,17 +78,18 @@ class Execution(Worker):
         answer = await self._place(order)
         await checkpoint("execution.before_record")
         match answer:
-            case Accepted(broker_order_id):
-                await self._record(ACCEPTED, order.order_id, order.fence, broker_order_id)
+            case Accepted(broker_order_id, quantity):
+                await self._record(ACCEPTED, order.order_id, order.fence, broker_order_id, quantity)
             case Refusal(code, message, transient):
                 await self._record(REJECTED, order.order_id, order.fence, code, message, transient)
             case Unknown(detail):
                 await self._record(UNKNOWN, order.order_id, order.fence, detail)
 
-    async def _place(self, order: Order) -> Answer:
+    async def _place(self, order: Order | Amend) -> Answer:
+        broker = self.brokers.of(order.broker)
         try:
             async with asyncio.timeout(self.answer_timeout):
-                return await self.brokers.of(order.broker).place(order)
+                return await (broker.replace(order) if isinstance(order, Amend) else broker.place(order))
         except TimeoutError:
             return Unknown(f"no answer within {self.answer_timeout:.0f} s")
         except Exception as error:  # whatever went wrong, the order may be out there
@@ -109,7 +118,7 @@ class Execution(Worker):
         elif state.status == "REJECTED":
             await self._record(REJECTED, ref.order_id, ref.fence, "REJECTED", state.message, False)
         else:
-            await self._record(ACCEPTED, ref.order_id, ref.fence, state.broker_order_id)
+            await self._record(ACCEPTED, ref.order_id, ref.fence, state.broker_order_id, None)
             if state.status == "CANCELLED":
                 await self._record(CANCELLED, ref.order_id, ref.fence, state.filled_qty)
 

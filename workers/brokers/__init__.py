@@ -55,10 +55,29 @@ class OrderRef:
 
 
 @dataclass(frozen=True, slots=True)
+class Amend:
+    """An order that shall take the place of another: the row of `api.due_amends`."""
+
+    order_id: int
+    fence: int
+    client_order_id: str
+    parent_client_order_id: str
+    parent_broker_order_id: str
+    broker: str
+    account: str
+    symbol: str
+    side: str
+    quantity: Decimal
+    limit_price: Decimal
+    send_within: timedelta
+
+
+@dataclass(frozen=True, slots=True)
 class Accepted:
-    """The broker has the order under its own number."""
+    """The broker has the order under its own number; for an amend also the quantity that was left."""
 
     broker_order_id: str
+    quantity: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +129,10 @@ class Broker(Protocol):
 
     async def place(self, order: Order) -> Answer:
         """Send an order once. Never raises for a lost connection: that is Unknown."""
+        ...
+
+    async def replace(self, amend: Amend) -> Answer:
+        """Replace what is open of an order by another, once. Never raises for a lost connection."""
         ...
 
     async def cancel(self, ref: OrderRef) -> OrderState | None:

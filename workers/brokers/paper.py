@@ -10,12 +10,13 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from workers.brokers import Accepted, Answer, Fill, Order, OrderRef, OrderState, Refusal, Unknown
+from workers.brokers import Accepted, Amend, Answer, Fill, Order, OrderRef, OrderState, Refusal, Unknown
 from workers.runtime.database import AWAY, Queries
 
 PAGE = 200
 
 PLACE = "select * from api.paper_place($1, $2, $3, $4, $5, $6, $7)"
+REPLACE = "select * from api.paper_replace($1, $2, $3)"
 CANCEL = "select * from api.paper_cancel($1)"
 STATE = "select * from api.paper_order($1)"
 FILLS = "select * from api.paper_fills_since($1, $2, $3)"
@@ -47,6 +48,17 @@ class PaperBroker:
         if row["status"] == "REJECTED":
             return Refusal("REJECTED", row["message"])
         return Accepted(row["broker_order_id"])
+
+    async def replace(self, amend: Amend) -> Answer:
+        try:
+            row = await self._db.fetchrow(
+                REPLACE, amend.parent_client_order_id, amend.client_order_id, amend.limit_price
+            )
+        except AWAY as error:
+            return Unknown(f"{type(error).__name__}: {error}")
+        if row is None:
+            return Refusal("NOTHING_OPEN", "there is nothing open to replace")
+        return Accepted(row["broker_order_id"], row["quantity"])
 
     async def cancel(self, ref: OrderRef) -> OrderState | None:
         return _state(await self._db.fetchrow(CANCEL, ref.client_order_id))

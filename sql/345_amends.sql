@@ -1,0 +1,211 @@
+-- 345_amends: an order is replaced by another of its whole rest.  The child is stored before the broker hears
+-- of it, like any order, and waits beside its parent until the broker has put it in the parent's place.
+
+create or replace function trade.take_over(
+    p_child    trade.orders,
+    p_quantity numeric
+)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if not p_child.is_pending then
+        return;
+    end if;
+
+    update trade.orders as o
+    set status = 'REPLACED',
+        closed_at = bus.clock(),
+        closed_reason = format('replaced by order %s', p_child.order_id)
+    where o.order_id = p_child.parent_order_id
+      and o.closed_at is null;
+
+    update trade.orders as o
+    set is_pending = false,
+        quantity = least(o.quantity, coalesce(p_quantity, o.quantity))
+    where o.order_id = p_child.order_id;
+end;
+$$;
+
+comment on function trade.take_over(trade.orders, numeric) is
+    'The broker has put a child in its parent''s place, for this quantity; null when it did not say. The caller holds the locks.';
+
+create or replace function trade.drop_child(
+    p_child  trade.orders,
+    p_status text,
+    p_reason text
+)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform trade.close_order(p_child.order_id, p_status, p_reason);
+
+    -- A refused amend is not tried again and again: the parent is cancelled, and whoever wanted it decides anew.
+    update trade.orders as o
+    set amend_at = null,
+        amend_price = null,
+        cancel_requested_at = coalesce(o.cancel_requested_at, bus.clock())
+    where o.order_id = p_child.parent_order_id
+      and o.closed_at is null;
+end;
+$$;
+
+comment on function trade.drop_child(trade.orders, text, text) is
+    'Ends a child the broker does not have; its parent is asked to cancel. The caller holds the locks.';
+
+create or replace function api.due_amends(
+    p_worker_id bigint,
+    p_limit     integer
+)
+returns table (
+    order_id               bigint,
+    fence                  bigint,
+    client_order_id        text,
+    parent_client_order_id text,
+    parent_broker_order_id text,
+    broker                 text,
+    account                text,
+    symbol                 text,
+    side                   text,
+    quantity               numeric,
+    limit_price            numeric,
+    send_within            interval
+)
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    v_ids bigint[];
+begin
+    perform bus.require_worker(p_worker_id);
+
+    if not exists (
+        select from trade.orders as o where o.amend_at <= bus.clock() and o.closed_at is null
+    ) then
+        return;
+    end if;
+
+    perform risk.hold_gate();
+    v_ids := array(
+        select i.intent_id
+        from trade.order_intents as i
+        join trade.orders as o on o.intent_id = i.intent_id
+        join trade.intent_types as t on t.intent_type = i.intent_type and t.side = i.side
+        join risk.verdicts as v on v.account_id = i.account_id and v.action = t.action
+        where o.amend_at <= bus.clock()
+          and o.status in ('SUBMITTED', 'PARTIAL_FILLED')
+          and o.cancel_requested_at is null
+          and i.closed_at is null
+          and (v.verdict = 'ALLOW' or (v.verdict = 'APPROVE' and i.approved_by is not null))
+          and not exists (
+              select from trade.orders as c where c.intent_id = i.intent_id and c.is_pending and c.closed_at is null
+          )
+        order by i.intent_id
+        limit p_limit
+        for no key update of i skip locked
+    );
+
+    update trade.order_intents as i set attempts = i.attempts + 1 where i.intent_id = any(v_ids);
+
+    return query
+    with stored as (
+        insert into trade.orders as o (
+            intent_id, parent_order_id, account_id, instrument_id, side, client_order_id, status, quantity, limit_price,
+            claimed_by, send_before, is_pending
+        )
+        select
+            i.intent_id, p.order_id, i.account_id, i.instrument_id, i.side,
+            format('%s-%s-%s', n.epoch, i.intent_id, i.attempts),
+            'SENDING', i.quantity - i.filled_qty, p.amend_price, p_worker_id, bus.clock() + b.send_within, true
+        from trade.order_intents as i
+        join trade.orders as p on p.intent_id = i.intent_id and p.closed_at is null and not p.is_pending
+        join trade.accounts as a on a.account_id = i.account_id
+        join trade.brokers as b on b.broker = a.broker
+        cross join bus.instance as n
+        where i.intent_id = any(v_ids)
+        order by i.intent_id
+        returning o.*
+    )
+    select
+        s.order_id, s.fence, s.client_order_id, p.client_order_id, p.broker_order_id, a.broker, a.account, n.symbol, s.side,
+        s.quantity, s.limit_price, b.send_within
+    from stored as s
+    join trade.orders as p on p.order_id = s.parent_order_id
+    join trade.accounts as a on a.account_id = s.account_id
+    join trade.brokers as b on b.broker = a.broker
+    join market.instruments as n on n.instrument_id = s.instrument_id
+    order by s.order_id;
+end;
+$$;
+
+comment on function api.due_amends(bigint, integer) is
+    'Stores the children of orders whose rest is to be replaced now, and returns what to ask the broker for. Send within send_within, or unsend. Raises TRM02, TRI04.';
+
+create or replace function trade.escalate_stops(p_symbols text[])
+returns integer
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_due    record;
+    v_intent trade.order_intents;
+    v_worst  numeric;
+    v_count  integer := 0;
+begin
+    for v_due in
+        select s.intent_id, n as instrument
+        from trade.position_exits as e
+        join market.instruments as n on n.instrument_id = e.instrument_id
+        join market.quotes_now as q on q.instrument_id = e.instrument_id
+        join trade.accounts as a on a.account_id = e.account_id
+        join trade.brokers as b on b.broker = a.broker
+        join trade.order_intents as s
+            on s.account_id = e.account_id and s.instrument_id = e.instrument_id and s.owner = e.owner
+        where e.is_armed
+          and q.bid <= e.stop_price
+          and q.is_fresh
+          and (q.source = 'live' or not b.is_real)
+          and s.closed_at is null
+          and s.side = 'SELL'
+          and s.limit_price is not null
+          and s.escalated_at is null
+          and (p_symbols is null or n.symbol = any(p_symbols))
+          and (market.phase_at(n.venue, bus.clock())).exits_fire
+        order by s.account_id, s.instrument_id, s.owner, s.intent_id
+    loop
+        v_intent := trade.lock_intent(v_due.intent_id);
+        v_worst := trade.worst_price(v_due.instrument, 'SELL', 'PROTECTIVE_SELL', null, false);
+        continue when v_intent.closed_at is not null or v_intent.limit_price is null or v_worst >= v_intent.worst_price;
+
+        update trade.order_intents as i
+        set worst_price = v_worst,
+            limit_price = null,
+            escalated_at = bus.clock(),
+            reason = 'STOP_LOSS'
+        where i.intent_id = v_intent.intent_id;
+
+        update trade.orders as o
+        set amend_at = bus.clock(),
+            amend_price = v_worst
+        where o.intent_id = v_intent.intent_id
+          and o.closed_at is null
+          and o.limit_price > v_worst;
+
+        v_count := v_count + 1;
+    end loop;
+
+    return v_count;
+end;
+$$;
+
+comment on function trade.escalate_stops(text[]) is
+    'A stop never waits for a resting sell of the same shares: it turns that into a sell that must get out. Returns how many. Raises TRP01.';
