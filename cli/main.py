@@ -164,3 +164,7 @@ def cli(ctx: click.Context, as_json: bool, database: str | None) -> None:
 def main() -> None:
     """What the console script calls."""
     cli.main(prog_name="aegis")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,234 @@
+"""The live status, for `aegis up` and `aegis top`: a screen on a terminal, lines elsewhere.
+
+Only how it looks is decided here; every number comes from a view.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from cli.snapshot import Row, Snapshot
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+    from rich.text import Text
+
+WHOLE = ("KRW", "JPY")  # currencies without cents
+SHOWN_POSITIONS = 8
+SHOWN_EVENTS = 6
+MODE_STYLE = {"NORMAL": "bold green", "SAFE": "bold yellow", "HALT": "bold white on red"}
+EVENT_STYLE = {"fill": "cyan", "mode": "bold yellow", "refusal": "yellow", "error": "red"}
+LINE_EVERY = 5.0  # seconds between two status lines where there is no terminal
+
+
+def money(amount: Decimal, currency: str, *, sign: bool = False) -> str:
+    """An amount for a person: 99,912,345 KRW, -12.50 USDT."""
+    digits = 0 if currency in WHOLE else 2
+    return f"{amount:{'+' if sign else ''},.{digits}f} {currency}"
+
+
+def clock(moment: datetime) -> str:
+    return moment.astimezone().strftime("%H:%M:%S")
+
+
+class Dashboard:
+    """Turns one snapshot after the other into a screen or into lines."""
+
+    def __init__(self, footer: str = "") -> None:
+        self.footer = footer
+        self.last_event = 0
+        self.events: deque[Row] = deque(maxlen=SHOWN_EVENTS)
+        self.rate = 0.0
+        self._untold: deque[Row] = deque(maxlen=1000)
+        self._before: Snapshot | None = None
+        self._line_due: datetime | None = None
+
+    def take(self, snapshot: Snapshot) -> None:
+        """Note what is new since the snapshot before."""
+        before, self._before = self._before, snapshot
+        self.last_event = max(self.last_event, snapshot.last_event)
+        self._note(snapshot.events)
+        if before is not None:
+            seconds = (snapshot.at - before.at).total_seconds()
+            self.rate = (snapshot.quotes() - before.quotes()) / seconds if seconds > 0 else self.rate
+
+    def say(self, at: datetime, lines: Iterable[str]) -> None:
+        """Show these among the events."""
+        self._note([{"at": at, "entity": "demo", "what": line} for line in lines])
+
+    def _note(self, events: Sequence[Row]) -> None:
+        self.events.extend(events)
+        self._untold.extend(events)
+
+    def lines(self, snapshot: Snapshot) -> Iterator[str]:
+        """What happened since the last call, and every few seconds the state on one line."""
+        while self._untold:
+            event = self._untold.popleft()
+            yield f"{clock(event['at'])}  {event['entity']:<8} {event['what'] or ''}"
+        if self._line_due is None or (snapshot.at - self._line_due).total_seconds() >= LINE_EVERY:
+            self._line_due = snapshot.at
+            yield f"{clock(snapshot.at)}  {'status':<8} {state_line(snapshot, self.rate)}"
+
+    def screen(self, snapshot: Snapshot) -> RenderableType:
+        from rich.console import Group
+        from rich.text import Text
+
+        parts: list[RenderableType] = [header(snapshot, self.rate), *notices(snapshot), Text()]
+        parts += [Text.assemble(("  net ", "dim"), *equity(row)) for row in snapshot.accounts]
+        if snapshot.positions:
+            parts += [Text(), positions(snapshot.positions)]
+        parts += [Text(), flow(snapshot)]
+        if snapshot.latency:
+            parts.append(latency(snapshot.latency))
+        parts += [refusal(snapshot.refusal), Text()]
+        parts += [event_line(row) for row in self.events]
+        if self.footer:
+            parts += [Text(), Text(self.footer, style="dim")]
+        return Group(*parts)
+
+
+def state_line(snapshot: Snapshot, rate: float) -> str:
+    """The state on one line, for a log."""
+    status, totals = snapshot.status, snapshot.totals
+    simulated = "SIMULATED " if status["is_simulated"] else ""
+    nets = (
+        ", ".join(f"net {money(row['equity'], row['currency'])}" for row in snapshot.accounts) or "no account"
+    )
+    flows = "  ".join(f"{name} {totals[name]}" for name in ("picks", "intents", "orders", "fills"))
+    return (
+        f"{simulated}{status['mode']}  {nets}  positions {status['open_positions']}  "
+        f"{rate:.0f} quotes/s  {flows}  workers {status['workers']}"
+    )
+
+
+def header(snapshot: Snapshot, rate: float) -> Text:
+    from rich.text import Text
+
+    status = snapshot.status
+    text = Text("AEGIS ", style="bold")
+    text.append(f"{status['kind']}  ", style="dim")
+    if status["is_simulated"]:
+        text.append("SIMULATED", style="bold magenta").append("  ")
+    text.append(f" {status['mode']} ", style=MODE_STYLE.get(status["mode"], "bold red"))
+    text.append(f" since {clock(status['mode_since'])}", style="dim")
+    for feed in snapshot.feeds:
+        alive = feed["status"] == "CONNECTED"
+        text.append(f"  {feed['feed']} ").append(feed["status"], style="green" if alive else "yellow")
+    text.append(f"  {rate:.0f} quotes/s  {status['workers']} workers")
+    return text.append(f"  {clock(snapshot.at)}", style="dim")
+
+
+def notices(snapshot: Snapshot) -> Iterator[Text]:
+    """What a person should know before anything else."""
+    from rich.text import Text
+
+    status = snapshot.status
+    if status["mode"] != "NORMAL":
+        yield Text(f"  {status['mode']}: {status['mode_reason']}", style="bold red")
+    if status["approvals"]:
+        yield Text(f"  {status['approvals']} intents wait for approval: aegis approvals", style="bold yellow")
+    for row in snapshot.incidents[:3]:
+        yield Text(f"  incident {row['kind']} {row['subject']}: {row['what']}", style="red", no_wrap=True)
+    for row in snapshot.unwell:
+        yield Text(f"  {row['name']} is {row['state']}", style="yellow")
+
+
+def equity(row: Row) -> list[Any]:
+    profit = row["realized"] + row["unrealized"]
+    waiting = "" if row["is_open"] else "  waits for its first reconciliation"
+    return [
+        (money(row["equity"], row["currency"]), "bold"),
+        ("  P&L ", "dim"),
+        (money(profit, row["currency"], sign=True), colour(profit)),
+        (f"  {row['account']}{waiting}", "dim"),
+    ]
+
+
+def positions(rows: Any) -> Table:
+    table = _table("symbol", "owner", ">qty", ">entry", ">bid", ">gain", ">to stop", ">to target", "")
+    for row in rows[:SHOWN_POSITIONS]:
+        table.add_row(
+            row["symbol"],
+            row["owner"],
+            plain(row["qty"]),
+            plain(row["avg_price"]),
+            plain(row["bid"]),
+            percent(row["gain"], sign=True),
+            percent(row["to_stop"]),
+            percent(row["to_target"]),
+            row["note"] or ("selling" if row["locked_qty"] else ""),
+        )
+    if len(rows) > SHOWN_POSITIONS:
+        table.add_row(f"and {len(rows) - SHOWN_POSITIONS} more")
+    return table
+
+
+def flow(snapshot: Snapshot) -> Text:
+    from rich.text import Text
+
+    text = Text("  ")
+    for number, name in enumerate(("quotes", "picks", "intents", "orders", "fills")):
+        text.append(" > " if number else "", style="dim")
+        text.append(f"{snapshot.totals[name]:,} ", style="bold").append(name)
+    doubtful = snapshot.status["orders_in_doubt"]
+    return text.append(f"  {doubtful} in doubt", style="bold yellow") if doubtful else text
+
+
+def latency(rows: Any) -> Table:
+    table = _table("latency, ms", ">p50", ">p99", ">samples")
+    for row in rows:
+        table.add_row(row["hop"], f"{row['p50_ms']:.2f}", f"{row['p99_ms']:.2f}", f"{row['samples']}")
+    return table
+
+
+def refusal(row: Row | None) -> Text:
+    from rich.text import Text
+
+    if row is None:
+        return Text("  nothing was refused yet", style="dim")
+    about = f"{row['symbol']} " if row["symbol"] else ""
+    return Text.assemble(
+        ("  last refusal ", "dim"),
+        (f"{clock(row['at'])} {row['code']} ", "yellow"),
+        f"{about}{row['message']}",
+        (f"  ({row['who']})", "dim"),
+        no_wrap=True,
+    )
+
+
+def event_line(row: Row) -> Text:
+    from rich.text import Text
+
+    return Text.assemble(
+        (f"  {clock(row['at'])} ", "dim"),
+        (f"{row['entity']:<8} ", EVENT_STYLE.get(row["entity"], "")),
+        row["what"] or "",
+        no_wrap=True,
+    )
+
+
+def plain(value: Decimal | None) -> str:
+    return "" if value is None else f"{value.normalize():,f}"
+
+
+def percent(value: Decimal | None, *, sign: bool = False) -> str:
+    return "" if value is None else f"{value:{'+' if sign else ''}.2f} %"
+
+
+def colour(amount: Decimal) -> str:
+    return "green" if amount > 0 else "red" if amount < 0 else ""
+
+
+def _table(*columns: str) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2, 0, 2), pad_edge=False, header_style="dim")
+    for name in columns:
+        right = name.startswith(">")
+        table.add_column(name.removeprefix(">"), justify="right" if right else "left", no_wrap=True)
+    return table

@@ -1,0 +1,174 @@
+"""What the demo trades with: a paper account, its symbols and two example strategies, added once.
+
+Which account is added follows from the feed: won and Korean names for the simulator, USDT and two coins for
+the recording.  What exists is left alone, so what a person stopped, added or changed stays that way.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from psycopg.types.json import Jsonb
+
+from cli.database.catalog import Connection
+from workers.feeds.simulator import INSTRUMENTS
+from workers.runtime.errors import AegisError, NotEnoughQuantity
+
+CODE_LETTERS = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"  # nothing that looks like another
+
+
+@dataclass(frozen=True)
+class Instrument:
+    """A symbol and its rules."""
+
+    symbol: str
+    name: str
+    tick_table: str
+    lot_size: str = "1"
+    min_notional: str = "0"
+
+
+@dataclass(frozen=True)
+class Demo:
+    """An account with what it needs to trade one venue."""
+
+    venue: str
+    account: str
+    currency: str
+    deposit: int
+    budget: int
+    order_notional: int
+    exit_profile: str
+    instruments: Sequence[Instrument]
+    suffix: str = ""
+
+    @property
+    def strategies(self) -> Mapping[str, str]:
+        """Names and classes."""
+        return {
+            f"momentum{self.suffix}": "workers.strategies.momentum:Momentum",
+            f"mean_reversion{self.suffix}": "workers.strategies.mean_reversion:MeanReversion",
+        }
+
+
+# The profiles are chosen so that positions are closed within seconds: `tight` is two or three ticks of the
+# simulated market, `scalp` a few dollars of a coin.
+DEMOS = {
+    demo.venue: demo
+    for demo in (
+        Demo(
+            "SIM", "paper-krw", "KRW", 100_000_000, 40_000_000, 3_000_000, "tight",
+            [Instrument(i.symbol, i.name, "KRX") for i in INSTRUMENTS],
+        ),
+        Demo(
+            "BINANCE", "paper-usdt", "USDT", 100_000, 40_000, 5_000, "scalp",
+            [
+                Instrument("BTCUSDT", "Bitcoin", "0.1", "0.001", "5"),
+                Instrument("ETHUSDT", "Ether", "0.01", "0.001", "5"),
+            ],
+            "_usdt",
+        ),
+    )
+}  # fmt: skip
+
+
+def seed(conn: Connection, venue: str, code_file: Path) -> str | None:
+    """Add the account of this venue unless it has one, all or nothing; return a code that is new."""
+    with conn.transaction():
+        (accounts,) = conn.execute("select count(*) from accounts").fetchone() or (0,)
+        if conn.execute("select from accounts where venue = %s", [venue]).fetchone():
+            return None
+        if venue not in DEMOS:
+            raise AegisError(
+                f"no account trades on the venue {venue}",
+                hint="Add one: aegis account add, aegis universe add, aegis strategy add.",
+            )
+        _add(conn, DEMOS[venue])
+        return None if accounts else _set_code(conn, code_file)
+
+
+def _add(conn: Connection, demo: Demo) -> None:
+    for i in demo.instruments:
+        conn.execute(
+            "select add_instrument(%s, %s, %s, %s, %s, %s::numeric, %s::numeric)",
+            [demo.venue, i.symbol, i.name, demo.currency, i.tick_table, i.lot_size, i.min_notional],
+        )
+    conn.execute(
+        "select add_account(%s, 'paper', %s, %s, null, %s)",
+        [demo.account, demo.venue, demo.currency, demo.deposit],
+    )
+    symbols = [i.symbol for i in demo.instruments]
+    for name, where in demo.strategies.items():
+        conn.execute(
+            "select add_strategy(%s, %s, %s, %s, %s, %s, %s, %s)",
+            [
+                name,
+                where,
+                demo.account,
+                symbols,
+                demo.budget,
+                demo.order_notional,
+                demo.exit_profile,
+                Jsonb({}),
+            ],
+        )
+        conn.execute("select start_strategy(%s)", [name])
+
+
+def _set_code(conn: Connection, file: Path) -> str | None:
+    """Make up the code that leaves HALT; None when a person has set one."""
+    if not file.exists():
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
+            stream.write("-".join("".join(secrets.choice(CODE_LETTERS) for _ in range(4)) for _ in range(2)))
+    code = file.read_text().strip()
+    changed, _ = conn.execute("select * from set_override_code(%s)", [code]).fetchone() or (False, "")
+    return code if changed else None
+
+
+@dataclass(frozen=True)
+class Oversell:
+    """An attempt to sell more than is held, and what the database said."""
+
+    quantity: str
+    held: str
+    symbol: str
+    refusal: NotEnoughQuantity
+
+    def lines(self) -> list[str]:
+        return [
+            f"staged oversell: SELL {self.quantity} {self.symbol}, of which {self.held} is held",
+            f"refused by the database: {self.refusal} ({self.refusal.sqlstate})",
+            f"hint: {self.refusal.hint}",
+        ]
+
+
+def stage_oversell(conn: Connection) -> Oversell | None:
+    """Try to sell ten times what a position holds, as the desk; None while there is no position."""
+    position = conn.execute(
+        """
+        select p.account, p.symbol, p.owner, trim_scale(p.qty)::text, trim_scale(p.qty * 10)::text
+        from positions as p
+        join prices as q on q.symbol = p.symbol and q.is_fresh
+        where p.qty > 0
+        order by p.opened_at
+        limit 1
+        """
+    ).fetchone()
+    if position is None:
+        return None
+    account, symbol, owner, held, quantity = position
+    try:
+        conn.execute(
+            "select create_intent(%s, %s, 'SELL', %s::numeric, null, 'staged oversell', %s)",
+            [account, symbol, quantity, owner],
+        )
+    except NotEnoughQuantity as refusal:
+        return Oversell(quantity, held, symbol, refusal)
+    raise AegisError(
+        f"the database let {quantity} of {symbol} be sold, of which {held} is held",
+        hint="This must never happen: aegis halt, then look at select * from law_audit.",
+    )

@@ -1,0 +1,202 @@
+"""One run of everything: the supervisor, and beside it an eye that shows what happens and knows when to end.
+
+Both share the process, so that killing it leaves nobody behind: the kernel tells each worker.  The eye looks
+through the desk's login like any other person.  When the embedded server dies it is started again; the
+workers find their way back by themselves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import click
+import psycopg
+
+from cli.dashboard import Dashboard
+from cli.database.binaries import ServerError
+from cli.database.errors import DatabaseError
+from cli.demo import Oversell, stage_oversell
+from cli.snapshot import Snapshot, look
+from workers.runtime import logs
+from workers.runtime.errors import Refused
+from workers.runtime.settings import Settings
+
+if TYPE_CHECKING:
+    from rich.live import Live
+
+    from cli.database.catalog import Connection
+    from cli.database.connect import Database
+    from workers.supervisor import Supervisor
+
+EVERY = 0.5  # seconds between two looks
+LOGIN = "aegis_w_supervisor"
+
+
+def supervisor_settings(database: Database) -> Settings:
+    """Our settings, with the supervisor's own login to this database."""
+    from cli.database.secrets import password_of
+
+    settings = database.settings
+    password = password_of(LOGIN, settings.secrets_dir)
+    update: dict[str, object] = {"database_url": database.url(LOGIN, password=password)}
+    if settings.pooled_url is not None:
+        update["pooled_url"] = database.url(LOGIN, pooled=True, password=password)
+    return settings.model_copy(update=update)
+
+
+def log_to_file(settings: Settings) -> None:
+    """The terminal is for people; what the supervisor logs goes to its file, and what matters is an event."""
+    handler = logs.open_file(settings.log_dir / "supervisor.log")
+    handler.setFormatter(logs.JsonLines("supervisor"))
+    logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
+
+
+class Run:
+    """Runs the supervisor until something says that it is enough."""
+
+    def __init__(
+        self,
+        database: Database,
+        supervisor: Supervisor,
+        before: Snapshot,
+        *,
+        seconds: float | None,
+        recording: bool,
+        plain: bool,
+    ) -> None:
+        self.database = database
+        self.supervisor = supervisor
+        self.before = before
+        self.seconds = seconds
+        self.recording = recording
+        self.plain = plain
+        self.oversell: Oversell | None = None
+        self.first_fill: float | None = None
+        self.why = ""
+        self._began = time.monotonic()
+        self._dashboard = Dashboard('Ctrl-C stops everything.  In another terminal: aegis halt "why"')
+        self._dashboard.last_event = before.last_event
+        self._conn: Connection | None = None
+        self._stopping = asyncio.Event()
+        self._calm = 0
+
+    @property
+    def elapsed(self) -> float:
+        return time.monotonic() - self._began
+
+    async def serve(self) -> None:
+        """Run until stopped; whatever happens, the workers are asked to finish."""
+        loop = asyncio.get_running_loop()
+        working = asyncio.create_task(self.supervisor.run(), name="supervisor")
+
+        def stop() -> None:
+            if self.supervisor.stopping:
+                working.cancel()
+            self._end("asked to stop")
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop)
+        try:
+            with self._screen() as show:
+                await self._watch(working, show)
+        finally:
+            self.supervisor.request_stop()
+            await asyncio.gather(working, return_exceptions=True)
+            if self._conn is not None:
+                self._conn.close()
+        if not working.cancelled() and (error := working.exception()):
+            raise error
+
+    def _end(self, why: str) -> None:
+        self.why = self.why or why
+        self._stopping.set()
+        self.supervisor.request_stop()
+
+    async def _watch(self, working: asyncio.Task[None], show: Callable[[Snapshot], None]) -> None:
+        stopping = asyncio.create_task(self._stopping.wait())
+        while not self._stopping.is_set() and not working.done():
+            snapshot = await asyncio.to_thread(self._look)
+            if snapshot is not None:
+                self._dashboard.take(snapshot)
+                show(snapshot)
+                await self._stage(snapshot)
+                self._enough(snapshot)
+            left = EVERY if self.seconds is None else min(EVERY, max(self.seconds - self.elapsed, 0.01))
+            await asyncio.wait({working, stopping}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+
+    def _look(self) -> Snapshot | None:
+        """What there is to see; None while the database cannot be reached."""
+        try:
+            if self._conn is None:
+                self._conn = self.database.desk()
+            return look(self._conn, after_event=self._dashboard.last_event)
+        except (psycopg.OperationalError, DatabaseError):
+            self._reach_again()
+            return None
+
+    def _reach_again(self) -> None:
+        """The server may have died: then it is started again."""
+        if self._conn is not None:
+            self._conn.close()
+            self._conn = None
+        if not self._stopping.is_set() and not self.database.external:
+            self.database.server = None
+            with contextlib.suppress(ServerError):
+                self.database.ensure_running()
+
+    async def _stage(self, snapshot: Snapshot) -> None:
+        """Once there is something to sell, show that more cannot be sold."""
+        if self.oversell is not None or not snapshot.positions or not snapshot.status["is_simulated"]:
+            return
+        assert self._conn is not None
+        try:
+            self.oversell = await asyncio.to_thread(stage_oversell, self._conn)
+        except (Refused, psycopg.OperationalError):
+            return  # the price was stale, or the server is gone: there is another time
+        if self.oversell is not None:
+            await self.supervisor.tell(self.oversell.refusal, staged=True, symbol=self.oversell.symbol)
+            self._dashboard.say(snapshot.at, self.oversell.lines())
+
+    def _enough(self, snapshot: Snapshot) -> None:
+        """Whether this is the end: the time is over, or the recording is."""
+        if self.first_fill is None and snapshot.totals["fills"] > self.before.totals["fills"]:
+            self.first_fill = self.elapsed
+        if self.seconds is not None and self.elapsed >= self.seconds:
+            self._end(f"after {self.seconds:g} s")
+        ended = any(
+            feed["source"] == "replay"
+            and feed["status"] == "ENDED"
+            and feed["last_heard_at"] > self.before.at
+            for feed in snapshot.feeds
+        )
+        self._calm = self._calm + 1 if self.recording and ended and snapshot.is_settled() else 0
+        if self._calm > 2:
+            self._end("the recording has ended")
+
+    @contextlib.contextmanager
+    def _screen(self) -> Iterator[Callable[[Snapshot], None]]:
+        """How a snapshot is shown: on a live screen, or as lines."""
+        if self.plain:
+            yield self._print
+            return
+        from rich.live import Live
+
+        from cli.output import console
+
+        with Live(console=console(sys.stdout), auto_refresh=False) as live:
+            yield lambda snapshot: self._update(live, snapshot)
+
+    def _print(self, snapshot: Snapshot) -> None:
+        for line in self._dashboard.lines(snapshot):
+            click.echo(line)
+
+    def _update(self, live: Live, snapshot: Snapshot) -> None:
+        live.update(self._dashboard.screen(snapshot), refresh=True)

@@ -1,0 +1,128 @@
+"""Know whether an `aegis up` runs for a database, and stop it.
+
+The one that runs holds a flock on a file that says who it is.  The kernel lets go of the lock with the
+process, however that ends, so a number left in the file by a kill -9 is never believed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from cli.database.catalog import Connection
+from workers.runtime.errors import AegisError
+
+PATIENCE = 45.0  # seconds for all workers to finish
+POLL = 0.05
+
+
+class AlreadyRunning(AegisError):
+    """Another `aegis up` serves this database."""
+
+
+@dataclass
+class Owner:
+    """What a running `aegis up` says about itself."""
+
+    pid: int
+    feed: str
+    started_server: bool = False
+
+
+def run_file(data_dir: Path, database: str) -> Path:
+    return data_dir / "run" / f"{database}.json"
+
+
+@contextlib.contextmanager
+def only_one(file: Path, owner: Owner) -> Iterator[Owner]:
+    """Be the only one; a server that a killed predecessor started is ours to stop."""
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with file.open("a+") as stream:
+        if not _lock(stream.fileno(), patience=0.5):
+            before = _read(file)
+            who = f"pid {before.pid}, feed {before.feed}" if before else "it is just starting"
+            raise AlreadyRunning(
+                f"aegis up already runs for {file.stem} ({who})",
+                hint="Watch it with aegis top; stop it with aegis down.",
+            )
+        before = _read(file)
+        owner.started_server = before is not None and before.started_server
+        write(file, owner)
+        try:
+            yield owner
+        finally:
+            file.write_text("")
+
+
+def write(file: Path, owner: Owner) -> None:
+    file.write_text(json.dumps(asdict(owner)))
+
+
+def running(file: Path) -> Owner | None:
+    """Who runs now, or None."""
+    try:
+        with file.open("a+") as stream:
+            return None if _lock(stream.fileno()) else _read(file) or Owner(0, "unknown")
+    except FileNotFoundError:
+        return None
+
+
+def others_running(file: Path) -> list[str]:
+    """The other databases of this data directory that are being served."""
+    return [other.stem for other in file.parent.glob("*.json") if other != file and running(other)]
+
+
+def stop(file: Path) -> Owner | None:
+    """Ask the one that runs to stop, and wait; return who it was, None when nobody was there."""
+    owner = running(file)
+    if owner is None:
+        return None
+    if owner.pid:
+        os.kill(owner.pid, signal.SIGTERM)
+    deadline = time.monotonic() + PATIENCE
+    while running(file):
+        if time.monotonic() > deadline:
+            raise AegisError(
+                f"aegis up (pid {owner.pid}) has not stopped in {PATIENCE:.0f} s",
+                hint="Look at aegis logs; a second aegis down asks again, more firmly.",
+            )
+        time.sleep(POLL)
+    return owner
+
+
+def refuse_second_supervisor(conn: Connection) -> None:
+    """The same question to the database, which also knows of other machines."""
+    row = conn.execute("select pid, host from workers where name = 'supervisor' and is_alive").fetchone()
+    if row is not None:
+        raise AlreadyRunning(
+            f"a supervisor already runs on this database (pid {row[0]} on {row[1]})",
+            hint="Stop it there first; aegis top shows what it does.",
+        )
+
+
+def _lock(descriptor: int, patience: float = 0.0) -> bool:
+    """Take the lock if it is free; with patience, since somebody may only be looking whether it is."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(POLL)
+        else:
+            return True
+
+
+def _read(file: Path) -> Owner | None:
+    try:
+        return Owner(**json.loads(file.read_text()))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None

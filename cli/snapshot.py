@@ -1,0 +1,132 @@
+"""What the live status shows, read through the door at one moment.
+
+The sums and distances are made by SQL from the same rows everybody sees; here they are only carried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, LiteralString
+
+from cli.context import fetch
+from cli.database.catalog import Connection
+
+Row = Mapping[str, Any]
+
+STATUS = "select * from status"
+TOTALS = "select * from totals"
+LATENCY = "select hop, samples, p50_ms, p99_ms from latency"
+FEEDS = "select * from feeds order by last_heard_at desc"
+INCIDENTS = """
+select kind, subject, coalesce(detail ->> 'message', detail::text) as what, opened_at
+from incidents
+where closed_at is null
+order by opened_at desc
+"""
+REFUSAL = "select at, code, message, who, symbol from refusals order by at desc limit 1"
+UNWELL = (
+    "select name, state, detail ->> 'last_error' as error from workers where is_alive and state <> 'running'"
+)
+ACCOUNTS = """
+select
+    a.account, a.venue, a.currency, a.cash, a.equity, a.is_open, a.mode,
+    coalesce(sum(p.realized_pnl), 0) as realized,
+    coalesce(sum(p.unrealized_pnl), 0) as unrealized
+from accounts as a
+left join positions as p on p.account = a.account
+group by a.account, a.venue, a.currency, a.cash, a.equity, a.is_open, a.mode
+order by a.account
+"""
+POSITIONS = """
+select
+    p.account, p.symbol, p.owner, p.qty, p.locked_qty, p.avg_price, p.bid, p.unrealized_pnl, p.note,
+    round(100 * (p.bid / nullif(p.avg_price, 0) - 1), 2) as gain,
+    round(100 * (p.bid - p.stop_price) / nullif(p.bid, 0), 2) as to_stop,
+    round(100 * (p.take_price - p.bid) / nullif(p.bid, 0), 2) as to_target
+from positions as p
+where p.qty > 0
+order by p.opened_at, p.symbol, p.owner
+"""
+EVENTS = """
+select e.event_id, e.at, e.entity, e.change,
+    case e.entity
+        when 'fill' then format('%%s %%s %%s at %%s for %%s (%%s%%s)', f.side,
+            trim_scale(f.quantity), f.symbol, trim_scale(f.price), f.owner, f.reason,
+            case f.side when 'SELL' then ', realized ' || trim_scale(round(f.realized_pnl, 2)) end)
+        when 'mode' then format('%%s is %%s: %%s', e.data ->> 'name', e.change, e.data ->> 'reason')
+        when 'feed' then format('%%s %%s: %%s', e.data ->> 'feed', e.change, e.data ->> 'detail')
+        when 'strategy' then format('%%s %%s', e.data ->> 'strategy', e.change)
+        when 'account' then format('%%s %%s', e.data ->> 'account', e.change)
+        when 'refusal' then format('%%s: %%s', e.change, e.data ->> 'message')
+        else e.data ->> 'message'
+    end as what
+from events as e
+left join fills as f on e.entity = 'fill' and f.fill_id = e.entity_id
+where e.entity = any(array['fill', 'mode', 'feed', 'strategy', 'account', 'refusal', 'error'])
+  and e.event_id > %s
+order by e.event_id desc
+limit %s
+"""
+
+MOST_EVENTS = 50
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything at one moment; `events` are those since the snapshot before, oldest first."""
+
+    status: Row
+    totals: Row
+    accounts: Sequence[Row]
+    positions: Sequence[Row]
+    feeds: Sequence[Row]
+    latency: Sequence[Row]
+    incidents: Sequence[Row]
+    unwell: Sequence[Row]
+    refusal: Row | None
+    events: Sequence[Row]
+
+    @property
+    def at(self) -> datetime:
+        moment: datetime = self.status["at"]
+        return moment
+
+    @property
+    def is_halted(self) -> bool:
+        return bool(self.status["mode"] == "HALT")
+
+    @property
+    def last_event(self) -> int:
+        return self.events[-1]["event_id"] if self.events else 0
+
+    def quotes(self) -> int:
+        return int(self.totals["quotes"])
+
+    def is_settled(self) -> bool:
+        """Nothing is under way: no live intent, no live order."""
+        return not self.status["live_intents"] and not self.status["live_orders"]
+
+
+def look(conn: Connection, *, after_event: int = 0, events: int = MOST_EVENTS) -> Snapshot:
+    """Read everything in one transaction, so that the numbers belong together."""
+
+    def rows(query: LiteralString, *parameters: Any) -> list[dict[str, Any]]:
+        return fetch(conn, query, parameters)
+
+    with conn.transaction():
+        conn.execute("set transaction isolation level repeatable read, read only")
+        refusals = rows(REFUSAL)
+        return Snapshot(
+            status=rows(STATUS)[0],
+            totals=rows(TOTALS)[0],
+            accounts=rows(ACCOUNTS),
+            positions=rows(POSITIONS),
+            feeds=rows(FEEDS),
+            latency=rows(LATENCY),
+            incidents=rows(INCIDENTS),
+            unwell=rows(UNWELL),
+            refusal=refusals[0] if refusals else None,
+            events=rows(EVENTS, after_event, events)[::-1],
+        )

@@ -1,0 +1,212 @@
+"""`aegis up` and `aegis down`: one command that makes everything run, and one that ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cli import running
+from cli.context import App, pass_app
+
+if TYPE_CHECKING:
+    from cli.database.connect import Database
+    from cli.live import Run
+    from workers.feeds import Feed
+
+UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
+
+
+def duration(_context: click.Context, _option: click.Parameter, text: str | None) -> float | None:
+    """A time such as 60s, 5m or 1h, in seconds."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|h|)", text)
+    if match is None:
+        raise click.BadParameter(f"{text!r} is not a time such as 60s, 5m or 1h")
+    return float(match[1]) * UNITS[match[2]]
+
+
+@click.command()
+@click.option("--feed", metavar="FEED", help="sim, sim:SEED or replay:FILE.csv.gz  [default: sim]")
+@click.option("--speed", default="1", show_default=True, metavar="1|10|max", help="How fast its time passes.")
+@click.option("--for", "seconds", callback=duration, metavar="60s", help="Stop by itself after this time.")
+@click.option("--plain", is_flag=True, help="Lines instead of a live screen.")
+@pass_app
+def up(app: App, feed: str | None, speed: str, seconds: float | None, plain: bool) -> None:
+    """Start everything and watch it trade; Ctrl-C stops it.
+
+    Starts the embedded server unless AEGIS_DATABASE_URL names another, brings the database to what the code
+    says, and runs all workers.  The demo trades paper money on a simulated market.  A second start goes on
+    where the first stopped: with its positions, and with its mode.
+
+    \b
+    Examples:
+      aegis up
+      aegis up --for 60s
+      aegis up --feed sim:7 --speed 10
+      aegis up --feed replay:binance_usdm_20240808.csv.gz --speed max
+    """
+    from workers.feeds import make_feed
+
+    if feed and feed.startswith("replay:"):
+        feed = f"replay:{Path(feed.removeprefix('replay:')).expanduser().absolute()}"
+    source = make_feed(feed or "sim", speed)
+    database = app.database
+    owner = running.Owner(os.getpid(), feed or "sim")
+    file = running.run_file(app.settings.data_dir, database.name)
+    with running.only_one(file, owner), _server(database, owner, file):
+        code = _prepare(database, source, asked=feed is not None)
+        run = _make_run(database, [feed or "sim", speed], source, seconds, plain or not sys.stdout.isatty())
+        _tell_mode(run)
+        try:
+            asyncio.run(run.serve())
+        finally:
+            lawful = _tell_summary(run, code)
+    if not lawful:
+        sys.exit(1)
+
+
+@contextmanager
+def _server(database: Database, owner: running.Owner, file: Path) -> Iterator[None]:
+    """The server for the time of a run: stopped at the end if it was started for one."""
+    began = time.monotonic()
+    database.ensure_running()
+    if database.server is not None:
+        owner.started_server |= database.server.started_here
+        running.write(file, owner)
+        how = "started" if database.server.started_here else "joined"
+        click.echo(f"PostgreSQL {how} in {time.monotonic() - began:.1f} s.")
+    try:
+        yield
+    finally:
+        if owner.started_server and database.server is not None:
+            if others := running.others_running(file):
+                click.echo(f"PostgreSQL goes on for {', '.join(others)}.")
+            else:
+                database.server.stop()
+
+
+def _prepare(database: Database, source: Feed, *, asked: bool) -> str | None:
+    """Make what must be there before workers start; return an override code that is new."""
+    from cli.demo import seed
+
+    began = time.monotonic()
+    report = database.migrate(_kind(database, asked=asked))
+    ready = f"{len(report.applied)} migrations applied" if report.applied else "up to date"
+    click.echo(f"{database.name} ({report.kind}): {ready} in {time.monotonic() - began:.1f} s.")
+    # Ask before anything starts whether this feed may bring prices here; the database says why not.
+    with database.connect("aegis_w_price_sync") as conn, conn.transaction(force_rollback=True):
+        conn.execute("select open_feed(%s, %s, %s)", [source.name, source.venue, source.source])
+    with database.desk() as conn:
+        running.refuse_second_supervisor(conn)
+        code = seed(conn, source.venue, _code_file(database)) if report.kind == "demo" else None
+        for (name,) in conn.execute("select strategy from strategies").fetchall():
+            database.ensure_strategy_login(name)
+    if code is not None:
+        click.echo(f"The override code, which leaves HALT, is {code} (kept in {_code_file(database)}).")
+    return code
+
+
+def _kind(database: Database, *, asked: bool) -> str | None:
+    """The kind of a new database: who names a simulated feed wants a demo; None for what its name says."""
+    from cli.database.history import is_deployed
+
+    if database.exists():
+        with database.admin() as conn:
+            if is_deployed(conn):
+                return None
+    return "demo" if database.default_kind is None or (asked and database.external) else None
+
+
+def _code_file(database: Database) -> Path:
+    return database.settings.secrets_dir / f"override_code.{database.name}"
+
+
+def _make_run(database: Database, feed: list[str], source: Feed, seconds: float | None, plain: bool) -> Run:
+    from cli.live import Run, log_to_file, supervisor_settings
+    from cli.snapshot import look
+    from workers.supervisor import Supervisor
+
+    log_to_file(database.settings)
+    with database.desk() as conn:
+        before = look(conn, events=1)
+    supervisor = Supervisor(supervisor_settings(database), *feed)
+    return Run(
+        database, supervisor, before, seconds=seconds, recording=source.source == "replay", plain=plain
+    )
+
+
+def _tell_mode(run: Run) -> None:
+    """A mode survives a restart, so it is the first thing to say."""
+    status = run.before.status
+    if status["mode"] == "NORMAL":
+        return
+    click.secho(
+        f"The mode is {status['mode']} since {status['mode_since']:%Y-%m-%d %H:%M:%S}: "
+        f"{status['mode_reason']}",
+        fg="red",
+        bold=True,
+    )
+    click.echo('A mode survives every restart; aegis resume "why" leaves it.')
+
+
+def _tell_summary(run: Run, code: str | None) -> bool:
+    """Print what the run has come to; whether every law held."""
+    from cli.snapshot import look
+    from cli.summary import next_commands, summary
+
+    database = run.database
+    with database.desk() as conn:
+        after = look(conn)
+        audit = conn.execute("select law, violation from law_audit").fetchall()
+        last = conn.execute("select max(intent_id) from fills").fetchone()
+    file = _code_file(database)
+    for line in summary(run, after, audit):
+        click.echo(line)
+    for line in next_commands(last[0] if last else None, str(file) if file.exists() else None, code):
+        click.echo(line)
+    return not audit
+
+
+@click.command()
+@pass_app
+def down(app: App) -> None:
+    """Stop the running `aegis up` and the embedded server.
+
+    Workers finish what is under way; nothing is lost by stopping.
+
+    \b
+    Examples:
+      aegis down
+      aegis --database aegis down
+    """
+    from cli.database.embedded import Server, ServerError
+
+    database = app.database
+    file = running.run_file(app.settings.data_dir, database.name)
+    owner = running.stop(file)
+    click.echo(
+        f"Stopped aegis up (pid {owner.pid})." if owner else f"No aegis up runs for {database.name} here."
+    )
+    if database.external:
+        return
+    if others := running.others_running(file):
+        click.echo(f"PostgreSQL goes on for {', '.join(others)}.")
+        return
+    try:
+        Server.attach(database.directory).stop()
+    except ServerError as error:
+        if "no server runs" not in error.message:
+            raise
+        click.echo("PostgreSQL does not run.")
+    else:
+        click.echo("Stopped PostgreSQL.")
