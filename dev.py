@@ -70,42 +70,44 @@ class Environment:
         self.stamp.unlink(missing_ok=True)
         if not self.python.exists():
             venv.create(self.path, with_pip=False, clear=True)
-        for install in (self._with_uv, self._with_pip_from_outside, self._with_ensurepip):
-            problem = install()
-            if problem is None:
-                break
-            say(f"  {problem}; trying another way")
-        else:
-            raise SetupError(
-                "no installer worked on this machine.\n"
-                "Install pip or uv first, for example: apt-get install python3-pip\n"
-                "and see that this machine may reach its package index."
-            )
+        self._install()
         make_readable(self.path)
         self.stamp.write_text(self.wanted)
         say(f"Ready in {time.monotonic() - started:.0f} s")
 
-    def _with_uv(self) -> str | None:
-        uv = shutil.which("uv")
-        if uv is None:
-            ours = self.path / "uv" / "bin" / "uv"
-            if not ours.exists():
-                fetch = [sys.executable, "-m", "pip", "install", "--quiet"]
-                if problem := attempt([*fetch, "--target", str(self.path / "uv"), "uv"]):
-                    return f"could not fetch uv ({problem})"
-            uv = str(ours)
-        problem = attempt([uv, "pip", "install", "--quiet", "--python", str(self.python), *packages()])
-        return f"uv failed ({problem})" if problem else None
+    def _install(self) -> None:
+        ways = {"uv": self._with_uv, "the system's pip": self._with_pip, "ensurepip": self._with_ensurepip}
+        problems = []
+        for name, install in ways.items():
+            problem = install()
+            if problem is None:
+                return
+            last_line = problem.splitlines()[-1].strip()
+            say(f"  {name} did not do it ({last_line}); trying another way")
+            problems.append(f"--- {name}:\n{problem}")
+        raise SetupError(
+            "\n".join(problems)
+            + "\n---\nno installer worked: see above why. If all is missing, install pip or uv "
+            "(apt-get install python3-pip), and see that this machine reaches its package index"
+        )
 
-    def _with_pip_from_outside(self) -> str | None:
+    def _with_uv(self) -> str | None:
+        uv = shutil.which("uv") or str(self.path / "uv" / "bin" / "uv")
+        if not Path(uv).exists():
+            fetch = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(self.path / "uv")]
+            if problem := attempt([*fetch, "uv"]):
+                return problem
+        install = [uv, "pip", "install", "--quiet", "--python", str(self.python), *packages()]
+        # A second try with the system's certificates, which a company's proxy needs.
+        return attempt(install) and attempt(install, UV_SYSTEM_CERTS="1", UV_NATIVE_TLS="1")
+
+    def _with_pip(self) -> str | None:
         pip = [sys.executable, "-m", "pip", "--python", str(self.python)]
-        problem = attempt([*pip, "install", "--quiet", *packages()])
-        return f"the system's pip failed ({problem})" if problem else None
+        return attempt([*pip, "install", "--quiet", *packages()])
 
     def _with_ensurepip(self) -> str | None:
         problem = attempt([str(self.python), "-m", "ensurepip", "--default-pip"])
-        problem = problem or attempt([str(self.python), "-m", "pip", "install", "--quiet", *packages()])
-        return f"ensurepip failed ({problem})" if problem else None
+        return problem or attempt([str(self.python), "-m", "pip", "install", "--quiet", *packages()])
 
 
 def environment() -> Environment:
@@ -141,19 +143,17 @@ def packages() -> list[str]:
     return ["--requirement", str(LOCK), "--editable", str(ROOT)]
 
 
-def attempt(command: Sequence[str]) -> str | None:
+def attempt(command: Sequence[str], **settings: str) -> str | None:
     """Run an installer; None when it worked, else the line that says why not."""
-    settings = {"PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    pip = {"PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    environ = {**os.environ, **pip, **settings}
     try:
-        done = subprocess.run(
-            command, env={**os.environ, **settings}, cwd=ROOT, capture_output=True, text=True, check=False
-        )
+        done = subprocess.run(command, env=environ, cwd=ROOT, capture_output=True, text=True, check=False)
     except OSError as error:
         return str(error)
     if done.returncode == 0:
         return None
-    lines = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-    return next((line for line in lines if "error" in line.lower()), lines[-1] if lines else "no message")
+    return (done.stderr or done.stdout).strip() or f"exit status {done.returncode}"
 
 
 def make_readable(path: Path) -> None:
