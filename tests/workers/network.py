@@ -29,7 +29,11 @@ class Network:
         self._open.clear()
 
     async def carry(self, reader: asyncio.StreamReader, writer: Writer) -> None:
-        server_reader, server_writer = await self._connect()
+        try:
+            server_reader, server_writer = await self._connect()
+        except OSError:
+            writer.close()
+            return
         for work in (self._up(reader, server_writer), self._down(server_reader, writer)):
             self._open.add(asyncio.create_task(work))
 
