@@ -48,7 +48,7 @@ def use(monkeypatch, url, secrets, tmp_path):
 def run(*arguments: str, **how) -> subprocess.CompletedProcess[str]:
     """The command as a process of its own: psql replaces it."""
     code = "from cli.main import main; main()"
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
     return subprocess.run(
         [sys.executable, "-c", code, *arguments],
         env=environment,
