@@ -61,6 +61,64 @@ end;
 comment on function api.holdings_mark(text) is
     'A mark of all an account holds and has in flight. Read before asking the broker; if it changed meanwhile, the answer proves nothing.';
 
+create or replace function trade.correct_holding(
+    p_account_id bigint,
+    p_symbol     text,
+    p_change     numeric
+)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_instrument_id bigint;
+    v_price         numeric;
+    v_position      trade.positions;
+    v_rest          numeric := p_change;
+    v_part          numeric;
+begin
+    select i.instrument_id, coalesce(nullif(b.bid, 0), b.last)
+    into v_instrument_id, v_price
+    from trade.accounts as a
+    join market.instruments as i on i.venue = a.venue and i.symbol = p_symbol
+    left join market.prices_best as b on b.instrument_id = i.instrument_id
+    where a.account_id = p_account_id;
+
+    if v_instrument_id is null then
+        return;  -- not in our universe: the incident tells
+    end if;
+
+    perform trade.ensure_position(p_account_id, v_instrument_id, 'manual');
+
+    -- What came from outside belongs to manual; what went takes from manual first.
+    for v_position in
+        select p.*
+        from trade.positions as p
+        where p.account_id = p_account_id and p.instrument_id = v_instrument_id
+          and (p.owner = 'manual' or p_change < 0)
+        order by p.owner <> 'manual', p.owner
+        for no key update
+    loop
+        v_part := case when p_change > 0 then v_rest else -least(v_position.qty, -v_rest) end;
+        continue when v_part = 0;
+        v_price := coalesce(v_price, nullif(v_position.avg_price, 0), 1);
+
+        insert into trade.reconciliations (account_id, instrument_id, owner, quantity, price, reason)
+        values (p_account_id, v_instrument_id, v_position.owner, v_part, v_price, 'the broker holds another quantity');
+        perform trade.move_position(v_position, v_part, abs(v_part) * v_price, 0);
+        perform trade.arm_exits(p_account_id, v_instrument_id, v_position.owner);
+        perform trade.shed_unsent(p_account_id, v_instrument_id, v_position.owner);
+
+        v_rest := v_rest - v_part;
+        exit when v_rest = 0;
+    end loop;
+end;
+$$;
+
+comment on function trade.correct_holding(bigint, text, numeric) is
+    'Brings our holding to the broker''s by recorded rows at the last price: additions go to manual, reductions take from manual first, then from owners by name.';
+
 create or replace function api.reconcile(
     p_account  text,
     p_mark     text,
@@ -73,52 +131,109 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_account trade.accounts;
-    v_diff    jsonb;
+    v_account_id bigint := trade.account_id(p_account);
+    v_last       trade.reconciliation_runs;
+    v_found      jsonb;
+    v_answer     text := 'AGREES';
+    v_diff       record;
 begin
-    select a.* into v_account from trade.accounts as a where a.account = p_account for no key update;
-
-    if not found then
-        raise exception 'account % does not exist', p_account using errcode = 'TRI02', hint = 'select account from accounts;';
-    end if;
+    -- Lock order: account, positions.
+    perform from trade.balances as b where b.account_id = v_account_id for no key update;
+    perform
+    from trade.positions as p
+    where p.account_id = v_account_id
+    order by p.instrument_id, p.owner
+    for no key update;
 
     if api.holdings_mark(p_account) is distinct from p_mark then
         return 'CHANGED';
     end if;
 
-    select jsonb_agg(jsonb_build_object('item', d.item, 'ours', d.ours, 'theirs', d.theirs) order by d.item)
-    into v_diff
-    from trade.holdings_differences(v_account.account_id, p_snapshot) as d;
+    select coalesce(jsonb_agg(to_jsonb(d) order by d.item), '[]')
+    into v_found
+    from trade.holdings_differences(v_account_id, p_snapshot) as d;
 
     -- While orders are in flight the broker may be ahead of us: a difference proves nothing.
-    if v_diff is not null and exists (
-        select from trade.orders as o where o.account_id = v_account.account_id and o.closed_at is null
+    if v_found <> '[]' and exists (
+        select from trade.orders as o where o.account_id = v_account_id and o.closed_at is null
     ) then
         return 'CHANGED';
     end if;
 
-    if v_diff is not null then
-        perform api.raise_incident('disagreement', p_account, v_diff);
-        return 'DIFFERS';
+    select r.* into v_last
+    from trade.reconciliation_runs as r
+    where r.account_id = v_account_id
+    order by r.run_id desc
+    limit 1;
+
+    if v_found <> '[]' then
+        v_answer := case
+            when v_last.answer = 'DIFFERS' and v_last.differences = v_found and v_last.mark = p_mark then 'CORRECTED'
+            else 'DIFFERS'
+        end;
     end if;
 
-    update risk.incidents as i
-    set closed_at = bus.clock()
-    where i.kind = 'disagreement' and i.subject = p_account and i.closed_at is null;
-
-    update trade.accounts as a set reconciled_at = bus.clock() where a.account_id = v_account.account_id;
-
-    if v_account.reconciled_at is null
-        or v_account.reconciled_at < (select n.started_at from bus.instance as n) then
-        perform pg_notify('new_intent', '');
+    if v_answer = 'CORRECTED' then
+        for v_diff in
+            select d.item, d.theirs - d.ours as change from trade.holdings_differences(v_account_id, p_snapshot) as d
+        loop
+            if v_diff.item = 'cash' then
+                insert into trade.cash_entries (account_id, kind, amount, note)
+                values (v_account_id, 'correction', v_diff.change, 'the broker holds another amount');
+                perform trade.shed_unsent(v_account_id, null, null);
+            else
+                perform trade.correct_holding(v_account_id, v_diff.item, v_diff.change);
+            end if;
+        end loop;
     end if;
 
-    return 'AGREES';
+    insert into trade.reconciliation_runs (account_id, answer, mark, differences)
+    values (v_account_id, v_answer, p_mark, v_found);
+
+    if v_answer <> 'AGREES' then
+        perform api.raise_incident('disagreement', p_account, jsonb_build_object('answer', v_answer, 'differences', v_found));
+    else
+        perform trade.open_account(v_account_id, p_account);
+    end if;
+
+    return v_answer;
 end;
 $$;
 
 comment on function api.reconcile(text, text, jsonb) is
-    'Compares a broker''s snapshot {"holdings": {symbol: quantity}, "cash": amount} with ours: AGREES, DIFFERS (an incident) or CHANGED (ask again). Raises TRI02.';
+    'Compares a broker''s snapshot {"holdings": {symbol: quantity}, "cash": amount} with ours: AGREES, DIFFERS (seen once), CORRECTED (seen twice, put right by recorded rows) or CHANGED (proves nothing, ask again). A difference is an incident. Raises TRI02.';
+
+create or replace function trade.open_account(
+    p_account_id bigint,
+    p_account    text
+)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_was_open boolean;
+begin
+    update risk.incidents as i
+    set closed_at = bus.clock()
+    where i.kind = 'disagreement' and i.subject = p_account and i.closed_at is null;
+
+    select a.reconciled_at >= n.started_at into v_was_open
+    from trade.accounts as a
+    cross join bus.instance as n
+    where a.account_id = p_account_id;
+
+    update trade.accounts as a set reconciled_at = bus.clock() where a.account_id = p_account_id;
+
+    if v_was_open is not true then
+        perform pg_notify('new_intent', '');
+    end if;
+end;
+$$;
+
+comment on function trade.open_account(bigint, text) is
+    'An account and its broker agree: its claims may go on, and execution is woken if they had waited.';
 
 create or replace function api.accounts_to_reconcile()
 returns table (account text, broker text, mark text)

@@ -1,16 +1,5 @@
 -- 410_routing: the third gate sizes a pick by the tightest of its bounds, and the router makes the intent.
 
-create or replace view trade.equities as
-select
-    b.account_id,
-    b.cash + coalesce(sum(p.qty * coalesce(nullif(q.bid, 0), q.last, p.avg_price)), 0) as equity
-from trade.balances as b
-left join trade.positions as p on p.account_id = b.account_id and p.qty > 0
-left join market.prices_best as q on q.instrument_id = p.instrument_id
-group by b.account_id, b.cash;
-
-comment on view trade.equities is 'Cash plus positions at the bid, else the last, else the average price.';
-
 create or replace function strategy.bounds(
     p_pick  strategy.picks,
     p_price numeric,

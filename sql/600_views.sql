@@ -57,6 +57,30 @@ create or replace trigger _100_update
 instead of update on api.system_mode
 for each row execute function api.tg_system_mode__update();
 
+create or replace view api.performance as
+select
+    a.account,
+    q.day_start,
+    q.equity,
+    q.equity - q.opening_equity - q.flows as day_pnl,
+    round((q.equity - q.opening_equity - q.flows) / nullif(q.opening_equity, 0), 6) as day_pnl_rate,
+    q.peak,
+    round(1 - q.equity / nullif(q.peak, 0), 6) as drawdown,
+    q.is_flagged,
+    q.measured_at
+from risk.account_equity as q
+join trade.accounts as a on a.account_id = q.account_id;
+
+comment on view api.performance is
+    'Profit of each account''s day, without deposits and withdrawals, and the drawdown from its peak, as fractions.';
+
+create or replace view api.reconciliations as
+select r.run_id, a.account, r.answer, r.differences, r.ran_at
+from trade.reconciliation_runs as r
+join trade.accounts as a on a.account_id = r.account_id;
+
+comment on view api.reconciliations is 'Comparisons with brokers and what they found.';
+
 create or replace view api.mode_history as
 select h.mode_change_id, h.scope, h.name, h.from_mode, h.to_mode, h.reason, h.evidence, h.changed_by, h.changed_at
 from risk.mode_history as h;

@@ -43,6 +43,7 @@ grant execute on function
     api.fire_exits(text[]),
     api.enforce_modes(),
     api.expire_due(),
+    api.measure_equity(),
     api.work_waiting(),
     api.begin_run(),
     api.raise_incident(text, text, jsonb)
@@ -99,7 +100,7 @@ grant update (mode, reason, code) on api.system_mode to aegis_operator;
 -- everyone who may look
 grant execute on function api.explain(bigint), api.work_waiting() to aegis_viewer, aegis_operator;
 grant select on
-    api.status, api.totals, api.system_mode, api.mode_history, api.accounts, api.positions, api.dust, api.cash_entries, api.picks, api.gate_results,
+    api.status, api.totals, api.system_mode, api.mode_history, api.accounts, api.positions, api.dust, api.cash_entries, api.performance, api.reconciliations, api.picks, api.gate_results,
     api.intents, api.orders, api.fills, api.prices, api.instruments, api.feeds, api.quarantine, api.approvals,
     api.incidents, api.workers, api.strategies, api.events, api.limits, api.latency, api.refusals, api.law_audit,
     api.intent_transitions, api.order_transitions, api.intent_types, api.exit_profiles, api.brokers, api.venues,

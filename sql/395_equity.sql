@@ -1,0 +1,100 @@
+-- 395_equity: what each account is worth, its profit of the day and its drawdown, from facts.
+
+create or replace view trade.marks as
+select
+    p.account_id,
+    p.instrument_id,
+    p.owner,
+    p.qty,
+    -- The last price, clipped to what could be had now; a dead quote keeps its last good one and is flagged.
+    coalesce(
+        case when b.bid > 0 and b.ask > 0 then least(greatest(coalesce(b.last, b.bid), b.bid), b.ask) end,
+        b.last,
+        p.avg_price
+    ) as mark,
+    q.is_fresh is not true as is_flagged
+from trade.positions as p
+left join market.prices_best as b on b.instrument_id = p.instrument_id
+left join market.quotes_now as q on q.instrument_id = p.instrument_id
+where p.qty > 0;
+
+comment on view trade.marks is 'The price each held position is valued at, and whether that price may be stale.';
+
+create or replace view trade.equities as
+select
+    b.account_id,
+    b.cash + coalesce(sum(m.qty * m.mark), 0) as equity,
+    coalesce(bool_or(m.is_flagged), false) as is_flagged
+from trade.balances as b
+left join trade.marks as m on m.account_id = b.account_id
+group by b.account_id, b.cash;
+
+comment on view trade.equities is 'Cash plus positions at their marks.';
+
+create or replace function trade.flows_since(
+    p_account_id bigint,
+    p_since      timestamptz
+)
+returns numeric
+language sql
+stable
+begin atomic
+    select coalesce(sum(c.amount), 0)
+    from trade.cash_entries as c
+    where c.account_id = p_account_id
+      and c.kind in ('deposit', 'withdrawal')
+      and c.created_at > p_since;
+end;
+
+comment on function trade.flows_since(bigint, timestamptz) is 'Deposits less withdrawals after an instant.';
+
+create or replace function api.measure_equity()
+returns integer
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_row   record;
+    v_last  risk.account_equity;
+    v_flow  numeric;
+    v_count integer := 0;
+begin
+    for v_row in
+        select a.account_id, e.equity, e.is_flagged, market.day_start(v.time_zone, a.day_boundary, bus.clock()) as day_start
+        from trade.accounts as a
+        join market.venues as v on v.venue = a.venue
+        join trade.equities as e on e.account_id = a.account_id
+        order by a.account_id
+    loop
+        select q.* into v_last
+        from risk.account_equity as q
+        where q.account_id = v_row.account_id
+        order by q.day_start desc
+        limit 1;
+
+        v_flow := case when found then trade.flows_since(v_row.account_id, v_last.measured_at) else 0 end;
+
+        insert into risk.account_equity as q (
+            account_id, day_start, opening_equity, equity, flows, peak, is_flagged
+        ) values (
+            v_row.account_id, v_row.day_start, coalesce(v_last.equity, v_row.equity), v_row.equity, v_flow,
+            greatest(v_row.equity, coalesce(v_last.peak, v_row.equity) + v_flow), v_row.is_flagged
+        )
+        on conflict (account_id, day_start) do update
+        set equity = excluded.equity,
+            flows = q.flows + v_flow,
+            peak = excluded.peak,
+            is_flagged = excluded.is_flagged,
+            measured_at = bus.clock();
+
+        v_count := v_count + 1;
+    end loop;
+
+    return v_count;
+end;
+$$;
+
+comment on function api.measure_equity() is
+    'Stores what each account is worth now; the first measure of an account''s day opens it at the last equity of the day before. Returns how many.';
