@@ -78,7 +78,7 @@ def _scratch_directory() -> Path:
     base = memory if roomy else Path(tempfile.gettempdir())
     for old in base.glob("aegis-pytest-*"):
         pid = old.name.rpartition("-")[2]
-        if pid.isdigit() and not _alive(int(pid)):
+        if pid == str(os.getpid()) or (pid.isdigit() and not _alive(int(pid))):
             shutil.rmtree(old, ignore_errors=True)
     directory = base / f"aegis-pytest-{os.getpid()}"
     directory.mkdir()
