@@ -132,6 +132,12 @@ class Kit:
     def add_account(self, account: str = ACCOUNT, cash: Number | None = CASH, venue: str = "SIM") -> None:
         self.call("desk", "select add_account(%s, 'paper', %s, 'KRW', null, %s)", account, venue, cash)
 
+    def move_cash(self, amount: Number, kind: str | None = None) -> Decimal:
+        """Money that came or, below zero, went; returns the new balance."""
+        kind = kind or ("deposit" if Decimal(amount) > 0 else "withdrawal")
+        query = "select record_cash('demo', %s, %s::numeric, 'test')"
+        return Decimal(self.call("desk", query, kind, amount))
+
     def open_account(self, account: str = ACCOUNT) -> None:
         """Let an account take part: its broker agrees with us."""
         mark = self.call("reconcile", "select holdings_mark(%s)", account)
