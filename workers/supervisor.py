@@ -111,8 +111,7 @@ class Supervisor(Worker):
         return self.cpu.used() or 0.0, memory_used() or 0.0
 
     async def _start_strategy(self, row: Any) -> None:
-        strategy = row["strategy"]
-        spec = Spec.of_worker("strategy", f"aegis_s_{strategy}", strategy)
+        spec = Spec.of_worker("strategy", row["strategy"])
         account = self.account
         if account is not None:
             try:
@@ -189,4 +188,4 @@ class Supervisor(Worker):
 
 def core_specs(feed: Sequence[str] = ()) -> list[Spec]:
     """The workers that always run; price_sync is told which feed."""
-    return [Spec.of_worker(name, f"aegis_w_{name}", *(feed if name == "price_sync" else ())) for name in CORE]
+    return [Spec.of_worker(name, *(feed if name == "price_sync" else ())) for name in CORE]

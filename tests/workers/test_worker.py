@@ -57,7 +57,7 @@ def director():
 
 
 @pytest.fixture
-def process(dsn, director):
+def process(dsn, director, tmp_path):
     """A sample worker in a process of its own."""
     running = []
 
@@ -66,6 +66,7 @@ def process(dsn, director):
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(ROOT),
             "AEGIS_DATABASE_URL": dsn(LOGIN),
+            "AEGIS_DATA_DIR": str(tmp_path),
             "AEGIS_CHECKPOINTS": str(director.socket),
         }
         command = [sys.executable, "-m", "tests.workers.sample"]
@@ -335,13 +336,14 @@ async def test_a_killed_process_loses_its_lock_at_once(db, todo, process, direct
 
 
 @pytest.fixture
-def parent(dsn):
+def parent(dsn, tmp_path):
     """A process that has started a sample worker of its own, and waits."""
     program = (
         "import os, subprocess, sys; os.environ['AEGIS_PARENT_PID'] = str(os.getpid());"
         "subprocess.Popen([sys.executable, '-m', 'tests.workers.sample'], stderr=subprocess.DEVNULL); input()"
     )
     env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "AEGIS_DATABASE_URL": dsn(LOGIN)}
+    env["AEGIS_DATA_DIR"] = str(tmp_path)
     with subprocess.Popen([sys.executable, "-c", program], env=env, stdin=subprocess.PIPE) as parent:
         yield parent
         parent.kill()

@@ -18,14 +18,15 @@ from workers.runtime import logs
 from workers.runtime.account import Account
 from workers.runtime.backoff import Backoff
 from workers.runtime.errors import AegisError
+from workers.runtime.logins import bare_environment
 from workers.runtime.process import PARENT
+from workers.runtime.registry import login_of, process_name
 
 GRACE = 20.0  # between asking a process to stop and ending it
 CRASHES = 3
 WINDOW = 60.0  # so many crashes within this many seconds, and it is not started again
 LAST_WORDS = 20
 LONGEST_LINE = 1_000_000
-FROM_US = ("PATH", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
 log = logging.getLogger("aegis.supervisor")
 
@@ -39,10 +40,10 @@ class Spec:
     command: tuple[str, ...]
 
     @classmethod
-    def of_worker(cls, name: str, login: str, *args: str) -> Spec:
+    def of_worker(cls, name: str, *args: str) -> Spec:
         """A worker of the registry; -P, so that no module of the directory we happen to be in is run."""
-        called = f"{name}.{args[0]}" if name == "strategy" else name
-        return cls(called, login, (sys.executable, "-P", "-m", "workers", name, *args))
+        command = (sys.executable, "-P", "-m", "workers", name, *args)
+        return cls(process_name(name, args), login_of(name, args), command)
 
 
 @dataclass
@@ -147,12 +148,8 @@ class Child:
 
 
 def environment(own: Mapping[str, str]) -> dict[str, str]:
-    """All that a process is told: what is its own, the least it needs to run, and who watches over it."""
-    ours = {name: os.environ[name] for name in FROM_US if name in os.environ}
-    root = Path(__file__).parents[2]
-    if "site-packages" not in root.parts:  # a checkout
-        ours["PYTHONPATH"] = str(root)
-    return {**ours, **own, PARENT: str(os.getpid())}
+    """All that a process is told: how to run, what is its own, and who watches over it."""
+    return {**bare_environment(), **own, PARENT: str(os.getpid())}
 
 
 async def _lines(stream: asyncio.StreamReader) -> AsyncIterator[str]:

@@ -1,8 +1,8 @@
 """Logs are JSON lines, one object for each record, and read well on a terminal.
 
-A worker writes to stderr and whoever started it keeps what it wrote, so that a crash before or below
-Python's logging is kept too, and a strategy needs no right to write files.  Who stands alone (the supervisor,
-`aegis worker run`) also writes its own file.
+A worker writes to stderr and its supervisor keeps what it wrote, so that a crash before or below Python's
+logging is kept too, and a strategy needs no right to write files.  A process without a supervisor (the
+supervisor itself, `aegis worker run`) also writes its own file.
 """
 
 from __future__ import annotations
@@ -67,12 +67,17 @@ def setup(worker: str, level: str = "INFO", file: Path | None = None) -> None:
     """Send all logs of this process to stderr, readable on a terminal, and to a file if one is given."""
     to_stderr = logging.StreamHandler()
     to_stderr.setFormatter((Readable if sys.stderr.isatty() else JsonLines)(worker))
-    handlers: list[logging.Handler] = [to_stderr]
-    if file is not None:
-        handlers.append(open_file(file))
-        handlers[-1].setFormatter(JsonLines(worker))
-    logging.basicConfig(level=level, handlers=handlers, force=True)
+    logging.basicConfig(level=level, handlers=[to_stderr], force=True)
     logging.captureWarnings(True)
+    if file is None:
+        return
+    try:
+        to_file = open_file(file)
+    except OSError as error:
+        logging.getLogger("aegis").warning("no log file: %s", error)
+        return
+    to_file.setFormatter(JsonLines(worker))
+    logging.getLogger().addHandler(to_file)
 
 
 def open_file(file: Path) -> RotatingFileHandler:

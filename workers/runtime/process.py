@@ -12,12 +12,11 @@ import logging
 import os
 import signal
 import sys
-from pathlib import Path
 
 from workers.runtime import logs
 from workers.runtime.errors import AegisError
 from workers.runtime.registry import process_name, worker_class
-from workers.runtime.settings import Settings, load_settings
+from workers.runtime.settings import load_settings
 from workers.runtime.worker import Worker
 
 PARENT = "AEGIS_PARENT_PID"
@@ -27,16 +26,16 @@ LOOK_FOR_PARENT = 1.0
 log = logging.getLogger("aegis")
 
 
-def run(name: str, *args: str, settings: Settings | None = None, keep_log: bool = False) -> int:
+def run(name: str, *args: str) -> int:
     """Run a worker until it is asked to stop; return the exit status."""
     parent = _tie_to_parent()
+    called = process_name(name, args)
     try:
-        settings = settings or load_settings()
-        called = process_name(name, args)
-        logs.setup(called, settings.log_level, _file(settings, called) if keep_log else None)
+        settings = load_settings()
+        logs.setup(called, settings.log_level, None if parent else settings.log_dir / f"{called}.log")
         worker = worker_class(name)(settings, *args)
     except AegisError as error:
-        logs.setup(name)
+        logs.setup(called)
         return _tell(error)
     try:
         asyncio.run(_serve(worker, parent))
@@ -54,10 +53,6 @@ def run(name: str, *args: str, settings: Settings | None = None, keep_log: bool 
 def _tell(error: AegisError) -> int:
     log.error("%s", error, extra={"hint": error.hint} if error.hint else None)
     return 1
-
-
-def _file(settings: Settings, called: str) -> Path:
-    return settings.log_dir / f"{called}.log"
 
 
 async def _serve(worker: Worker, parent: int | None) -> None:

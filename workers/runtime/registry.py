@@ -40,3 +40,8 @@ def worker_class(name: str) -> type[Worker]:
 def process_name(name: str, args: tuple[str, ...] = ()) -> str:
     """What a process is called in its log and to its supervisor: `execution`, `strategy.momentum`."""
     return f"{name}.{args[0]}" if name == "strategy" and args else name
+
+
+def login_of(name: str, args: tuple[str, ...] = ()) -> str:
+    """The login of that process; a strategy has its own."""
+    return f"aegis_s_{args[0]}" if name == "strategy" and args else f"aegis_w_{name}"

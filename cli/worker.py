@@ -1,0 +1,63 @@
+"""`aegis worker`: one worker process by itself, for systemd, containers and looking at what it does."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from cli.context import App, pass_app
+from workers.runtime.logins import bare_environment, same_settings
+from workers.runtime.registry import WORKERS, login_of
+
+if TYPE_CHECKING:
+    from cli.database.connect import Database
+
+
+@click.group()
+def worker() -> None:
+    """Run worker processes one by one.
+
+    \b
+    Examples:
+      aegis worker run supervisor
+      aegis worker run execution
+    """
+
+
+@worker.command(context_settings={"ignore_unknown_options": True})
+@click.argument("name", type=click.Choice(list(WORKERS)), metavar="NAME")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@pass_app
+def run(app: App, name: str, arguments: tuple[str, ...]) -> None:
+    """Run the worker NAME under its own login, until SIGTERM or Ctrl-C.
+
+    NAME is one of supervisor, price_sync, router, exits, execution, reconcile, risk, strategy.  The
+    supervisor runs all others; strategy needs the name of the strategy; price_sync and supervisor take
+    a feed.
+
+    This process becomes the worker: it keeps its pid, and of its environment only what the worker needs.
+
+    \b
+    Examples:
+      aegis worker run supervisor
+      aegis worker run strategy momentum
+      aegis --database aegis worker run execution
+    """
+    if name == "strategy" and not arguments:
+        raise click.UsageError("Which strategy? aegis worker run strategy NAME")
+    environment = process_environment(app.database, login_of(name, arguments))
+    sys.stdout.flush()
+    os.execve(sys.executable, process_command(name, *arguments), environment)
+
+
+def process_command(name: str, *arguments: str) -> list[str]:
+    """The command line of a worker process; -P, so that no module of the current directory is run."""
+    return [sys.executable, "-P", "-m", "workers", name, *arguments]
+
+
+def process_environment(database: Database, login: str) -> dict[str, str]:
+    """All that a worker process with this login is told."""
+    return bare_environment() | same_settings(database.settings) | database.worker_env(login)
