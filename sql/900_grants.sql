@@ -44,6 +44,8 @@ grant execute on function
     api.enforce_modes(),
     api.expire_due(),
     api.measure_equity(),
+    api.seal_events(integer),
+    api.make_partitions(bigint),
     api.work_waiting(),
     api.begin_run(),
     api.raise_incident(text, text, jsonb)
@@ -92,17 +94,26 @@ grant execute on function
     api.record_cash(text, text, numeric, text),
     api.add_instrument(text, text, text, text, text, numeric, numeric),
     api.add_strategy(text, text, text, text[], numeric, numeric, text, jsonb),
+    api.drop_partitions(timestamptz),
     api.start_strategy(text),
     api.stop_strategy(text)
 to aegis_operator;
 grant update (mode, reason, code) on api.system_mode to aegis_operator;
 
 -- everyone who may look
-grant execute on function api.explain(bigint), api.work_waiting() to aegis_viewer, aegis_operator;
+grant execute on function
+    api.explain(bigint),
+    api.work_waiting(),
+    api.verify_seals()
+to aegis_viewer, aegis_operator;
+grant execute on function
+    api.read_events(text, integer),
+    api.advance_consumer(text, bigint)
+to aegis_viewer;
 grant select on
-    api.status, api.totals, api.system_mode, api.mode_history, api.accounts, api.positions, api.dust, api.cash_entries, api.performance, api.reconciliations, api.picks, api.gate_results,
-    api.intents, api.orders, api.fills, api.prices, api.instruments, api.feeds, api.quarantine, api.approvals,
-    api.incidents, api.workers, api.strategies, api.events, api.limits, api.latency, api.refusals, api.law_audit,
-    api.intent_transitions, api.order_transitions, api.intent_types, api.exit_profiles, api.brokers, api.venues,
-    api.tick_sizes, api.session_phases
+    api.status, api.totals, api.system_mode, api.mode_history, api.accounts, api.positions, api.dust, api.cash_entries,
+    api.performance, api.reconciliations, api.picks, api.gate_results, api.intents, api.orders, api.fills, api.prices,
+    api.instruments, api.feeds, api.quarantine, api.approvals, api.incidents, api.workers, api.strategies, api.events,
+    api.limits, api.latency, api.refusals, api.law_audit, api.intent_transitions, api.order_transitions,
+    api.intent_types, api.exit_profiles, api.brokers, api.venues, api.tick_sizes, api.session_phases
 to aegis_viewer, aegis_operator;

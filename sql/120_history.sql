@@ -1,0 +1,251 @@
+-- 120_history: readers of the events that cannot skip one, and seals that show whether one was touched.
+-- Events become visible out of order, so both work behind the xmin horizon: below it nothing can appear.
+
+create or replace view bus.settled_events as
+select e.*
+from bus.events as e
+cross join bus.instance as n
+where e.generation < n.generation
+   or e.xid < pg_snapshot_xmin(pg_current_snapshot());
+
+comment on view bus.settled_events is
+    'Events of transactions that are over, as are all before them: nothing can appear among these any more.';
+
+create or replace function api.read_events(
+    p_consumer text,
+    p_limit    integer
+)
+returns setof bus.events
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_consumer bus.consumers;
+begin
+    insert into bus.consumers (consumer) values (p_consumer) on conflict do nothing;
+    select c.* into strict v_consumer from bus.consumers as c where c.consumer = p_consumer;
+
+    return query
+    select e.*
+    from bus.settled_events as e
+    where (e.generation, e.xid, e.event_id) > (v_consumer.generation, v_consumer.xid, v_consumer.event_id)
+    order by e.generation, e.xid, e.event_id
+    limit p_limit;
+end;
+$$;
+
+comment on function api.read_events(text, integer) is
+    'The next settled events for a reader, in their durable order. Reading does not move its cursor: advance_consumer does.';
+
+create or replace function api.advance_consumer(
+    p_consumer text,
+    p_event_id bigint
+)
+returns void
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    update bus.consumers as c
+    set generation = e.generation,
+        xid = e.xid,
+        event_id = e.event_id,
+        changed_at = bus.clock()
+    from bus.settled_events as e
+    where c.consumer = p_consumer
+      and e.event_id = p_event_id
+      and (e.generation, e.xid, e.event_id) > (c.generation, c.xid, c.event_id);
+
+    if not found then
+        raise exception 'event % is not ahead of reader %', p_event_id, p_consumer
+            using errcode = 'TRI02', hint = 'Advance to the last event that read_events gave.';
+    end if;
+end;
+$$;
+
+comment on function api.advance_consumer(text, bigint) is
+    'A reader has done with everything up to this event. It never goes back. Raises TRI02.';
+
+create or replace function bus.event_hash(p_event bus.events)
+returns text
+language sql
+stable
+set timezone = 'UTC'
+set datestyle = 'ISO'
+begin atomic
+    select encode(sha256(convert_to(concat_ws(
+        '|', p_event.event_id, p_event.generation, p_event.xid, p_event.at, p_event.actor, p_event.cause, p_event.entity,
+        coalesce(p_event.entity_id::text, '-'), p_event.change, coalesce(p_event.intent_id::text, '-'),
+        coalesce(p_event.correlation_id, '-'), p_event.data
+    ), 'UTF8')), 'hex');
+end;
+
+comment on function bus.event_hash(bus.events) is 'sha256 over the stored text of an event, as hex.';
+
+create or replace function api.seal_events(p_limit integer)
+returns integer
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_last  bus.seals;
+    v_event bus.events;
+    v_hash  text;
+    v_count integer := 0;
+begin
+    lock table bus.seals in exclusive mode;
+    select s.* into v_last from bus.seals as s order by s.seal_no desc limit 1;
+    v_last.seal_no := coalesce(v_last.seal_no, 0);
+    v_last.chain := coalesce(v_last.chain, '');
+
+    for v_event in
+        select e.*
+        from bus.settled_events as e
+        where v_last.seal_no = 0
+           or (e.generation, e.xid, e.event_id) > (v_last.generation, v_last.xid, v_last.event_id)
+        order by e.generation, e.xid, e.event_id
+        limit p_limit
+    loop
+        v_hash := bus.event_hash(v_event);
+        v_count := v_count + 1;
+        v_last.chain := encode(sha256(convert_to(v_last.chain || v_hash, 'UTF8')), 'hex');
+        insert into bus.seals (seal_no, event_id, generation, xid, event_hash, chain)
+        values (v_last.seal_no + v_count, v_event.event_id, v_event.generation, v_event.xid, v_hash, v_last.chain);
+    end loop;
+
+    return v_count;
+end;
+$$;
+
+comment on function api.seal_events(integer) is
+    'Seals settled events in their order, off the hot path; returns how many.';
+
+create or replace function api.verify_seals()
+returns table (event_id bigint, problem text)
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+    select s.event_id, 'removed'
+    from bus.seals as s
+    left join bus.events as e on e.event_id = s.event_id
+    where e.event_id is null
+    union all
+    select s.event_id, 'changed'
+    from bus.seals as s
+    join bus.events as e on e.event_id = s.event_id
+    where bus.event_hash(e) <> s.event_hash
+    union all
+    select e.event_id, 'inserted'
+    from bus.events as e
+    cross join (select n.* from bus.seals as n order by n.seal_no desc limit 1) as l
+    where (e.generation, e.xid, e.event_id) <= (l.generation, l.xid, l.event_id)
+      and not exists (select from bus.seals as s where s.event_id = e.event_id)
+    union all
+    select c.event_id, 'its seal does not follow from the one before'
+    from (
+        select
+            s.event_id,
+            s.seal_no,
+            s.chain,
+            s.event_hash,
+            lag(s.seal_no, 1, 0::bigint) over w as last_no,
+            lag(s.chain, 1, '') over w as last_chain
+        from bus.seals as s
+        window w as (order by s.seal_no)
+    ) as c
+    where c.seal_no <> c.last_no + 1
+       or c.chain <> encode(sha256(convert_to(c.last_chain || c.event_hash, 'UTF8')), 'hex');
+end;
+
+comment on function api.verify_seals() is
+    'Every sealed event that was changed or removed, every one inserted behind the seals, every seal that was touched. Empty when history is as it was written.';
+
+create or replace trigger _100_append_only
+before update or delete on bus.seals
+for each row execute function bus.tg_append_only();
+
+create or replace trigger _110_no_truncate
+before truncate on bus.seals
+for each statement execute function bus.tg_append_only();
+
+create or replace function api.make_partitions(p_size bigint default 10000000)
+returns integer
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_last  bigint := coalesce((select max(e.event_id) from bus.events as e), 0);
+    v_from  bigint;
+    v_name  text;
+    v_count integer := 0;
+begin
+    -- The two after the one events go to now: the default partition takes what none of them does.
+    for v_ahead in 1..2 loop
+        v_from := (v_last / p_size + v_ahead) * p_size;
+        v_name := format('events_from_%s', v_from);
+        continue when to_regclass('bus.' || v_name) is not null;
+
+        execute format(
+            'create table bus.%I partition of bus.events for values from (%s) to (%s)', v_name, v_from, v_from + p_size
+        );
+        execute format('comment on table bus.%I is %L', v_name, format('Events from %s.', v_from));
+        execute format(
+            'create trigger _110_no_truncate before truncate on bus.%I for each statement execute function bus.tg_append_only()',
+            v_name
+        );
+        v_count := v_count + 1;
+    end loop;
+
+    return v_count;
+end;
+$$;
+
+comment on function api.make_partitions(bigint) is
+    'Makes the partitions that events will soon need, p_size events each; returns how many were made.';
+
+create or replace function api.drop_partitions(p_before timestamptz)
+returns integer
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_name  text;
+    v_young boolean;
+    v_count integer := 0;
+begin
+    for v_name in
+        select c.relname
+        from pg_inherits as h
+        join pg_class as c on c.oid = h.inhrelid
+        where h.inhparent = 'bus.events'::regclass and c.relname like 'events\_from\_%'
+        order by c.relname
+    loop
+        execute format(
+            'select count(*) = 0 or bool_or(e.at >= $1 or s.event_id is null) from bus.%I as e left join bus.seals as s on s.event_id = e.event_id',
+            v_name
+        ) into v_young using p_before;
+        continue when v_young;
+
+        execute format('drop table bus.%I', v_name);
+        v_count := v_count + 1;
+    end loop;
+
+    perform bus.record_event('history', null, 'retention', null, jsonb_build_object('before', p_before, 'partitions', v_count));
+    return v_count;
+end;
+$$;
+
+comment on function api.drop_partitions(timestamptz) is
+    'Retention: drops partitions whose events are all sealed and older; their seals stay. Returns how many. The drop itself is an event.';
