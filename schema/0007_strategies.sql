@@ -155,5 +155,6 @@ comment on column strategy.gate_results.decided_at is 'When.';
 
 insert into trade.exit_profiles (profile, stop_loss_rate, take_profit_rate) values
 ('tight', 0.003, 0.004),
+('brisk', 0.01, 0.015),
 ('swing', 0.03, 0.06),
 ('scalp', 0.0003, 0.0004);
