@@ -55,13 +55,13 @@ class Demo:
         }
 
 
-# The profiles are chosen so that positions are closed within seconds: `tight` is two or three ticks of the
-# simulated market, `scalp` a few dollars of a coin.
+# The profiles are chosen so that positions are closed within seconds: in the simulated market a trading day
+# passes in a minute, in the recording a coin moves a few dollars.
 DEMOS = {
     demo.venue: demo
     for demo in (
         Demo(
-            "SIM", "paper-krw", "KRW", 100_000_000, 40_000_000, 3_000_000, "tight",
+            "SIM", "paper-krw", "KRW", 100_000_000, 40_000_000, 3_000_000, "brisk",
             [Instrument(i.symbol, i.name, "KRX") for i in INSTRUMENTS],
         ),
         Demo(
@@ -80,7 +80,7 @@ def seed(conn: Connection, venue: str, code_file: Path) -> str | None:
     """Add the account of this venue unless it has one, all or nothing; return a code that is new."""
     with conn.transaction():
         (accounts,) = conn.execute("select count(*) from accounts").fetchone() or (0,)
-        if conn.execute("select from accounts where venue = %s", [venue]).fetchone():
+        if conn.execute("select from accounts where venue = %s", [venue]).fetchone() is not None:
             return None
         if venue not in DEMOS:
             raise AegisError(
@@ -154,7 +154,7 @@ def stage_oversell(conn: Connection) -> Oversell | None:
         from positions as p
         join prices as q on q.symbol = p.symbol and q.is_fresh
         where p.qty > 0
-        order by p.opened_at
+        order by p.locked_qty > 0, p.opened_at
         limit 1
         """
     ).fetchone()
