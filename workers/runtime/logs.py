@@ -107,7 +107,7 @@ def render(entry: Mapping[str, Any], *, colour: bool = False) -> str:
     """An entry as a person reads it, in local time: one line, then the traceback if there is one."""
     rest = dict(entry)
     moment = datetime.fromisoformat(rest.pop("ts")).astimezone()
-    level, worker, message = rest.pop("level"), rest.pop("worker"), rest.pop("message")
+    level, worker, message = (_harmless(rest.pop(name)) for name in ("level", "worker", "message"))
     error: dict[str, Any] = rest.pop("error", None) or {}
     trace = error.pop("traceback", "")
     rest |= {f"error.{name}": value for name, value in error.items() if name != "message"}
@@ -117,6 +117,12 @@ def render(entry: Mapping[str, Any], *, colour: bool = False) -> str:
 
     line = f"{paint(f'{moment:%H:%M:%S}.{moment.microsecond // 1000:03d}', '2')} "
     line += f"{paint(f'{level:<7}', COLOURS.get(level, '0'))} {paint(f'{worker:<12}', '36')} {message}"
-    facts = " ".join(f"{name}={value}" for name, value in rest.items())
+    facts = " ".join(f"{name}={_harmless(value)}" for name, value in rest.items())
     line += f"  {paint(facts, '2')}" if facts else ""
-    return f"{line}\n{paint(trace.rstrip(), '2')}" if trace else line
+    trace = _harmless(trace.rstrip(), keep="\n")
+    return f"{line}\n{paint(trace, '2')}" if trace else line
+
+
+def _harmless(value: object, keep: str = "") -> str:
+    """As text without characters that command a terminal: a log may hold what strangers have written."""
+    return "".join(c if c.isprintable() or c in keep else repr(c)[1:-1] for c in str(value))
