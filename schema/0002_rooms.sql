@@ -22,6 +22,7 @@ create table bus.instance (
     generation integer     not null default 1,
     run_number bigint      not null default 0,
     identity   text        not null default '',
+    is_foreign boolean     not null default false,
     created_at timestamptz not null default bus.now(),
     started_at timestamptz not null default bus.now(),
 
@@ -42,6 +43,8 @@ comment on column bus.instance.run_number is
     'How often the workers were started together; a marker outside the database knows it too.';
 comment on column bus.instance.identity is
     'System identifier and timeline of the server this database belongs to; empty before the first start.';
+comment on column bus.instance.is_foreign is
+    'True from the start at which this turned out to be a restored backup or a copy, until a person adopts it.';
 comment on column bus.instance.created_at is 'When the database was created.';
 comment on column bus.instance.started_at is
     'When the workers were last started together. An account takes part again after its first reconciliation since.';

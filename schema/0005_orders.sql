@@ -396,7 +396,9 @@ insert into trade.order_transitions (from_status, to_status) values
 ('SUBMITTED', 'REJECTED'),
 ('SUBMITTED', 'EXPIRED'),
 ('SUBMITTED', 'REPLACED'),
+('SUBMITTED', 'IN_DOUBT'),
 ('PARTIAL_FILLED', 'FILLED'),
 ('PARTIAL_FILLED', 'CANCELLED'),
 ('PARTIAL_FILLED', 'EXPIRED'),
-('PARTIAL_FILLED', 'REPLACED');
+('PARTIAL_FILLED', 'REPLACED'),
+('PARTIAL_FILLED', 'IN_DOUBT');

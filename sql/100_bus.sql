@@ -194,19 +194,6 @@ end;
 comment on function api.log_error(bigint, text, text, jsonb) is
     'Remembers an error or refusal whose own transaction was rolled back; returns the event''s id.';
 
-create or replace function api.begin_run()
-returns timestamptz
-language sql
-volatile
-security definer
-set search_path = pg_catalog, pg_temp
-begin atomic
-    update bus.instance set started_at = bus.clock() returning started_at;
-end;
-
-comment on function api.begin_run() is
-    'Marks a start of all workers: from now on each account''s claims wait for its first reconciliation.';
-
 create or replace function api.raise_incident(
     p_kind    text,
     p_subject text,

@@ -270,7 +270,9 @@ declare
 begin
     perform risk.lock_gate();
 
-    if (select s.mode from risk.system_mode as s) = 'HALT' then
+    if (select n.is_foreign from bus.instance as n) then
+        v_answer := 'this is a restored or copied database: adopt(reason, code) first';
+    elsif (select s.mode from risk.system_mode as s) = 'HALT' then
         v_answer := risk.code_answer(p_code);
     end if;
 

@@ -101,7 +101,11 @@ begin
     perform trade.take_over(v_order, p_quantity);
 
     update trade.orders as o
-    set status = case when v_order.status in ('SENDING', 'IN_DOUBT') then 'SUBMITTED' else o.status end,
+    set status = case
+            when v_order.status not in ('SENDING', 'IN_DOUBT') then o.status
+            when o.filled_qty > 0 then 'PARTIAL_FILLED'
+            else 'SUBMITTED'
+        end,
         broker_order_id = coalesce(o.broker_order_id, p_broker_order_id),
         answered_at = coalesce(o.answered_at, bus.clock()),
         next_ask_at = null
@@ -135,6 +139,11 @@ declare
 begin
     v_order := trade.lock_order(p_order_id, p_fence);
 
+    -- Told again: by now the intent may be on its next attempt.
+    if v_order.closed_at is not null then
+        return;
+    end if;
+
     if v_order.is_pending then
         perform trade.drop_child(v_order, 'REJECTED', v_reason);
         return;
@@ -156,7 +165,7 @@ end;
 $$;
 
 comment on function api.order_rejected(bigint, bigint, text, text, boolean) is
-    'The broker refused definitely. A transient refusal is tried again after a second, at most three times; any other never. Raises TRI02, TRL01, TRL03.';
+    'The broker refused definitely. A transient refusal is tried again after a second, at most three times; any other never. An order that has ended stays as it is. Raises TRI02, TRL03.';
 
 create or replace function api.order_unknown(
     p_order_id bigint,

@@ -47,7 +47,7 @@ grant execute on function
     api.seal_events(integer),
     api.make_partitions(bigint),
     api.work_waiting(),
-    api.begin_run(),
+    api.begin_run(text),
     api.raise_incident(text, text, jsonb)
 to aegis_engine;
 
@@ -85,6 +85,7 @@ grant execute on function
     api.halt(text),
     api.safe(text),
     api.resume(text, text),
+    api.adopt(text, text),
     api.set_override_code(text, text),
     api.approve(bigint, text),
     api.reject(bigint, text),
