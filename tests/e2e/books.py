@@ -1,7 +1,7 @@
 """Our books against those of the paper broker, which are its own: what neither side may have wrong.
 
-The law audit looks at our rows; this looks at both sides of the wire.  All is read in one snapshot, at a moment
-when nothing is in flight, so that a difference is a difference.
+The law audit looks at our rows; this looks at both sides of the wire.  All is read in one snapshot, at a
+moment when nothing is in flight, so that a difference is a difference.
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ QUESTIONS = {
         having sum(p.filled_qty) > i.quantity
     """,
     "something is reserved for nobody": """
-        select format('intent %s is %s and reserves %s and %s', i.intent_id, i.status, i.reserved_qty, i.reserved_cash)
+        select format('intent %s is %s and reserves %s and %s', i.intent_id, i.status, i.reserved_qty,
+            i.reserved_cash)
         from trade.order_intents as i
         where (i.closed_at is not null) <> (i.reserved_qty = 0 and i.reserved_cash = 0)
            or (i.side = 'SELL' and i.closed_at is null and i.reserved_qty <> i.quantity - i.filled_qty)
@@ -72,7 +73,9 @@ QUESTIONS = {
         select format('intent %s is %s without a live order', i.intent_id, i.status)
         from trade.order_intents as i
         where i.status in ('CLAIMED', 'SUBMITTED', 'PARTIAL_FILLED')
-          and not exists (select from trade.orders as o where o.intent_id = i.intent_id and o.closed_at is null)
+          and not exists (
+              select from trade.orders as o where o.intent_id = i.intent_id and o.closed_at is null
+          )
     """,
     "holdings differ": """
         select format('%s: ours %s, the broker''s %s', d.item, d.ours, d.theirs)
@@ -82,7 +85,8 @@ QUESTIONS = {
     "an incident is open": """
         select format('%s of %s: %s', i.kind, i.subject, i.detail)
         from risk.incidents as i
-        where i.closed_at is null and i.kind in ('oversold', 'unmatched_fill', 'disagreement', 'crash_loop', 'breach')
+        where i.closed_at is null
+          and i.kind in ('oversold', 'unmatched_fill', 'disagreement', 'crash_loop', 'breach')
     """,
 }
 

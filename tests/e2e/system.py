@@ -1,7 +1,7 @@
 """The whole of Aegis as a user runs it: our server, a seeded database, the supervisor and all its workers.
 
-One cluster serves all tests; each test has a database of its own, copied from one that was migrated and seeded
-once.  Tests wait for facts (a row, a process that is gone), never for time to pass.
+One cluster serves all tests; each test has a database of its own, copied from one that was migrated and
+seeded once.  Tests wait for facts (a row, a process that is gone), never for time to pass.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -23,7 +22,7 @@ from psycopg import sql
 from cli.database import logins
 from cli.database.connect import Database
 from cli.database.embedded import Server
-from tests.cli.launcher import lives, wait_until_dead
+from tests.cli.launcher import wait_until_dead
 from tests.e2e.books import violations
 from workers.runtime.settings import Settings
 
@@ -39,6 +38,7 @@ STRATEGIES = {
 CORE = ("price_sync", "router", "exits", "execution", "reconcile", "risk")
 LOGINS = tuple(f"aegis_w_{name}" for name in CORE) + tuple(f"aegis_s_{name}" for name in STRATEGIES)
 CODE = "tulip-4711"
+ADD_STRATEGY = "select add_strategy(%s, %s, %s, %s, %s, %s, %s)"
 PATIENCE = 20.0
 LOOK = 0.02  # seconds between two looks at a row
 
@@ -79,10 +79,7 @@ class Cluster:
             for symbol in SYMBOLS:
                 desk.execute("select add_instrument('SIM', %s, %s, 'KRW', 'KRX')", [symbol, symbol])
             for name, cls in STRATEGIES.items():
-                desk.execute(
-                    "select add_strategy(%s, %s, 'demo', %s, 40000000, 5000000, 'tight')",
-                    [name, cls, SYMBOLS],
-                )
+                desk.execute(ADD_STRATEGY, [name, cls, "demo", SYMBOLS, 40_000_000, 5_000_000, "tight"])
                 database.ensure_strategy_login(name)
                 desk.execute("select start_strategy(%s)", [name])
             desk.execute("select set_override_code(%s)", [CODE])
@@ -247,8 +244,9 @@ class System:
     def story(self) -> str:
         """What a person looks at when something did not happen."""
         told = [f"{query}\n    {self.rows(query)}" for query in STORY]
-        for log in sorted(self.cluster.place.glob("logs/*.log")) + [p.log for p in self.processes]:
-            told.append(f"{log.name}\n" + "".join(log.read_text(errors="replace").splitlines(True)[-8:]))
+        for process in self.processes:
+            lines = process.log.read_text(errors="replace").splitlines()[-5:]
+            told += [process.log.name, *(f"    {line[:500]}" for line in lines)]
         return "\n".join(told)
 
     # The end
@@ -273,33 +271,7 @@ STORY = (
 )
 
 
-@contextmanager
-def running(cluster: Cluster, *feed: str, **settings: str) -> Iterator[System]:
-    """A started system, which is verified and removed at the end."""
-    system = System(cluster)
-    try:
-        system.start(*feed, **settings)
-        yield system
-        system.verify()
-    finally:
-        system.close()
-
-
 def wait_until_gone(pids: Sequence[int]) -> None:
     """Return when none of these processes lives."""
     for pid in pids:
         wait_until_dead(pid)
-
-
-__all__ = [
-    "CODE",
-    "CORE",
-    "LOGINS",
-    "SYMBOLS",
-    "Cluster",
-    "Process",
-    "System",
-    "lives",
-    "running",
-    "wait_until_gone",
-]

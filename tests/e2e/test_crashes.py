@@ -7,6 +7,8 @@ import pytest
 
 from tests.e2e.system import LOGINS, System, wait_until_gone
 
+TOLD = "select data ->> 'message' from api.events where entity = 'error'"
+
 
 @pytest.fixture
 def trading(system: System) -> System:
@@ -16,7 +18,7 @@ def trading(system: System) -> System:
     return system
 
 
-def test_each_worker_may_be_killed_while_trading(trading: System):
+def test_each_worker_may_be_killed_while_trading(trading: System) -> None:
     for login in LOGINS:
         killed = trading.kill_worker(login)
 
@@ -27,15 +29,13 @@ def test_each_worker_may_be_killed_while_trading(trading: System):
         )
         trading.wait_for_fills(1)
 
-    told = {
-        row[0] for row in trading.rows("select data ->> 'message' from api.events where entity = 'error'")
-    }
+    told = [text for (text,) in trading.rows(TOLD)]
     for login in LOGINS:
         name = login.removeprefix("aegis_w_").replace("aegis_s_", "strategy.")
         assert any(message.startswith(f"{name} ended by SIGKILL") for message in told), (name, told)
 
 
-def test_the_supervisor_may_be_killed_and_everything_ends_and_goes_on(trading: System):
+def test_the_supervisor_may_be_killed_and_everything_ends_and_goes_on(trading: System) -> None:
     assert trading.supervisor is not None
     workers = list(trading.pids().values())
 
@@ -47,7 +47,7 @@ def test_the_supervisor_may_be_killed_and_everything_ends_and_goes_on(trading: S
     trading.wait_for_fills(2)
 
 
-def test_the_postmaster_may_be_killed_while_trading(trading: System):
+def test_the_postmaster_may_be_killed_while_trading(trading: System) -> None:
     workers = trading.pids()
 
     trading.cluster.kill()
@@ -59,7 +59,7 @@ def test_the_postmaster_may_be_killed_while_trading(trading: System):
     assert {login: again[login] for login in workers} == workers, "workers should reconnect, not be restarted"
 
 
-def test_an_immediate_restart_of_postgresql_is_survived(trading: System):
+def test_an_immediate_restart_of_postgresql_is_survived(trading: System) -> None:
     trading.cluster.server.stop("immediate")
     trading.cluster.start()
 
@@ -67,7 +67,7 @@ def test_an_immediate_restart_of_postgresql_is_survived(trading: System):
     trading.wait_for_fills(2)
 
 
-def test_all_sessions_may_be_ended_while_trading(trading: System):
+def test_all_sessions_may_be_ended_while_trading(trading: System) -> None:
     ended = trading.value(
         "select count(pg_terminate_backend(pid)) from pg_stat_activity"
         " where datname = current_database() and usename ~ '^aegis_[ws]_'"
@@ -78,7 +78,7 @@ def test_all_sessions_may_be_ended_while_trading(trading: System):
     trading.wait_for_fills(2)
 
 
-def test_a_worker_that_crashes_again_and_again_is_left_alone_and_told(trading: System):
+def test_a_worker_that_crashes_again_and_again_is_left_alone_and_told(trading: System) -> None:
     for _ in range(3):
         pid = trading.wait_until(lambda: trading.pids().get("aegis_w_risk"), what="risk to be alive")
         os.kill(pid, signal.SIGKILL)

@@ -9,14 +9,14 @@ join api.picks as p on p.pick_id = buy.pick_id and p.status = 'ROUTED'
 join api.orders as bo on bo.intent_id = buy.intent_id and bo.status = 'FILLED'
 join api.fills as bf on bf.order_id = bo.order_id
 join api.intents as sell
-    on sell.owner = buy.owner and sell.symbol = buy.symbol and sell.intent_type = 'EXIT' and sell.pick_id is null
-    and sell.intent_id > buy.intent_id and sell.reason in ('STOP_LOSS', 'TAKE_PROFIT')
+    on sell.owner = buy.owner and sell.symbol = buy.symbol and sell.intent_id > buy.intent_id
+    and sell.intent_type = 'EXIT' and sell.pick_id is null and sell.reason in ('STOP_LOSS', 'TAKE_PROFIT')
 join api.fills as sf on sf.intent_id = sell.intent_id
 where buy.side = 'BUY'
 """
 
 
-def test_a_trade_goes_from_a_pick_to_flat_on_the_simulator(system: System):
+def test_a_trade_goes_from_a_pick_to_flat_on_the_simulator(system: System) -> None:
     system.start()
 
     intent = system.wait_for(ROUND_TRIP, within=40, what="a buy that a stop or target sold again")
@@ -31,7 +31,7 @@ def test_a_trade_goes_from_a_pick_to_flat_on_the_simulator(system: System):
     assert {"order", "fill"} <= set(stations[5:])
 
 
-def test_a_second_start_goes_on_where_the_first_stopped(system: System):
+def test_a_second_start_goes_on_where_the_first_stopped(system: System) -> None:
     system.start()
     system.wait_for_fills(2)
     system.stop()
