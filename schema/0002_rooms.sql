@@ -193,3 +193,29 @@ comment on column bus.rate_limits.per_second is 'Tokens added each second.';
 comment on column bus.rate_limits.burst is 'The most tokens it holds.';
 comment on column bus.rate_limits.tokens is 'Tokens held at refilled_at.';
 comment on column bus.rate_limits.refilled_at is 'When tokens was last computed.';
+
+create table bus.jobs (
+    job         text        not null,
+    every       interval    not null,
+    next_run_at timestamptz not null default bus.now(),
+    last_run_at timestamptz,
+    last_result bigint,
+    runs        bigint      not null default 0,
+
+    constraint jobs_pkey primary key (job),
+    constraint jobs_job_known check (job in ('seal_events', 'measure_equity', 'make_partitions')),
+    constraint jobs_every_positive check (every > '0 s')
+);
+
+comment on table bus.jobs is 'What is done by the clock. Change how often by changing the row.';
+comment on column bus.jobs.job is 'The function of the door that does it.';
+comment on column bus.jobs.every is 'Time between two runs.';
+comment on column bus.jobs.next_run_at is 'When it is due.';
+comment on column bus.jobs.last_run_at is 'When it last ran; null before the first time.';
+comment on column bus.jobs.last_result is 'How much it did the last time; null before the first time.';
+comment on column bus.jobs.runs is 'How often it ran.';
+
+insert into bus.jobs (job, every) values
+('seal_events', '1 s'),
+('measure_equity', '5 s'),
+('make_partitions', '1 h');

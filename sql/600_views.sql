@@ -344,6 +344,12 @@ from bus.events as e;
 
 comment on view api.events is 'The durable history.';
 
+create or replace view api.jobs as
+select j.job, j.every, j.next_run_at, j.last_run_at, j.last_result, j.runs
+from bus.jobs as j;
+
+comment on view api.jobs is 'What is done by the clock.';
+
 create or replace view api.limits as
 select a.account, l.limit_name, l.value
 from risk.limits as l

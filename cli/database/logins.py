@@ -31,6 +31,7 @@ LOGINS: Mapping[str, tuple[str, ...]] = {
     "aegis_w_router": ("aegis_engine",),
     "aegis_w_exits": ("aegis_engine",),
     "aegis_w_risk": ("aegis_engine",),
+    "aegis_w_scheduler": ("aegis_engine",),
     "aegis_w_supervisor": ("aegis_engine", "aegis_viewer"),
     "aegis_w_execution": ("aegis_executor",),
     "aegis_w_reconcile": ("aegis_executor",),

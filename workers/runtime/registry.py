@@ -16,9 +16,10 @@ WORKERS = {
     "execution": "workers.execution:Execution",
     "reconcile": "workers.reconcile:Reconcile",
     "risk": "workers.risk:Risk",
+    "scheduler": "workers.scheduler:Scheduler",
     "strategy": "workers.strategy:StrategyWorker",
 }
-CORE = ("price_sync", "router", "exits", "execution", "reconcile", "risk")
+CORE = ("price_sync", "router", "exits", "execution", "reconcile", "risk", "scheduler")
 """What always runs; `strategy` runs once for each active strategy."""
 
 
