@@ -25,8 +25,31 @@ COMMANDS: dict[str, dict[str, str]] = {
         "down": "cli.up:down",
         "replay": "cli.replay:replay",
     },
+    "Look at it": {
+        "status": "cli.status:status",
+        "top": "cli.status:top",
+        "positions": "cli.show:positions",
+        "intents": "cli.show:intents",
+        "orders": "cli.show:orders",
+        "fills": "cli.show:fills",
+        "explain": "cli.explain:explain",
+    },
+    "Stop it": {
+        "halt": "cli.halt:halt",
+        "safe": "cli.halt:safe",
+        "resume": "cli.halt:resume",
+        "approvals": "cli.approve:approvals",
+        "approve": "cli.approve:approve",
+        "reject": "cli.approve:reject",
+    },
+    "Set it up": {
+        "account": "cli.account:account",
+        "universe": "cli.universe:universe",
+        "strategy": "cli.strategy:strategy",
+    },
     "Look after it": {
         "db": "cli.db:db",
+        "doctor": "cli.doctor:doctor",
     },
 }
 

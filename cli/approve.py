@@ -1,0 +1,51 @@
+"""`aegis approvals`, `approve`, `reject`: decisions that wait for a person."""
+
+from __future__ import annotations
+
+import click
+
+from cli.context import App, fetch, pass_app
+from cli.output import json_option
+
+
+@click.command()
+@json_option
+@pass_app
+def approvals(app: App) -> None:
+    """List intents that wait for a person.
+
+    \b
+    Examples:
+      aegis approvals
+    """
+    app.out.table(fetch(app.desk, "select * from approvals order by intent_id"), empty="Nothing waits.")
+
+
+@click.command()
+@click.argument("intent_id", metavar="INTENT", type=int)
+@click.argument("note", default="")
+@pass_app
+def approve(app: App, intent_id: int, note: str) -> None:
+    """Let an intent through; NOTE is kept with it.
+
+    \b
+    Examples:
+      aegis approve 42 "the stop must get out"
+    """
+    app.desk.execute("select approve(%s, %s)", [intent_id, note])
+    app.out.say(f"Intent {intent_id} is approved.")
+
+
+@click.command()
+@click.argument("intent_id", metavar="INTENT", type=int)
+@click.argument("note", default="")
+@pass_app
+def reject(app: App, intent_id: int, note: str) -> None:
+    """Refuse an intent; NOTE is kept with it.  A rejected exit disarms its position.
+
+    \b
+    Examples:
+      aegis reject 42 "not at this price"
+    """
+    app.desk.execute("select reject(%s, %s)", [intent_id, note])
+    app.out.say(f"Intent {intent_id} is rejected.")

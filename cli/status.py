@@ -1,0 +1,85 @@
+"""`aegis status` for a glance and `aegis top` for a longer look."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from cli.context import App, fetch, pass_app
+from cli.output import json_option
+from cli.up import duration
+
+if TYPE_CHECKING:
+    from cli.dashboard import Dashboard
+    from cli.database.catalog import Connection
+
+EVERY = 0.5  # seconds between two looks
+
+
+@click.command()
+@json_option
+@pass_app
+def status(app: App) -> None:
+    """Show the state of the system.
+
+    \b
+    Examples:
+      aegis status
+      aegis status --json | jq -r .mode
+    """
+    (row,) = fetch(app.desk, "select * from status")
+    app.out.record({"database": app.database.name, **row})
+
+
+@click.command()
+@click.option("--for", "seconds", callback=duration, metavar="60s", help="Stop by itself after this time.")
+@click.option("--plain", is_flag=True, help="Lines instead of a live screen.")
+@pass_app
+def top(app: App, seconds: float | None, plain: bool) -> None:
+    """Watch what happens; Ctrl-C ends the watching and nothing else.
+
+    \b
+    Examples:
+      aegis top
+      aegis top --plain --for 30s
+    """
+    from cli.dashboard import Dashboard
+
+    dashboard = Dashboard("Ctrl-C ends the watching, not the trading.")
+    try:
+        if plain or not sys.stdout.isatty():
+            _watch(app.desk, dashboard, seconds)
+        else:
+            _watch_live(app.desk, dashboard, seconds)
+    except KeyboardInterrupt:
+        return
+
+
+def _watch(conn: Connection, dashboard: Dashboard, seconds: float | None) -> None:
+    from cli.snapshot import look
+
+    end = None if seconds is None else time.monotonic() + seconds
+    while end is None or time.monotonic() < end:
+        snapshot = look(conn, after_event=dashboard.last_event)
+        dashboard.take(snapshot)
+        for line in dashboard.lines(snapshot):
+            click.echo(line)
+        time.sleep(EVERY)
+
+
+def _watch_live(conn: Connection, dashboard: Dashboard, seconds: float | None) -> None:
+    from rich.live import Live
+
+    from cli.output import console
+    from cli.snapshot import look
+
+    end = None if seconds is None else time.monotonic() + seconds
+    with Live(console=console(sys.stdout), auto_refresh=False, screen=True) as live:
+        while end is None or time.monotonic() < end:
+            snapshot = look(conn, after_event=dashboard.last_event)
+            dashboard.take(snapshot)
+            live.update(dashboard.screen(snapshot), refresh=True)
+            time.sleep(EVERY)

@@ -1,0 +1,145 @@
+"""`aegis strategy`: who proposes trades.  Starting and stopping is a row; the supervisor follows it."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import click
+from psycopg.types.json import Jsonb
+
+from cli.context import App, fetch, pass_app
+from cli.output import json_option
+
+LIST = """
+select s.strategy, s.account, s.class, s.symbols, s.budget, s.order_notional, s.exit_profile, s.parameters,
+    s.status, w.is_running, s.realized_pnl
+from strategies as s
+cross join lateral (
+    select exists (select from workers as w where w.login = s.login and w.is_alive) as is_running
+) as w
+order by s.strategy
+"""
+
+
+@click.group()
+def strategy() -> None:
+    """Add, list, start and stop strategies.
+
+    \b
+    Examples:
+      aegis strategy list
+      aegis strategy stop momentum
+    """
+
+
+def parameter(_context: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> dict[str, Any]:
+    """k=v pairs; a value that reads as JSON is that, any other is text."""
+    parameters: dict[str, Any] = {}
+    for pair in given:
+        name, equals, value = pair.partition("=")
+        if not name or not equals:
+            raise click.BadParameter(f"{pair!r} is not name=value")
+        try:
+            parameters[name] = json.loads(value)
+        except ValueError:
+            parameters[name] = value
+    return parameters
+
+
+@strategy.command()
+@click.argument("name")
+@click.argument("where", metavar="CLASS")
+@click.option("--account", required=True, help="The account it trades.")
+@click.option("--symbols", required=True, metavar="A,B,C", help="What it may trade.")
+@click.option("--budget", required=True, type=Decimal, help="The most it may have invested.")
+@click.option("--order", required=True, type=Decimal, metavar="AMOUNT", help="What one entry is worth.")
+@click.option(
+    "--exit", "profile", default="swing", show_default=True, help="See select * from exit_profiles."
+)
+@click.option(
+    "--param", "parameters", multiple=True, callback=parameter, metavar="K=V", help="For its class."
+)
+@click.option("--start", is_flag=True, help="Let it run at once.")
+@pass_app
+def add(
+    app: App,
+    name: str,
+    where: str,
+    account: str,
+    symbols: str,
+    budget: Decimal,
+    order: Decimal,
+    profile: str,
+    parameters: dict[str, Any],
+    start: bool,
+) -> None:
+    """Add a strategy with a login of its own; it is stopped at first.
+
+    CLASS is package.module:Class, or path/to/file.py:Class for your own file.
+
+    \b
+    Examples:
+      aegis strategy add dip dip.py:Dip --account paper-krw --symbols 005930,000660 \\
+          --budget 20000000 --order 2000000 --exit swing --param percent=1.5
+    """
+    from workers.strategies.loading import load_strategy
+
+    file, _, class_name = where.rpartition(":")
+    if file.endswith(".py"):  # its process may run in another directory
+        where = f"{Path(file).expanduser().absolute()}:{class_name}"
+    chosen = [symbol.strip() for symbol in symbols.split(",") if symbol.strip()]
+    load_strategy(where)(chosen, parameters)
+    with app.desk.transaction():
+        app.desk.execute(
+            "select add_strategy(%s, %s, %s, %s, %s, %s, %s, %s)",
+            [name, where, account, chosen, budget, order, profile, Jsonb(parameters)],
+        )
+        login = app.database.ensure_strategy_login(name)
+        if start:
+            app.desk.execute("select start_strategy(%s)", [name])
+    then = "it runs" if start else f"start it with aegis strategy start {name}"
+    app.out.say(f"Added {name}, which logs in as {login}; {then}.")
+
+
+@strategy.command("list")
+@json_option
+@pass_app
+def list_strategies(app: App) -> None:
+    """List the strategies, whether they run, and what they have earned.
+
+    \b
+    Examples:
+      aegis strategy list
+    """
+    app.out.table(fetch(app.desk, LIST), empty="No strategy yet: aegis strategy add.")
+
+
+@strategy.command()
+@click.argument("name")
+@pass_app
+def start(app: App, name: str) -> None:
+    """Let a strategy propose; the running system starts its process.
+
+    \b
+    Examples:
+      aegis strategy start momentum
+    """
+    app.desk.execute("select start_strategy(%s)", [name])
+    app.out.say(f"{name} is to run.")
+
+
+@strategy.command()
+@click.argument("name")
+@pass_app
+def stop(app: App, name: str) -> None:
+    """Stop a strategy; its positions stay, and stay protected.
+
+    \b
+    Examples:
+      aegis strategy stop momentum
+    """
+    app.desk.execute("select stop_strategy(%s)", [name])
+    app.out.say(f"{name} is to stop; its positions stay protected.")

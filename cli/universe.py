@@ -1,0 +1,81 @@
+"""`aegis universe`: what can be traded, and by which rules."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import click
+
+from cli.context import App, fetch, pass_app
+from cli.output import json_option
+
+LIST = """
+select i.venue, i.symbol, i.name, i.currency, i.tick_table, i.lot_size, i.min_notional, p.bid, p.ask,
+    p.is_fresh
+from instruments as i
+left join prices as p on p.venue = i.venue and p.symbol = i.symbol
+where %s::text is null or i.venue = %s
+order by i.venue, i.symbol
+"""
+
+
+@click.group()
+def universe() -> None:
+    """Add instruments and list them.
+
+    \b
+    Examples:
+      aegis universe add SIM 005930 --currency KRW --tick KRX
+      aegis universe list
+    """
+
+
+@universe.command()
+@click.argument("venue")
+@click.argument("symbol")
+@click.option("--name", help="What people call it.  [default: the symbol]")
+@click.option("--currency", required=True, help="The currency it is paid in.")
+@click.option("--tick", required=True, metavar="TABLE", help="Its price steps: see select * from tick_sizes.")
+@click.option(
+    "--lot", type=Decimal, default=Decimal(1), show_default=True, help="Quantities are multiples of it."
+)
+@click.option(
+    "--min-notional", type=Decimal, default=Decimal(0), show_default=True, help="The smallest order."
+)
+@pass_app
+def add(
+    app: App,
+    venue: str,
+    symbol: str,
+    name: str | None,
+    currency: str,
+    tick: str,
+    lot: Decimal,
+    min_notional: Decimal,
+) -> None:
+    """Add an instrument, or change the rules of one.
+
+    \b
+    Examples:
+      aegis universe add SIM 005930 --name "Samsung Electronics" --currency KRW --tick KRX
+      aegis universe add BINANCE BTCUSDT --currency USDT --tick 0.1 --lot 0.001 --min-notional 5
+    """
+    app.desk.execute(
+        "select add_instrument(%s, %s, %s, %s, %s, %s, %s)",
+        [venue, symbol, name or symbol, currency, tick, lot, min_notional],
+    )
+    app.out.say(f"{symbol} is in the universe of {venue}.")
+
+
+@universe.command("list")
+@click.option("--venue", help="Only this venue.")
+@json_option
+@pass_app
+def list_instruments(app: App, venue: str | None) -> None:
+    """List the instruments with their rules and prices.
+
+    \b
+    Examples:
+      aegis universe list --venue SIM
+    """
+    app.out.table(fetch(app.desk, LIST, [venue, venue]), empty="No instrument yet: aegis universe add.")
