@@ -206,6 +206,24 @@ class System:
     def desk(self) -> Connection:
         return self.login("aegis_desk")
 
+    def aegis(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run the command `aegis` on this system's database."""
+        env = {key: value for key, value in os.environ.items() if not key.startswith(("AEGIS_", "PG"))}
+        env |= {
+            "AEGIS_DATA_DIR": str(self.cluster.place),
+            "AEGIS_DATABASE": self.name,
+            "PYTHONPATH": str(ROOT),
+        }
+        return subprocess.run(
+            [sys.executable, "-c", "from cli.main import main; main()", *arguments],
+            env=env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
     def rows(self, query: str, args: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """All rows of a query; it is asked again when the server was away in between."""
         try:

@@ -1,0 +1,103 @@
+"""Find the examples of the README that are marked as checked, and compare what they print.
+
+A fenced block of ```console under a line `<!-- checked -->` is run: lines that begin with `$ aegis` are
+commands, lines with a psql prompt (`demo demo=> select 1;`) are statements for `aegis db psql`, and what
+follows is their output.  Names and layout must be right; numbers, times and the rows of a table may differ,
+and a line `...` stands for any others.  The number after explain is replaced by that of an intent which exists.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+MARK = "<!-- checked -->"
+FENCE = "```"
+COMMAND = re.compile(r"\$ aegis (?P<text>.*)")
+PROMPT = re.compile(r"(?:\w+ )?\w+=[*!]?[>#] (?P<text>.*)")
+MORE = re.compile(r"(?:\w+ )?\w+[-'(][*!]?[>#] (?P<text>.*)")
+OPENS_PSQL = "db psql"
+NUMBER = re.compile(r"[-+]?\d[\d.,:]*")
+RULE = re.compile(r"-[-+]+")
+ANYTHING = ("...", "…")
+
+
+@dataclass
+class Example:
+    """One command or statement, where it stands, and what it should print."""
+
+    line: int
+    text: str
+    is_sql: bool
+    output: list[str] = field(default_factory=list)
+
+
+def examples(readme: str) -> Iterator[Example]:
+    """The examples of all checked blocks, in order."""
+    lines = readme.splitlines()
+    for number, line in enumerate(lines):
+        if line.strip() == MARK:
+            yield from _block(lines, number + 1)
+
+
+def _block(lines: Sequence[str], start: int) -> Iterator[Example]:
+    if start >= len(lines) or lines[start].strip() != f"{FENCE}console":
+        raise ValueError(f"line {start}: {MARK} stands above no {FENCE}console")
+    example: Example | None = None
+    for number in range(start + 1, len(lines)):
+        line = lines[number]
+        if line.strip() == FENCE:
+            if example is not None:
+                yield example
+            return
+        if found := COMMAND.fullmatch(line) or PROMPT.fullmatch(line):
+            if example is not None and example.text != OPENS_PSQL:
+                yield example
+            example = Example(number + 1, found["text"], is_sql=found.re is PROMPT)
+        elif (found := MORE.fullmatch(line)) and example is not None and not example.output:
+            example.text += "\n" + found["text"]
+        elif example is None:
+            raise ValueError(f"line {number + 1}: a checked block begins with $ aegis or a psql prompt")
+        else:
+            example.output.append(line)
+    raise ValueError(f"line {start + 1}: the block has no end")
+
+
+def shape(output: Sequence[str]) -> list[str]:
+    """What must be the same: the columns of a table and that it has rows, the labels of other lines."""
+    found: list[str] = []
+    lines = [line.rstrip() for line in output]
+    number = 0
+    while number < len(lines):
+        line = lines[number]
+        below = lines[number + 1] if number + 1 < len(lines) else ""
+        if below and RULE.fullmatch(below):
+            columns = ", ".join(column.strip() for column in line.split("|"))
+            number += 2
+            first = number
+            while number < len(lines) and lines[number] and not lines[number].startswith("("):
+                number += 1
+            found.append(f"table of {columns}: {'rows' if number > first else 'empty'}")
+            number += number < len(lines) and lines[number].startswith("(")
+            continue
+        if line.strip():
+            found.append(_label(line))
+        number += 1
+    return found
+
+
+def _label(line: str) -> str:
+    """The line up to the first gap, its numbers made alike."""
+    label = re.split(r"\s{2,}", line.strip())[0]
+    return NUMBER.sub("0", label)
+
+
+def missing(expected: Sequence[str], actual: Sequence[str]) -> list[str]:
+    """The shapes of the expected output that the actual one lacks, in its order."""
+    rest = iter(shape(actual))
+    wanted = [one for one in shape(expected) if one not in ANYTHING]
+    for number, one in enumerate(wanted):
+        if one not in rest:
+            return wanted[number:]
+    return []
