@@ -23,7 +23,7 @@ from workers.runtime.errors import AegisError
 
 PREFIX = "AEGIS_"
 FILE_NAME = "aegis.toml"
-READ_ELSEWHERE = re.compile(r"AEGIS_(CONFIG|TEST_\w+)")
+READ_ELSEWHERE = re.compile(r"AEGIS_(CONFIG|SAMPLE_RECORDING|TEST_\w+)")
 
 
 class SettingsError(AegisError):
