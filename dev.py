@@ -191,7 +191,13 @@ def check(env: Environment) -> list[str]:
 def test(env: Environment, arguments: list[str]) -> int:
     """Everything that must be right before a change is one; pytest speaks last."""
     failed = check(env)
-    status = subprocess.run([str(env.python), "-m", "pytest", *arguments], cwd=ROOT, check=False).returncode
+    how = arguments or [
+        "-n",
+        str(min(os.cpu_count() or 1, 4)),
+        "--dist",
+        "loadfile",
+    ]  # all of them, side by side
+    status = subprocess.run([str(env.python), "-m", "pytest", *how], cwd=ROOT, check=False).returncode
     if failed:
         say(f"not clean: {', '.join(failed)}")
     return status or len(failed)

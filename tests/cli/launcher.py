@@ -51,10 +51,17 @@ def prepared_data() -> Path:
 
 
 def make_place(*, in_memory: bool = True) -> Path:
-    """A new directory, in memory if a gigabyte is free there: making servers is writing files."""
+    """A new directory, in memory if a gigabyte is free there: making servers is writing files.
+
+    What a killed run has left is removed.
+    """
     memory = Path("/dev/shm")
     roomy = in_memory and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 1 << 30
-    place = Path(tempfile.mkdtemp(prefix="aegis-test-", dir=memory if roomy else None))
+    base = memory if roomy else Path(tempfile.gettempdir())
+    for old in base.glob("aegis-launcher-*-*"):
+        if not lives(int(old.name.split("-")[2])):
+            shutil.rmtree(old, ignore_errors=True)
+    place = Path(tempfile.mkdtemp(prefix=f"aegis-launcher-{os.getpid()}-", dir=base))
     place.chmod(0o711)
     return place
 
@@ -104,6 +111,8 @@ def lives(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
+    except PermissionError:
+        return True
     status = Path(f"/proc/{pid}/status")
     return not (status.exists() and "State:\tZ" in status.read_text())
 

@@ -80,7 +80,7 @@ print(json.dumps([[file.name, file.checksum] for file in (*source.migrations, *s
 
 @pytest.mark.parametrize("name", ["pgbouncer.ini", "pgbouncer_hba.conf"])
 def test_it_brings_the_poolers_configuration(run: Run, name: str) -> None:
-    script = "import sys; from cli.database.pooler import shipped_file as s; print(s(sys.argv[1]).read_text())"
+    script = "import sys; from cli.database.pooler import *; print(shipped_file(sys.argv[1]).read_text())"
 
     assert run("-c", script, name).strip() == (ROOT / name).read_text().strip()
 
