@@ -121,6 +121,7 @@ begin
         where r.ts <= v_now + interval '2 s'
           and r.seq is not null
           and r.bid >= 0 and r.ask >= 0 and r.bid_size >= 0 and r.ask_size >= 0
+          and greatest(r.bid, r.ask, r.bid_size, r.ask_size) < 'Infinity'
     ),
 
     newest as (
@@ -226,7 +227,8 @@ begin
     where i.instrument_id is null
        or (r.ts <= p_now + interval '2 s'
            and r.seq is not null
-           and r.bid >= 0 and r.ask >= 0 and r.bid_size >= 0 and r.ask_size >= 0) is not true;
+           and r.bid >= 0 and r.ask >= 0 and r.bid_size >= 0 and r.ask_size >= 0
+           and greatest(r.bid, r.ask, r.bid_size, r.ask_size) < 'Infinity') is not true;
 
     get diagnostics v_count = row_count;
     return v_count;
@@ -273,7 +275,7 @@ begin
         join market.instruments as i on i.venue = v_feed.venue and i.symbol = r.symbol
         where r.ts <= v_now + interval '2 s'
           and r.seq is not null
-          and r.price > 0 and r.size >= 0
+          and r.price > 0 and r.size >= 0 and greatest(r.price, r.size) < 'Infinity'
     ),
 
     newest as (
@@ -316,7 +318,8 @@ begin
         from unnest(p_symbols, p_trade_ts, p_seqs, p_prices, p_sizes) as r (symbol, ts, seq, price, size)
         left join market.instruments as i on i.venue = v_feed.venue and i.symbol = r.symbol
         where i.instrument_id is null
-           or (r.ts <= v_now + interval '2 s' and r.seq is not null and r.price > 0 and r.size >= 0) is not true;
+           or (r.ts <= v_now + interval '2 s' and r.seq is not null and r.price > 0 and r.size >= 0
+               and greatest(r.price, r.size) < 'Infinity') is not true;
 
         get diagnostics v_quarantined = row_count;
     end if;

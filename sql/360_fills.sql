@@ -97,6 +97,8 @@ begin atomic
         status = case
             when i.closed_at is not null then i.status
             when s.filled = i.quantity then 'FILLED'
+            -- Its order was taken for never sent: the rest still waits to be sent.
+            when i.status in ('NEW', 'PENDING_APPROVAL') then i.status
             else 'PARTIAL_FILLED'
         end,
         reserved_qty = case
@@ -328,6 +330,7 @@ begin
 
     if v_order.order_id is null
         or (p_quantity > 0 and p_price > 0 and p_fee_qty >= 0 and p_fee_qty < p_quantity and p_broker_fill_id <> '') is not true
+        or greatest(p_quantity, p_price, abs(p_fee), abs(p_tax)) >= 'Infinity'  -- or not a number at all
     then
         return trade.keep_unmatched(p_account, coalesce(p_broker_fill_id, ''), jsonb_build_object(
             'client_order_id', p_client_order_id, 'broker_order_id', p_broker_order_id, 'quantity', p_quantity,
@@ -367,7 +370,10 @@ declare
 begin
     v_order := trade.find_order(trade.account_id(p_account), p_client_order_id, p_broker_order_id);
 
-    if v_order.order_id is null or (p_quantity >= 0 and p_notional >= 0) is not true then
+    if v_order.order_id is null
+        or (p_quantity >= 0 and p_notional >= 0) is not true
+        or greatest(p_quantity, p_notional, abs(p_fee), abs(p_tax)) >= 'Infinity'  -- or not a number at all
+    then
         return trade.keep_unmatched(p_account, format('%s@%s', coalesce(p_client_order_id, p_broker_order_id), p_quantity),
             jsonb_build_object('client_order_id', p_client_order_id, 'broker_order_id', p_broker_order_id,
                 'cumulative_quantity', p_quantity, 'notional', p_notional, 'filled_at', p_filled_at));

@@ -33,6 +33,10 @@ create or replace trigger _100_append_only
 before update or delete on strategy.gate_results
 for each row execute function bus.tg_append_only();
 
+create or replace trigger _110_no_truncate
+before truncate on strategy.gate_results
+for each statement execute function bus.tg_append_only();
+
 create or replace function api.propose(
     p_symbol          text,
     p_side            text,
