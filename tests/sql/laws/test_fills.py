@@ -1,0 +1,388 @@
+"""L7: a fill counts once, whatever its order, and what it did to cash, position and profit is exact."""
+
+from decimal import Decimal as D
+
+import pytest
+
+from tests.sql.laws.market_kit import FILL, refusal
+from workers.runtime.errors import NotFound
+
+
+def report(
+    kit,
+    client_order_id,
+    fill_id,
+    *,
+    broker_order_id=None,
+    quantity=1,
+    price=70_000,
+    fee=0,
+    tax=0,
+    at="now",
+    account="demo",
+):
+    """What a broker may say, however odd."""
+    when = kit.now if at == "now" else at
+    return kit.call(
+        "execution", FILL, account, client_order_id, broker_order_id, fill_id, quantity, price, fee, tax, when
+    )
+
+
+@pytest.fixture
+def order(kit):
+    """A buy of ten at the broker."""
+    return kit.live_order("BUY", 10, 70_000)
+
+
+# -- once --------------------------------------------------------------------------------------------------
+
+
+def test_a_fill_told_twice_counts_once(kit, order):
+    assert kit.fill(order, 4, 70_000, fill_id="F") == "RECORDED"
+    assert kit.fill(order, 4, 70_000, fill_id="F") == "DUPLICATE"
+
+    assert kit.position().qty == 4
+    assert kit.balance().cash == 100_000_000 - 280_000
+    assert len(kit.events("fill")) == 1
+    assert kit.audit() == []
+
+
+def test_a_fill_told_by_two_sessions_at_once_counts_once(kit, order):
+    first, second = kit.connect("execution"), kit.connect("reconcile")
+    args = ("demo", order.client_order_id, None, "F", 4, 70_000, 0, 0, kit.now)
+    with first.transaction():
+        assert kit.call(first, FILL, *args) == "RECORDED"
+        late = kit.background(second, FILL, *args)
+        kit.wait_for_lock(second)
+
+    assert late.result(20) == [("DUPLICATE",)]
+    assert kit.position().qty == 4
+    assert kit.audit() == []
+
+
+def test_a_fill_whose_first_telling_was_lost_counts(kit, order):
+    first, second = kit.connect("execution"), kit.connect("reconcile")
+    args = ("demo", order.client_order_id, None, "F", 4, 70_000, 0, 0, kit.now)
+    with first.transaction(force_rollback=True):
+        kit.call(first, FILL, *args)
+        late = kit.background(second, FILL, *args)
+        kit.wait_for_lock(second)
+
+    assert late.result(20) == [("RECORDED",)]
+    assert kit.audit() == []
+
+
+def test_every_fill_of_many_told_by_many_sessions_counts_once(kit, order):
+    conns = [kit.connect("execution") for _ in range(4)]
+
+    def tell(conn, numbers):
+        return [
+            kit.call(conn, FILL, "demo", order.client_order_id, None, f"F{n}", 1, 70_000, 0, 0, kit.now)
+            for n in numbers
+        ]
+
+    tellings = [range(10), reversed(range(10)), range(5, 10), range(0, 10, 2)]
+    futures = [kit._pool.submit(tell, conn, list(n)) for conn, n in zip(conns, tellings, strict=True)]
+    answers = [answer for future in futures for answer in future.result(30)]
+
+    assert sorted(answers) == ["DUPLICATE"] * 20 + ["RECORDED"] * 10
+    assert kit.position().qty == 10
+    assert kit.order(order.order_id).status == "FILLED"
+    assert kit.audit() == []
+
+
+def test_one_number_on_another_day_is_another_fill(kit, order):
+    kit.fill(order, 4, 70_000, fill_id="F")
+    kit.advance(days=1)
+
+    assert kit.fill(order, 4, 70_000, fill_id="F") == "RECORDED"
+
+
+def test_the_day_of_a_fill_is_the_venues(kit, order):
+    kit.advance(hours=13)  # midnight in Seoul is 15:00 UTC: one hour later
+    kit.fill(order, 1, 70_000, fill_id="F")
+    kit.advance(hours=2)
+
+    assert kit.fill(order, 1, 70_000, fill_id="F") == "RECORDED"
+    dates = kit.rows(kit.db, "select trade_date::text from trade.fills order by fill_id")
+    assert [row.trade_date for row in dates] == ["2026-03-02", "2026-03-03"]
+
+
+# -- in any order ------------------------------------------------------------------------------------------
+
+
+def test_a_fill_may_come_before_the_acceptance(kit):
+    kit.buy(10)
+    order = kit.claim_one()
+
+    assert kit.fill(order, 10, 70_000) == "RECORDED"
+    kit.accept(order)
+
+    row = kit.order(order.order_id)
+    assert (row.status, row.broker_order_id) == ("FILLED", f"B{order.order_id}")
+    assert kit.intent_row(1).status == "FILLED"
+    assert kit.audit() == []
+
+
+def test_a_fill_resolves_a_doubt(kit):
+    kit.buy(10)
+    order = kit.claim_one()
+    kit.call("execution", "select order_unknown(%s, %s, 'timeout')", order.order_id, order.fence)
+
+    kit.fill(order, 4, 70_000)
+
+    assert kit.order(order.order_id).status == "PARTIAL_FILLED"
+    assert kit.intent_row(1).status == "PARTIAL_FILLED"
+    assert kit.audit() == []
+
+
+@pytest.mark.parametrize("ending", ["cancelled", "rejected", "expired"])
+def test_a_fill_after_the_end_counts_and_changes_no_status(kit, ending):
+    kit.buy(10)
+    order = kit.claim_one()
+    if ending == "rejected":
+        kit.call("execution", "select order_rejected(%s, %s, 'X', '', false)", order.order_id, order.fence)
+    else:
+        kit.accept(order)
+        kit.advance(minutes=2 if ending == "expired" else 0)
+        kit.call("execution", "select order_cancelled(%s, %s, 0)", order.order_id, order.fence)
+    before = kit.intent_row(1).status
+    assert before == ending.upper()
+
+    assert kit.fill(order, 10, 70_000) == "RECORDED"
+
+    row = kit.intent_row(1)
+    assert (row.status, row.filled_qty, row.reserved_cash) == (before, 10, 0)
+    assert kit.position().qty == 10
+    assert kit.balance().cash == 100_000_000 - 700_000
+    assert kit.audit() == []
+
+
+@pytest.mark.parametrize("quantity", [4, 10])
+@pytest.mark.parametrize("halted", [False, True])
+def test_a_fill_of_an_order_taken_for_never_sent_counts(kit, quantity, halted):
+    """The broker "never had it", its intent waits to be sent again, and then it is filled after all."""
+    kit.hold(10)
+    kit.sell(10, 60_000)
+    order = kit.claim_one()
+    kit.call("execution", "select order_unknown(%s, %s, 'timeout')", order.order_id, order.fence)
+    kit.advance(seconds=7)
+    kit.call("execution", "select order_not_found(%s, %s)", order.order_id, order.fence)
+    if halted:
+        kit.call("desk", "select halt('test')")
+        kit.call("risk", "select enforce_modes()")
+
+    assert kit.fill(order, quantity, 60_000) == "RECORDED"
+
+    assert kit.position().qty == 10 - quantity
+    assert kit.position().locked_qty == 10 - quantity
+    assert kit.audit() == []
+
+
+# -- more than asked ---------------------------------------------------------------------------------------
+
+
+def test_what_is_filled_beyond_the_order_is_kept_as_overfill(kit, order):
+    kit.fill(order, 6, 70_000)
+    kit.fill(order, 6, 70_000)
+
+    row, intent = kit.order(order.order_id), kit.intent_row(1)
+    assert (row.filled_qty, row.overfill_qty, row.status) == (10, 2, "FILLED")
+    assert (intent.filled_qty, intent.overfill_qty, intent.status) == (10, 2, "FILLED")
+    assert kit.position().qty == 12
+    assert kit.audit() == []
+
+
+def test_more_sold_than_was_known_is_adopted_as_a_reconciliation_and_told(kit):
+    kit.hold(10)
+    order = kit.live_order("SELL", 10, 60_000)
+
+    assert kit.fill(order, 15, 71_000) == "RECORDED"
+
+    position = kit.position()
+    assert (position.qty, position.locked_qty, position.avg_price) == (0, 0, 0)
+    (row,) = kit.rows(kit.db, "select * from trade.reconciliations")
+    assert (row.quantity, row.price, row.owner) == (5, 71_000, "manual")
+    assert ("oversold", True) in kit.incidents()
+    assert position.realized_pnl == pytest.approx(10 * 1_000, abs=D("1e-9"))
+    assert kit.audit() == []
+
+
+# -- what fits nothing -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"client_order_id": "not ours"},
+        {"client_order_id": None, "broker_order_id": "not ours"},
+        {"client_order_id": None},
+        {"quantity": 0},
+        {"quantity": -1},
+        {"quantity": None},
+        {"quantity": "NaN"},
+        {"quantity": "Infinity"},
+        {"price": 0},
+        {"price": -1},
+        {"price": None},
+        {"price": "NaN"},
+        {"price": "Infinity"},
+        {"fee": "NaN"},
+        {"tax": "Infinity"},
+        {"fill_id": None},
+    ],
+    ids=str,
+)
+def test_a_fill_that_fits_nothing_is_kept_as_an_incident(kit, order, odd):
+    said = {"client_order_id": order.client_order_id, "fill_id": "F"} | odd
+
+    assert report(kit, **said) == "UNMATCHED"
+
+    assert kit.incidents() == [("unmatched_fill", True)]
+    assert kit.position() is None
+    assert kit.balance().cash == 100_000_000
+    assert kit.audit() == []
+
+
+@pytest.mark.parametrize("missing", ["fee", "tax", "at"])
+def test_a_fill_with_something_missing_still_counts(kit, order, missing):
+    assert report(kit, order.client_order_id, "F", **{missing: None}) == "RECORDED"
+
+    assert kit.position().qty == 1
+    assert kit.audit() == []
+
+
+def test_two_fills_that_fit_nothing_are_two_incidents(kit):
+    report(kit, "not ours", "F1")
+    report(kit, "not ours", "F2")
+    report(kit, "not ours", "F2")
+
+    assert kit.incidents() == [("unmatched_fill", True)] * 2
+
+
+def test_a_fill_of_another_account_does_not_touch_ours(kit, order):
+    kit.add_account("second")
+
+    assert report(kit, order.client_order_id, "F", account="second") == "UNMATCHED"
+    assert kit.position() is None
+
+
+def test_a_fill_is_found_by_the_brokers_number_where_ours_is_not_told(kit, order):
+    assert report(kit, None, "F", broker_order_id=f"B{order.order_id}") == "RECORDED"
+
+
+def test_a_fill_of_an_account_nobody_added_is_refused(kit, order):
+    with pytest.raises(NotFound):
+        report(kit, order.client_order_id, "F", account="nobody")
+
+
+# -- history is only added to ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("table", ["trade.fills", "trade.cash_entries", "trade.reconciliations"])
+def test_facts_are_only_added_to(kit, table):
+    kit.hold(10)
+    kit.fill(kit.live_order("SELL", 10, 60_000), 15, 71_000)
+
+    for statement in (
+        f"update {table} set account_id = account_id",
+        f"delete from {table}",
+        f"truncate {table} cascade",
+    ):
+        assert refusal(lambda s=statement: kit.db.execute(s.encode())) == "TRL02", statement
+
+
+@pytest.mark.parametrize(
+    ("columns", "values", "code"),
+    [
+        ("kind, amount", "'gift', 1", "23514"),
+        ("kind, amount", "'deposit', -1", "23514"),
+        ("kind, amount", "'withdrawal', 1", "23514"),
+        ("kind, amount", "'dividend', 0", "23514"),
+        ("kind, amount", "'fill', 1", "23514"),
+        ("kind, amount, fill_id", "'deposit', 1, 1", "23514"),
+    ],
+)
+def test_a_movement_of_cash_says_what_it_is(kit, columns, values, code):
+    kit.hold(1)
+    statement = f"insert into trade.cash_entries (account_id, {columns}) values (1, {values})"
+
+    assert refusal(lambda: kit.db.execute(statement.encode())) == code
+
+
+@pytest.mark.parametrize("amount", ["NaN", "Infinity", "-Infinity", "0", None])
+@pytest.mark.parametrize("kind", ["deposit", "withdrawal", "correction"])
+def test_cash_that_is_no_number_is_refused(kit, kind, amount):
+    query = "select record_cash('demo', %s, %s::numeric, 'test')"
+
+    assert refusal(lambda: kit.call("desk", query, kind, amount)) == "TRI01"
+    assert kit.balance().cash == 100_000_000
+
+
+# -- to the last digit -------------------------------------------------------------------------------------
+
+
+def traded(kit, *trades):
+    """Carry out (side, quantity, price, fee, tax) one after the other; returns the position."""
+    for side, quantity, price, fee, tax in trades:
+        order = kit.live_order(side, quantity, 80_000 if side == "BUY" else 60_000)
+        assert kit.fill(order, quantity, price, fee=fee, tax=tax) == "RECORDED"
+    assert kit.audit() == []
+    return kit.position()
+
+
+def test_a_round_trip_earns_the_difference_less_every_cost(kit):
+    position = traded(kit, ("BUY", 10, 70_000, "105", 0), ("SELL", 10, 71_000, "106.5", "1065"))
+
+    assert position.realized_pnl == 10 * 1_000 - D("105") - D("106.5") - D("1065")
+    assert kit.balance().cash == 100_000_000 + position.realized_pnl
+    assert (position.qty, position.avg_price, position.opened_at) == (0, 0, None)
+
+
+def test_the_average_price_is_weighted_and_leaves_costs_out(kit):
+    position = traded(kit, ("BUY", 10, 70_000, "105", 0), ("BUY", 30, 72_000, "324", 0))
+
+    assert position.avg_price == 71_500
+    assert position.realized_pnl == D("-429")
+
+
+def test_a_partial_sale_leaves_the_average_price(kit):
+    position = traded(
+        kit, ("BUY", 10, 70_000, 0, 0), ("BUY", 30, 72_000, 0, 0), ("SELL", 15, 73_000, "164.25", "1642.5")
+    )
+
+    assert (position.qty, position.avg_price) == (25, 71_500)
+    assert position.realized_pnl == 15 * 1_500 - D("164.25") - D("1642.5")
+
+
+def test_an_average_that_does_not_come_out_even_is_kept_to_twelve_decimals(kit):
+    position = traded(kit, ("BUY", 1, 70_000, 0, 0), ("BUY", 2, 70_100, 0, 0))
+
+    assert position.avg_price == D("70066.666666666667")
+
+
+def test_a_rebate_is_earned(kit):
+    position = traded(kit, ("BUY", 10, 70_000, "-35", 0))
+
+    assert position.realized_pnl == 35
+    assert kit.balance().cash == 100_000_000 - 700_000 + 35
+
+
+def test_a_position_bought_again_starts_at_its_new_price(kit):
+    position = traded(kit, ("BUY", 10, 70_000, 0, 0), ("SELL", 10, 69_000, 0, 0), ("BUY", 5, 68_000, 0, 0))
+
+    assert (position.qty, position.avg_price, position.realized_pnl) == (5, 68_000, -10_000)
+
+
+def test_the_fills_of_a_position_add_up_to_its_profit(kit):
+    position = traded(
+        kit,
+        ("BUY", 7, 70_000, "73.5", 0),
+        ("BUY", 3, 70_300, "31.64", 0),
+        ("SELL", 4, 70_900, "42.5", "425.4"),
+        ("SELL", 6, 69_100, "62.2", "621.9"),
+    )
+
+    total = kit.call(kit.db, "select sum(realized_pnl) from trade.fills")
+    assert total == position.realized_pnl
+    assert kit.balance().cash == 100_000_000 + position.realized_pnl
