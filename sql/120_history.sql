@@ -78,8 +78,8 @@ set timezone = 'UTC'
 set datestyle = 'ISO'
 begin atomic
     select encode(sha256(convert_to(concat_ws(
-        '|', p_event.event_id, p_event.generation, p_event.xid, p_event.at, p_event.actor, p_event.cause, p_event.entity,
-        coalesce(p_event.entity_id::text, '-'), p_event.change, coalesce(p_event.intent_id::text, '-'),
+        '|', p_event.event_id, p_event.generation, p_event.xid, p_event.at, p_event.actor, p_event.cause,
+        p_event.entity, coalesce(p_event.entity_id::text, '-'), p_event.change, coalesce(p_event.intent_id::text, '-'),
         coalesce(p_event.correlation_id, '-'), p_event.data
     ), 'UTF8')), 'hex');
 end;

@@ -111,7 +111,9 @@ language sql
 stable
 parallel safe
 begin atomic
-    select (date_trunc('day', (p_at at time zone p_time_zone) - p_boundary::interval) + p_boundary::interval) at time zone p_time_zone;
+    select (
+        date_trunc('day', (p_at at time zone p_time_zone) - p_boundary::interval) + p_boundary::interval
+    ) at time zone p_time_zone;
 end;
 
 comment on function market.day_start(text, time, timestamptz) is

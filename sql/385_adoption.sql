@@ -32,7 +32,8 @@ begin atomic
         when split_part(p_marker, ':', 1) <> p_instance.epoch then
             format('the marker speaks of epoch %s, not %s', split_part(p_marker, ':', 1), p_instance.epoch)
         when split_part(p_marker, ':', 2)::bigint > p_instance.run_number then
-            format('the marker has seen run %s, this database only %s', split_part(p_marker, ':', 2), p_instance.run_number)
+            format('the marker has seen run %s, this database only %s',
+                split_part(p_marker, ':', 2), p_instance.run_number)
     end;
 end;
 

@@ -44,7 +44,9 @@ security definer
 set search_path = pg_catalog, pg_temp
 begin atomic
     select md5(
-        coalesce(string_agg(format('%s:%s:%s', p.instrument_id, p.owner, p.version), ',' order by p.instrument_id, p.owner), '')
+        coalesce(string_agg(
+            format('%s:%s:%s', p.instrument_id, p.owner, p.version), ',' order by p.instrument_id, p.owner
+        ), '')
         || '/' || (select count(*) from trade.cash_entries as c where c.account_id = a.account_id)
         || '/' || (
             select count(*)

@@ -215,7 +215,8 @@ join market.instruments as i on i.instrument_id = t.instrument_id;
 comment on view api.intents is 'Decisions that were admitted, and how far they have come.';
 
 create or replace view api.approvals as
-select t.intent_id, a.account, i.symbol, t.owner, t.side, t.quantity, t.reason, t.worst_price, t.created_at, t.expires_at
+select
+    t.intent_id, a.account, i.symbol, t.owner, t.side, t.quantity, t.reason, t.worst_price, t.created_at, t.expires_at
 from trade.order_intents as t
 join trade.accounts as a on a.account_id = t.account_id
 join market.instruments as i on i.instrument_id = t.instrument_id
@@ -478,8 +479,11 @@ select
     (select count(*) from trade.order_intents as i where i.status = 'PENDING_APPROVAL') as approvals,
     (select count(*) from risk.incidents as c where c.closed_at is null) as open_incidents,
     (select count(*) from bus.workers as w where w.state <> 'stopped' and bus.worker_is_alive(w.worker_id)) as workers,
-    (select count(*) from market.feeds as f where f.status = 'CONNECTED' and f.last_heard_at >= bus.clock() - f.max_silence)
-        as live_feeds,
+    (
+        select count(*)
+        from market.feeds as f
+        where f.status = 'CONNECTED' and f.last_heard_at >= bus.clock() - f.max_silence
+    ) as live_feeds,
     bus.now() as at
 from bus.instance as n
 cross join risk.system_mode as m;
@@ -488,8 +492,14 @@ comment on view api.status is 'The state of the system on one line.';
 
 create or replace view api.totals as
 select
-    (select coalesce(sum(f.quotes_applied + f.quotes_superseded + f.quotes_quarantined), 0) from market.feeds as f) as quotes,
-    (select coalesce(sum(f.trades_applied + f.trades_superseded + f.trades_quarantined), 0) from market.feeds as f) as trades,
+    (
+        select coalesce(sum(f.quotes_applied + f.quotes_superseded + f.quotes_quarantined), 0)
+        from market.feeds as f
+    ) as quotes,
+    (
+        select coalesce(sum(f.trades_applied + f.trades_superseded + f.trades_quarantined), 0)
+        from market.feeds as f
+    ) as trades,
     (select count(*) from strategy.picks) as picks,
     (select count(*) from trade.order_intents) as intents,
     (select count(*) from trade.orders) as orders,

@@ -26,7 +26,8 @@ left join (
 ) as s on s.account_id = p.account_id and s.instrument_id = p.instrument_id and s.owner = p.owner
 where p.locked_qty <> coalesce(s.reserved, 0) or p.breach_qty <> greatest(p.locked_qty - p.qty, 0)
 union all
-select 'L3', format('account %s has locked %s, live buys reserve %s', b.account_id, b.locked_cash, coalesce(s.reserved, 0))
+select 'L3', format('account %s has locked %s, live buys reserve %s', b.account_id, b.locked_cash,
+    coalesce(s.reserved, 0))
 from trade.balances as b
 left join (
     select i.account_id, sum(i.reserved_cash) as reserved
@@ -64,7 +65,8 @@ where e.before <> e.change
       where e.entity = 'order' and t.from_status = e.before and t.to_status = e.change
   )
 union all
-select 'L5', format('orders of intent %s exceed it: %s live, %s filled of %s', i.intent_id, s.live, i.filled_qty, i.quantity)
+select 'L5', format('orders of intent %s exceed it: %s live, %s filled of %s', i.intent_id, s.live, i.filled_qty,
+    i.quantity)
 from trade.order_intents as i
 join (
     select o.intent_id, sum(o.quantity - o.filled_qty) as live
@@ -78,7 +80,8 @@ select 'L6', format('the paper broker has order %s, which was never stored', o.c
 from paper.orders as o
 where not exists (select from trade.orders as t where t.client_order_id = o.client_order_id)
 union all
-select 'L7', format('order %s says %s filled, its fills sum to %s', o.order_id, o.filled_qty + o.overfill_qty, coalesce(s.total, 0))
+select 'L7', format('order %s says %s filled, its fills sum to %s', o.order_id, o.filled_qty + o.overfill_qty,
+    coalesce(s.total, 0))
 from trade.orders as o
 left join (
     select f.order_id, sum(f.quantity) as total
@@ -87,7 +90,8 @@ left join (
 ) as s on s.order_id = o.order_id
 where o.filled_qty + o.overfill_qty <> coalesce(s.total, 0)
 union all
-select 'L7', format('intent %s says %s filled, its fills sum to %s', i.intent_id, i.filled_qty + i.overfill_qty, coalesce(s.total, 0))
+select 'L7', format('intent %s says %s filled, its fills sum to %s', i.intent_id, i.filled_qty + i.overfill_qty,
+    coalesce(s.total, 0))
 from trade.order_intents as i
 left join (
     select f.intent_id, sum(f.quantity) as total
@@ -96,13 +100,15 @@ left join (
 ) as s on s.intent_id = i.intent_id
 where i.filled_qty + i.overfill_qty <> coalesce(s.total, 0)
 union all
-select 'L7', format('position %s/%s/%s is %s, fills and reconciliations sum to %s', p.account_id, p.instrument_id, p.owner,
-    p.qty, coalesce(s.total, 0))
+select 'L7', format('position %s/%s/%s is %s, fills and reconciliations sum to %s', p.account_id, p.instrument_id,
+    p.owner, p.qty, coalesce(s.total, 0))
 from trade.positions as p
 left join (
     select m.account_id, m.instrument_id, m.owner, sum(m.quantity) as total
     from (
-        select f.account_id, f.instrument_id, f.owner, case f.side when 'BUY' then f.quantity else -f.quantity end - f.fee_qty as quantity
+        select
+            f.account_id, f.instrument_id, f.owner,
+            case f.side when 'BUY' then f.quantity else -f.quantity end - f.fee_qty as quantity
         from trade.fills as f
         union all
         select r.account_id, r.instrument_id, r.owner, r.quantity
