@@ -14,14 +14,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
 from workers.runtime.account import strategy_account, why_not
-from workers.runtime.child import CRASHES, GRACE, WINDOW, Child, Spec, environment
+from workers.runtime.child import CRASHES, GRACE, WINDOW, Child, Spec
 from workers.runtime.errors import AegisError
-from workers.runtime.logins import worker_env
+from workers.runtime.logins import bare_environment, worker_env
 from workers.runtime.memory import CpuMeter, memory_used
 from workers.runtime.registry import CORE
 from workers.runtime.settings import Settings
@@ -32,7 +32,9 @@ FULL_MEMORY = 0.85
 ROOM_AGAIN = 0.75  # a strategy that made room comes back below this
 SETTLE = 30.0  # seconds to let memory settle before the next has to go
 
-STRATEGIES = "select strategy, class from api.strategies where status = 'RUNNING' order by strategy"
+STRATEGIES = (
+    "select strategy, class, changed_at from api.strategies where status = 'RUNNING' order by strategy"
+)
 WORKED = "select login, (detail ->> 'worked')::bigint as worked from api.workers where is_alive"
 INCIDENT = "select api.raise_incident($1, $2, $3::jsonb)"
 
@@ -71,6 +73,9 @@ class Supervisor(Worker):
         self.core = core_specs(args) if core is None else core
         self.account = strategy_account()
         self.children: dict[str, Child] = {}
+        self.started_for: dict[
+            str, datetime
+        ] = {}  # the version of its row that each strategy was started for
         self.made_room: set[str] = set()
         self.work: dict[str, tuple[int, float]] = {}  # how much each strategy had worked, and since when
         self.cpu = CpuMeter()
@@ -90,8 +95,9 @@ class Supervisor(Worker):
         await self._tell_news()
         wanted = {f"strategy.{row['strategy']}": row for row in await self.db.fetch(STRATEGIES)}
         running = {name for name in self.children if name.startswith("strategy.")}
-        gone = sorted(running.difference(wanted))
+        gone = sorted(name for name in running if self._is_over(name, wanted.get(name)))
         await asyncio.gather(*(self._stop(name) for name in gone))
+        running.difference_update(gone)
         self.made_room.intersection_update(wanted)
         cpu, memory = self.pressure()
         if memory > FULL_MEMORY:
@@ -106,6 +112,12 @@ class Supervisor(Worker):
             await self._start_strategy(wanted[name])
         return len(gone) + len(new)
 
+    def _is_over(self, name: str, row: Any) -> bool:
+        """Whether its row wants this process no more; one that was given up gets another try by a new row."""
+        if row is None:
+            return True
+        return self.children[name].given_up and row["changed_at"] != self.started_for[name]
+
     def pressure(self) -> tuple[float, float]:
         """The shares of processor time and memory in use; 0 where they cannot be known."""
         return self.cpu.used() or 0.0, memory_used() or 0.0
@@ -115,12 +127,14 @@ class Supervisor(Worker):
         account = self.account
         if account is not None:
             try:
-                reason = await why_not(account, environment(self.env_of(spec.login)), row["class"])
+                environment = {**bare_environment(), **self.env_of(spec.login)}
+                reason = await why_not(account, environment, row["class"])
             except AegisError as error:
                 reason = str(error)
             if reason is not None:
                 self.log.warning("%s runs under our own account: as nobody, %s", spec.name, reason)
                 account = None
+        self.started_for[spec.name] = row["changed_at"]
         self._start(spec, account=account)
 
     def _start(self, spec: Spec, **how: Any) -> None:

@@ -26,6 +26,7 @@ GRACE = 20.0  # between asking a process to stop and ending it
 CRASHES = 3
 WINDOW = 60.0  # so many crashes within this many seconds, and it is not started again
 LAST_WORDS = 20
+LAST_WORDS_WITHIN = 1.0  # of the end; somebody else may hold the pipe open for ever
 LONGEST_LINE = 1_000_000
 
 log = logging.getLogger("aegis.supervisor")
@@ -111,35 +112,51 @@ class Child:
 
     async def _run(self, handler: logging.Handler) -> str:
         """Run the process once, keeping all it writes; return how it ended."""
-        try:
-            self.process = process = await self._spawn()
-        except (OSError, AegisError) as error:
-            return f"cannot start: {error}"
+        async with self._kept(handler, "INFO") as stdout, self._kept(handler, "ERROR") as stderr:
+            try:
+                self.process = process = await self._spawn(stdout, stderr)
+            except (OSError, AegisError) as error:
+                return f"cannot start: {error}"
+            finally:
+                os.close(stdout)
+                os.close(stderr)
+            return await self._end_of(process)
+
+    async def _end_of(self, process: asyncio.subprocess.Process) -> str:
         if self._stopping.is_set():  # `stop` had nothing to signal yet
             self._signal(signal.SIGTERM)
-        assert process.stdout is not None
-        assert process.stderr is not None
-        keeping = {
-            asyncio.create_task(self._keep_output(process.stdout, handler, "INFO")),
-            asyncio.create_task(self._keep_output(process.stderr, handler, "ERROR")),
-        }
         code = await process.wait()
-        _, late = await asyncio.wait(keeping, timeout=1.0)  # a grandchild may hold the pipe open
-        for task in late:
-            task.cancel()
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)  # what it has started and left behind
         return f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
 
-    async def _spawn(self) -> asyncio.subprocess.Process:
+    async def _spawn(self, stdout: int, stderr: int) -> asyncio.subprocess.Process:
         who = self.account.for_subprocess() if self.account else {}
         return await asyncio.create_subprocess_exec(
             *self.spec.command,
             env=environment(self.env_of(self.spec.login)),
             stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
+            stdout=stdout,
+            stderr=stderr,
             start_new_session=True,  # Ctrl-C in a terminal is for us; we pass it on
             **who,
         )
+
+    @contextlib.asynccontextmanager
+    async def _kept(self, handler: logging.Handler, level: str) -> AsyncIterator[int]:
+        """A pipe of which every line is kept: a pipe of asyncio would have us wait for grandchildren."""
+        reading, writing = os.pipe()
+        reader = asyncio.StreamReader()
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(reading, "rb")
+        )
+        keeping = asyncio.create_task(self._keep_output(reader, handler, level))
+        try:
+            yield writing
+        finally:
+            await asyncio.wait({keeping}, timeout=LAST_WORDS_WITHIN)
+            keeping.cancel()
+            transport.close()
 
     async def _keep_output(self, stream: asyncio.StreamReader, handler: logging.Handler, level: str) -> None:
         async for line in _lines(stream):

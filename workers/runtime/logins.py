@@ -50,6 +50,7 @@ def same_settings(settings: Settings) -> dict[str, str]:
 def bare_environment() -> dict[str, str]:
     """The least a process needs to run our code; secrets of ours that happen to be here stay here."""
     env = {name: os.environ[name] for name in FROM_US if name in os.environ}
+    env["PYTHONUNBUFFERED"] = "1"  # what a strategy prints is seen at once
     root = Path(__file__).parents[2]
     if "site-packages" not in root.parts:  # a checkout
         env["PYTHONPATH"] = str(root)
