@@ -1,0 +1,34 @@
+"""`python -m bench [NAME ...]`: run the benchmarks and print their figures.
+
+NAME is latency, ingest, intents, replay or memory; without one, all of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import signal
+import sys
+from importlib import import_module
+
+from bench.scratch import scratch
+
+BENCHES = ("latency", "ingest", "intents", "replay", "memory")
+
+
+def main(names: list[str]) -> int:
+    unknown = [name for name in names if name not in BENCHES]
+    if unknown:
+        print(f"there is no benchmark {unknown[0]}; they are {', '.join(BENCHES)}", file=sys.stderr)
+        return 2
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the scratch server goes with us
+    print(f"Python {platform.python_version()} on {platform.machine()}; the server is embedded, fsync on")
+    for name in names or BENCHES:
+        with scratch() as place:  # each has a server of its own, so that none works on another's leavings
+            for section in asyncio.run(import_module(f"bench.{name}").run(place)):
+                section.print()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
