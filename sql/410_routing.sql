@@ -116,7 +116,8 @@ declare
     v_worst      numeric;
     v_rate       numeric;
     v_bounds     jsonb;
-    v_least      record;
+    v_bound      text;
+    v_quantity   numeric;
     v_intent     trade.order_intents;
     v_refusal    text := strategy.portfolio_refusal(p_pick);
     v_hint       text;
@@ -144,11 +145,14 @@ begin
         into v_bounds
         from strategy.bounds(p_pick, v_worst, v_rate) as b;
 
-        select b.* into v_least from strategy.bounds(p_pick, v_worst, v_rate) as b order by b.quantity, b.bound limit 1;
+        select b.bound, b.quantity into v_bound, v_quantity
+        from strategy.bounds(p_pick, v_worst, v_rate) as b
+        order by b.quantity, b.bound
+        limit 1;
 
         v_intent := trade.open_intent(
             p_pick.account_id, p_pick.instrument_id, p_pick.strategy, p_pick.intent_type, p_pick.side,
-            greatest(v_least.quantity, 0), p_pick.limit_price, p_pick.reason, format('pick:%s', p_pick.pick_id),
+            greatest(v_quantity, 0), p_pick.limit_price, p_pick.reason, format('pick:%s', p_pick.pick_id),
             '10 s', p_pick.pick_id, p_pick.quote_at
         );
     exception when others then
@@ -159,7 +163,7 @@ begin
         end if;
 
         return strategy.answer(p_pick, 3, false, sqlstate, sqlerrm, jsonb_build_object(
-            'hint', v_hint, 'bound_by', v_least.bound, 'bounds', v_bounds
+            'hint', v_hint, 'bound_by', v_bound, 'bounds', v_bounds
         ));
     end;
 
@@ -168,8 +172,8 @@ begin
         routed_at = bus.clock()
     where p.pick_id = p_pick.pick_id;
 
-    return strategy.answer(p_pick, 3, true, 'ok', format('%s bound by %s', trim_scale(v_intent.quantity), v_least.bound),
-        jsonb_build_object('intent_id', v_intent.intent_id, 'bound_by', v_least.bound, 'bounds', v_bounds));
+    return strategy.answer(p_pick, 3, true, 'ok', format('%s bound by %s', trim_scale(v_intent.quantity), v_bound),
+        jsonb_build_object('intent_id', v_intent.intent_id, 'bound_by', v_bound, 'bounds', v_bounds));
 end;
 $$;
 
