@@ -21,6 +21,12 @@ begin
                   hint = 'Simulated and recorded prices belong in the demo or a replay: aegis up, aegis replay.';
     end if;
 
+    if not exists (select from market.venues as v where v.venue = p_venue) then
+        raise exception 'there is no venue %', p_venue
+            using errcode = 'TRI02',
+                  hint = 'select * from venues; a recording is named after its venue: binance_20240808.csv.gz.';
+    end if;
+
     insert into market.feeds as f (feed, venue, source, status)
     values (p_feed, p_venue, p_source, 'CONNECTED')
     on conflict (feed) do update
@@ -36,7 +42,7 @@ end;
 $$;
 
 comment on function api.open_feed(text, text, text) is
-    'Declares a feed connected; source is live, sim or replay. Returns the next received_seq to use. Raises TRI04.';
+    'Declares a feed connected; source is live, sim or replay. Returns the next received_seq to use. Raises TRI02, TRI04.';
 
 create or replace function api.feed_status(
     p_feed   text,
@@ -179,7 +185,7 @@ begin
     set quotes_applied = f.quotes_applied + v_applied,
         quotes_superseded = f.quotes_superseded + v_good - v_applied,
         quotes_quarantined = f.quotes_quarantined + v_quarantined,
-        last_seq = greatest(f.last_seq, p_seqs[v_total]),
+        last_seq = greatest(f.last_seq, (select max(s.seq) from unnest(p_seqs) as s (seq))),
         last_heard_at = v_now
     where f.feed = p_feed;
 
@@ -328,7 +334,7 @@ begin
     set trades_applied = f.trades_applied + v_applied,
         trades_superseded = f.trades_superseded + v_good - v_applied,
         trades_quarantined = f.trades_quarantined + v_quarantined,
-        last_seq = greatest(f.last_seq, p_seqs[v_total]),
+        last_seq = greatest(f.last_seq, (select max(s.seq) from unnest(p_seqs) as s (seq))),
         last_heard_at = v_now
     where f.feed = p_feed;
 

@@ -231,7 +231,7 @@ begin
     select c.* into v_code from risk.override_codes as c for update;
 
     if not found then
-        return 'no override code is set: aegis db set-code';
+        return 'no override code is set: aegis set-code';
     end if;
 
     if v_code.locked_until > bus.clock() then
