@@ -59,7 +59,7 @@ class Dashboard:
 
     def say(self, at: datetime, lines: Iterable[str]) -> None:
         """Show these among the events."""
-        self._note([{"at": at, "entity": "demo", "what": line} for line in lines])
+        self._note([{"at": at, "entity": "aegis", "what": line} for line in lines])
 
     def _note(self, events: Sequence[Row]) -> None:
         self.events.extend(events)

@@ -11,12 +11,16 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from psycopg.types.json import Jsonb
 
 from cli.database.catalog import Connection
 from workers.feeds.simulator import INSTRUMENTS
 from workers.runtime.errors import AegisError, NotEnoughQuantity
+
+if TYPE_CHECKING:
+    from cli.database.connect import Database
 
 CODE_LETTERS = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"  # nothing that looks like another
 
@@ -76,7 +80,12 @@ DEMOS = {
 }  # fmt: skip
 
 
-def seed(conn: Connection, venue: str, code_file: Path) -> str | None:
+def code_file(database: Database) -> Path:
+    """Where the override code is kept that the demo made up."""
+    return database.settings.secrets_dir / f"override_code.{database.name}"
+
+
+def seed(conn: Connection, venue: str, keep_code_in: Path) -> str | None:
     """Add the account of this venue unless it has one, all or nothing; return a code that is new."""
     with conn.transaction():
         (accounts,) = conn.execute("select count(*) from accounts").fetchone() or (0,)
@@ -88,7 +97,7 @@ def seed(conn: Connection, venue: str, code_file: Path) -> str | None:
                 hint="Add one: aegis account add, aegis universe add, aegis strategy add.",
             )
         _add(conn, DEMOS[venue])
-        return None if accounts else _set_code(conn, code_file)
+        return None if accounts else _set_code(conn, keep_code_in)
 
 
 def _add(conn: Connection, demo: Demo) -> None:

@@ -5,13 +5,14 @@ Stopping is the easy direction: it never asks.  Going on asks for the override c
 
 from __future__ import annotations
 
+import sys
 from datetime import datetime
 from typing import Any
 
 import click
 from psycopg import Connection
 
-from cli.context import fetch, pass_desk
+from cli.context import App, fetch, pass_app, pass_desk
 from cli.dashboard import clock
 from workers.runtime.errors import WrongCode
 
@@ -64,11 +65,46 @@ def resume(conn: Connection[Any], reason: str, code: str | None) -> None:
     """
     (row,) = fetch(conn, "select mode from system_mode")
     if row["mode"] == "HALT" and code is None:
-        code = click.prompt("Override code", hide_input=True, err=True)
+        code = _ask_for_code()
     (answer,) = fetch(conn, "select * from resume(%s, %s)", [reason, code])
     if not answer["resumed"]:
         raise WrongCode(answer["message"], hint="Trading stays halted.")
     click.echo(f"{answer['message']}: {reason}")
+
+
+@click.command("set-code")
+@click.option("--code", metavar="CODE", help="The new code; asked for when not given.")
+@click.option("--current", metavar="CODE", help="The code it replaces; asked for when not given.")
+@pass_app
+def set_code(app: App, code: str | None, current: str | None) -> None:
+    """Choose the override code, which leaves HALT.
+
+    The demo makes one up at its first start and keeps it in a file; that file goes when you choose your own.
+
+    \b
+    Examples:
+      aegis set-code
+    """
+    from cli.demo import code_file
+
+    if current is None:
+        current = click.prompt(
+            "Current code (empty if there is none)", "", hide_input=True, show_default=False
+        )
+    if code is None:
+        code = click.prompt("New code", hide_input=True, confirmation_prompt=True)
+    (answer,) = fetch(app.desk, "select * from set_override_code(%s, %s)", [code, current])
+    if not answer["changed"]:
+        raise WrongCode(answer["message"], hint="The code is as it was.")
+    code_file(app.database).unlink(missing_ok=True)
+    app.out.say(answer["message"].capitalize() + ".")
+
+
+def _ask_for_code() -> str:
+    """From the keyboard, unseen; from a pipe, its first line."""
+    if sys.stdin.isatty():
+        return str(click.prompt("Override code", hide_input=True, err=True))
+    return sys.stdin.readline().strip()
 
 
 def _call(conn: Connection[Any], query: Any, reason: str) -> datetime:

@@ -86,6 +86,7 @@ class Run:
         self._conn: Connection | None = None
         self._stopping = asyncio.Event()
         self._calm = 0
+        self._away = False
 
     @property
     def elapsed(self) -> float:
@@ -101,7 +102,7 @@ class Run:
                 working.cancel()
             self._end("asked to stop")
 
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, stop)
         try:
             with self._screen() as show:
@@ -124,6 +125,9 @@ class Run:
         while not self._stopping.is_set() and not working.done():
             snapshot = await asyncio.to_thread(self._look)
             if snapshot is not None:
+                if self._away:
+                    self._away = False
+                    self._dashboard.say(snapshot.at, ["the database was away and is back"])
                 self._dashboard.take(snapshot)
                 show(snapshot)
                 await self._stage(snapshot)
@@ -144,6 +148,7 @@ class Run:
 
     def _reach_again(self) -> None:
         """The server may have died: then it is started again."""
+        self._away = True
         if self._conn is not None:
             self._conn.close()
             self._conn = None

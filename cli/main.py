@@ -38,6 +38,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "halt": "cli.halt:halt",
         "safe": "cli.halt:safe",
         "resume": "cli.halt:resume",
+        "set-code": "cli.halt:set_code",
         "approvals": "cli.approve:approvals",
         "approve": "cli.approve:approve",
         "reject": "cli.approve:reject",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
@@ -15,6 +16,7 @@ from cli.up import duration
 if TYPE_CHECKING:
     from cli.dashboard import Dashboard
     from cli.database.catalog import Connection
+    from cli.snapshot import Snapshot
 
 EVERY = 0.5  # seconds between two looks
 
@@ -59,27 +61,31 @@ def top(app: App, seconds: float | None, plain: bool) -> None:
 
 
 def _watch(conn: Connection, dashboard: Dashboard, seconds: float | None) -> None:
-    from cli.snapshot import look
-
-    end = None if seconds is None else time.monotonic() + seconds
-    while end is None or time.monotonic() < end:
-        snapshot = look(conn, after_event=dashboard.last_event)
-        dashboard.take(snapshot)
+    for snapshot in _looks(conn, dashboard, seconds):
         for line in dashboard.lines(snapshot):
             click.echo(line)
-        time.sleep(EVERY)
 
 
 def _watch_live(conn: Connection, dashboard: Dashboard, seconds: float | None) -> None:
     from rich.live import Live
 
     from cli.output import console
-    from cli.snapshot import look
+
+    with Live(console=console(sys.stdout), auto_refresh=False, screen=True) as live:
+        for snapshot in _looks(conn, dashboard, seconds):
+            live.update(dashboard.screen(snapshot), refresh=True)
+
+
+def _looks(conn: Connection, dashboard: Dashboard, seconds: float | None) -> Iterator[Snapshot]:
+    """One look after the other; the first shows a little of what was before."""
+    from cli.dashboard import SHOWN_EVENTS
+    from cli.snapshot import MOST_EVENTS, look
 
     end = None if seconds is None else time.monotonic() + seconds
-    with Live(console=console(sys.stdout), auto_refresh=False, screen=True) as live:
-        while end is None or time.monotonic() < end:
-            snapshot = look(conn, after_event=dashboard.last_event)
-            dashboard.take(snapshot)
-            live.update(dashboard.screen(snapshot), refresh=True)
-            time.sleep(EVERY)
+    most = SHOWN_EVENTS
+    while end is None or time.monotonic() < end:
+        snapshot = look(conn, after_event=dashboard.last_event, events=most)
+        dashboard.take(snapshot)
+        yield snapshot
+        most = MOST_EVENTS
+        time.sleep(EVERY)

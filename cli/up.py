@@ -88,7 +88,7 @@ def _server(database: Database, owner: running.Owner, file: Path) -> Iterator[No
     try:
         yield
     finally:
-        if owner.started_server and database.server is not None:
+        if database.server is not None and (owner.started_server or database.server.started_here):
             if others := running.others_running(file):
                 click.echo(f"PostgreSQL goes on for {', '.join(others)}.")
             else:
@@ -97,7 +97,7 @@ def _server(database: Database, owner: running.Owner, file: Path) -> Iterator[No
 
 def _prepare(database: Database, source: Feed, *, asked: bool) -> str | None:
     """Make what must be there before workers start; return an override code that is new."""
-    from cli.demo import seed
+    from cli.demo import code_file, seed
 
     began = time.monotonic()
     report = database.migrate(_kind(database, asked=asked))
@@ -108,11 +108,11 @@ def _prepare(database: Database, source: Feed, *, asked: bool) -> str | None:
         conn.execute("select open_feed(%s, %s, %s)", [source.name, source.venue, source.source])
     with database.desk() as conn:
         running.refuse_second_supervisor(conn)
-        code = seed(conn, source.venue, _code_file(database)) if report.kind == "demo" else None
+        code = seed(conn, source.venue, code_file(database)) if report.kind == "demo" else None
         for (name,) in conn.execute("select strategy from strategies").fetchall():
             database.ensure_strategy_login(name)
     if code is not None:
-        click.echo(f"The override code, which leaves HALT, is {code} (kept in {_code_file(database)}).")
+        click.echo(f"The override code, which leaves HALT, is {code} (kept in {code_file(database)}).")
     return code
 
 
@@ -125,10 +125,6 @@ def _kind(database: Database, *, asked: bool) -> str | None:
             if is_deployed(conn):
                 return None
     return "demo" if database.default_kind is None or (asked and database.external) else None
-
-
-def _code_file(database: Database) -> Path:
-    return database.settings.secrets_dir / f"override_code.{database.name}"
 
 
 def _make_run(database: Database, feed: list[str], source: Feed, seconds: float | None, plain: bool) -> Run:
@@ -161,6 +157,7 @@ def _tell_mode(run: Run) -> None:
 
 def _tell_summary(run: Run, code: str | None) -> bool:
     """Print what the run has come to; whether every law held."""
+    from cli.demo import code_file
     from cli.snapshot import look
     from cli.summary import next_commands, summary
 
@@ -169,7 +166,7 @@ def _tell_summary(run: Run, code: str | None) -> bool:
         after = look(conn)
         audit = conn.execute("select law, violation from law_audit").fetchall()
         last = conn.execute("select max(intent_id) from fills").fetchone()
-    file = _code_file(database)
+    file = code_file(database)
     for line in summary(run, after, audit):
         click.echo(line)
     for line in next_commands(last[0] if last else None, str(file) if file.exists() else None, code):
@@ -194,9 +191,8 @@ def down(app: App) -> None:
     database = app.database
     file = running.run_file(app.settings.data_dir, database.name)
     owner = running.stop(file)
-    click.echo(
-        f"Stopped aegis up (pid {owner.pid})." if owner else f"No aegis up runs for {database.name} here."
-    )
+    name = database.name
+    click.echo(f"Stopped aegis up (pid {owner.pid})." if owner else f"No aegis up runs for {name} here.")
     if database.external:
         return
     if others := running.others_running(file):
@@ -207,6 +203,6 @@ def down(app: App) -> None:
     except ServerError as error:
         if "no server runs" not in error.message:
             raise
-        click.echo("PostgreSQL does not run.")
+        click.echo("PostgreSQL is stopped.")
     else:
-        click.echo("Stopped PostgreSQL.")
+        click.echo("Stopped PostgreSQL, which was still running.")
