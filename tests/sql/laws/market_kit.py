@@ -185,7 +185,7 @@ class Kit:
 
     def quotes(self, batch: Sequence[Sequence[Any]]) -> tuple[int, int, int]:
         """A batch of (symbol, ts, seq, bid, bid_size, ask, ask_size)."""
-        columns = [list(column) for column in zip(*batch, strict=True)]
+        columns = [[None if v is None else str(v) for v in column] for column in zip(*batch, strict=True)]
         row = (
             self.at("feed")
             .execute(
