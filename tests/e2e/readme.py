@@ -3,7 +3,7 @@
 A fenced block of ```console under a line `<!-- checked -->` is run: lines that begin with `$ aegis` are
 commands, lines with a psql prompt (`demo demo=> select 1;`) are statements for `aegis db psql`, and what
 follows is their output.  Names and layout must be right; numbers, times and the rows of a table may differ,
-and a line `...` stands for any others.  The number after explain is replaced by that of an intent which exists.
+and a line `...` stands for any others.  The number after explain is replaced by that of an existing intent.
 """
 
 from __future__ import annotations

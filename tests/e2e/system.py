@@ -24,6 +24,7 @@ from cli.database.connect import Database
 from cli.database.embedded import Server
 from tests.cli.launcher import wait_until_dead
 from tests.e2e.books import violations
+from workers.runtime.registry import CORE
 from workers.runtime.settings import Settings
 
 Connection: TypeAlias = psycopg.Connection[Any]
@@ -35,7 +36,6 @@ STRATEGIES = {
     "momentum": "workers.strategies.momentum:Momentum",
     "mean_reversion": "workers.strategies.mean_reversion:MeanReversion",
 }
-CORE = ("price_sync", "router", "exits", "execution", "reconcile", "risk")
 LOGINS = tuple(f"aegis_w_{name}" for name in CORE) + tuple(f"aegis_s_{name}" for name in STRATEGIES)
 CODE = "tulip-4711"
 ADD_STRATEGY = "select add_strategy(%s, %s, %s, %s, %s, %s, %s)"

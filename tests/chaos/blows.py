@@ -1,0 +1,131 @@
+"""What can happen to a system, each as a function that does it once."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from tests.cli.launcher import lives
+from tests.e2e.system import LOGINS, System
+from tests.workers.director import Director, Held
+from workers.runtime.child import CRASHES, WINDOW
+
+STEPS = tuple(f"execution.{step}" for step in ("claimed", "before_send", "before_record", "fill_recorded"))
+STOPPED = (0.2, 2.5)  # seconds a process is stopped: short of and past the deadline of a send
+REACH = 5.0  # seconds until somebody trades
+EXECUTION = "aegis_w_execution"
+
+
+@dataclass
+class Blows:
+    """Strikes one system; the random numbers decide whom."""
+
+    system: System
+    random: random.Random
+    director: Director
+    feed: str
+    crashes: dict[str, deque[float]] = field(default_factory=dict)
+
+    def strike(self) -> str:
+        """Do one thing, and say what."""
+        kinds: list[tuple[Callable[[], None], int]] = [
+            (self.kill_a_worker, 6),
+            (self.kill_execution_in_a_send, 4),
+            (self.stop_execution_in_a_send, 3),
+            (self.end_a_session, 4),
+            (self.end_all_sessions, 2),
+            (self.restart_postgresql_at_once, 2),
+            (self.kill_the_postmaster, 1),
+            (self.kill_the_supervisor, 1),
+        ]
+        (blow,) = self.random.choices([kind for kind, _ in kinds], [weight for _, weight in kinds])
+        blow()
+        return blow.__name__.replace("_", " ")
+
+    def kill_a_worker(self) -> None:
+        """kill -9, but never so often that the supervisor gives the worker up, as it should."""
+        now = time.monotonic()
+        pids = self.system.pids()
+        ripe = [login for login in LOGINS if login in pids and self._may_crash(login, now)]
+        if not ripe:
+            return
+        login = self.random.choice(ripe)
+        self._crashed(login)
+        os.kill(pids[login], signal.SIGKILL)
+
+    def _crashed(self, login: str) -> None:
+        self.crashes.setdefault(login, deque(maxlen=CRASHES - 1)).append(time.monotonic())
+
+    def _may_crash(self, login: str, now: float) -> bool:
+        crashes = self.crashes.get(login, deque())
+        return len(crashes) < CRASHES - 1 or now - crashes[0] > WINDOW + 5
+
+    def end_a_session(self) -> None:
+        sessions = self._sessions()
+        if sessions:
+            self.system.value("select pg_terminate_backend(%s)", [self.random.choice(sessions)])
+
+    def end_all_sessions(self) -> None:
+        for pid in self._sessions():
+            self.system.value("select pg_terminate_backend(%s)", [pid])
+
+    def _sessions(self) -> list[int]:
+        rows = self.system.rows(
+            "select pid from pg_stat_activity where datname = current_database() and usename ~ '^aegis_'"
+            " order by backend_start"
+        )
+        return [pid for (pid,) in rows]
+
+    def kill_execution_in_a_send(self) -> None:
+        """kill -9 between the claim and the record."""
+        if not self._may_crash(EXECUTION, time.monotonic()):
+            return
+        held = self._hold_execution()
+        if held is not None:
+            self._crashed(EXECUTION)
+            os.kill(held.pid, signal.SIGKILL)
+
+    def stop_execution_in_a_send(self) -> None:
+        """The machine is so busy, or asleep, that the process stands still between two steps."""
+        held = self._hold_execution()
+        if held is None:
+            return
+        os.kill(held.pid, signal.SIGSTOP)
+        held.go()
+        time.sleep(self.random.uniform(*STOPPED))
+        if lives(held.pid):
+            os.kill(held.pid, signal.SIGCONT)
+
+    def _hold_execution(self) -> Held | None:
+        """Wait until execution stands at a step of a send; None when there is nothing to send for a while."""
+        step = self.random.choice(STEPS)
+        self.director.hold(step)
+        try:
+            return self.director.reached(step, timeout=REACH)
+        except TimeoutError:
+            return None
+        finally:
+            self.director.release(step)
+
+    def restart_postgresql_at_once(self) -> None:
+        self.system.cluster.server.stop("immediate")
+        self.system.cluster.start()
+
+    def kill_the_postmaster(self) -> None:
+        self.system.cluster.kill()
+        self.system.cluster.start()
+
+    def kill_the_supervisor(self) -> None:
+        """With it everything ends; it is started again as a person would."""
+        assert self.system.supervisor is not None
+        self.system.supervisor.kill()
+        self.system.wait_until(
+            lambda: not self.system.pids(), what="the workers to end with their supervisor"
+        )
+        self.crashes.clear()
+        self.system.start(self.feed, AEGIS_CHECKPOINTS=str(self.director.socket))
