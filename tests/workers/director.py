@@ -8,6 +8,7 @@ with Director(directory) as director:       # AEGIS_CHECKPOINTS=director.socket
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import socket
 import tempfile
@@ -30,7 +31,7 @@ class Held:
     connection: socket.socket
 
     def go(self) -> None:
-        with self.connection:
+        with self.connection, contextlib.suppress(OSError):  # it may be dead
             self.connection.sendall(b"go\n")
 
 
@@ -84,9 +85,12 @@ class Director:
                 connection, _ = self._server.accept()
             except OSError:
                 return
-            step, pid = connection.makefile().readline().split()
-            held = Held(step, int(pid), connection)
-            if step in self._holding:
-                self._held[step].put(held)
+            said = connection.makefile().readline().split()
+            if len(said) != 2:  # it died while it asked
+                connection.close()
+                continue
+            held = Held(said[0], int(said[1]), connection)
+            if held.step in self._holding:
+                self._held[held.step].put(held)
             else:
                 held.go()
