@@ -76,6 +76,7 @@ class Supervisor(Worker):
         self.started_for: dict[
             str, datetime
         ] = {}  # the version of its row that each strategy was started for
+        self.waiting: list[str] = []
         self.made_room: set[str] = set()
         self.work: dict[str, tuple[int, float]] = {}  # how much each strategy had worked, and since when
         self.cpu = CpuMeter()
@@ -106,8 +107,11 @@ class Supervisor(Worker):
             self.made_room.clear()
         new = [name for name in wanted if name not in running and name not in self.made_room]
         if new and cpu > BUSY_CPU:
-            self.log.warning("%s wait: the processor is %.0f %% busy", ", ".join(new), cpu * 100)
+            if self.waiting != new:
+                self.log.warning("%s wait: the processor is %.0f %% busy", ", ".join(new), cpu * 100)
+            self.waiting = new
             return len(gone)
+        self.waiting = []
         for name in new:
             await self._start_strategy(wanted[name])
         return len(gone) + len(new)

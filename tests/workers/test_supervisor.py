@@ -39,6 +39,15 @@ def python(program):
     return Spec("program", LOGIN, (sys.executable, "-c", program))
 
 
+class Pressed(Supervisor):
+    """A supervisor on a machine that is as busy as the test says."""
+
+    cpu_used = memory = 0.0
+
+    def pressure(self):
+        return self.cpu_used, self.memory
+
+
 @pytest.fixture(autouse=True)
 def own_account(monkeypatch):
     """Strategies run as we do, but for the tests that are about that."""
@@ -50,10 +59,10 @@ async def supervise(db, dsn, tmp_path):
     """A running supervisor of these processes."""
     running = []
 
-    def start(*core, cls=Supervisor, env_of=None):
+    def start(*core, env_of=None):
         settings = Settings(database_url=dsn(SUPERVISOR), data_dir=tmp_path)
         env_of = env_of or (lambda login: {"AEGIS_DATABASE_URL": dsn(login)})
-        supervisor = cls(settings, env_of=env_of, core=core)
+        supervisor = Pressed(settings, env_of=env_of, core=core)
         running.append((supervisor, asyncio.create_task(supervisor.run())))
         return supervisor
 
@@ -183,12 +192,14 @@ async def test_all_that_a_process_writes_is_kept_as_entries(supervise, tmp_path)
     )
 
     supervise(python(program))
-    await until(lambda: len(logged(tmp_path)) >= 4)
+    await until(lambda: {entry["message"][-3:] for entry in logged(tmp_path)} >= {"end", "x" * 3})
+    await until(lambda: sum(entry["message"].count("x") for entry in logged(tmp_path)) >= 2_500_000)
 
     kept = logged(tmp_path)
     assert {"ts": "2026-01-01T00:00:00.000+00:00", "level": "INFO", "worker": "w", "message": "m"} in kept
     assert [entry["level"] for entry in kept if entry["message"] == "end"] == ["ERROR"]
     assert sum(entry["message"].count("x") for entry in kept) == 2_500_000
+    assert max(len(entry["message"]) for entry in kept) <= children.LONGEST_LINE + 65536
 
 
 async def test_what_a_process_leaves_behind_holds_nothing_up_and_is_ended(db, supervise, tmp_path):
@@ -276,18 +287,9 @@ async def test_strategies_run_as_their_rows_say_from_one_moment_to_the_next(
     ).fetchone() == ("aegis_s_two",)
 
 
-class Pressed(Supervisor):
-    """A supervisor on a machine that is as busy as the test says."""
-
-    cpu_used = memory = 0.0
-
-    def pressure(self):
-        return self.cpu_used, self.memory
-
-
 async def test_on_a_busy_machine_new_strategies_wait(db, supervise, add_strategy, caplog):
     add_strategy("one")
-    supervisor = supervise(cls=Pressed)
+    supervisor = supervise()
     supervisor.cpu_used = 0.9
     await until(lambda: "strategy.one wait: the processor is 90 % busy" in caplog.text)
     assert supervisor.children == {}
@@ -300,7 +302,7 @@ async def test_on_a_busy_machine_new_strategies_wait(db, supervise, add_strategy
 async def test_when_memory_runs_out_the_longest_idle_strategy_makes_room(db, supervise, add_strategy):
     add_strategy("busy")
     add_strategy("lazy")
-    supervisor = supervise(cls=Pressed)
+    supervisor = supervise()
     await row(db, STRATEGIES, ["strategy.busy", "strategy.lazy"])
     await row(db, "select count(*) from api.workers where login like 'aegis_s_%' and detail <> '{}'", 2)
     supervisor.work = {"strategy.busy": (-1, 0.0), "strategy.lazy": (0, 0.0)}  # only busy's count changes
