@@ -1,0 +1,307 @@
+"""`aegis up` and `aegis down` as a user starts them: real processes, an embedded server, the whole demo."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.database.connect import Database
+from cli.database.postmaster import answering
+from tests.cli.launcher import lives, scratch, wait_until_dead
+from workers.runtime.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+PATIENCE = 60.0
+CODE = "from cli.main import main; main()"
+
+
+class Aegis:
+    """A person at a machine with one data directory."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        self.database = Database(Settings(data_dir=place), "demo")
+        self.started: list[subprocess.Popen[str]] = []
+
+    @property
+    def environment(self) -> dict[str, str]:
+        env = {name: value for name, value in os.environ.items() if not name.startswith(("AEGIS_", "PG"))}
+        return env | {"AEGIS_DATA_DIR": str(self.place), "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", CODE, *arguments],
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+
+    def up(self, *arguments: str) -> Up:
+        process = subprocess.Popen(
+            [sys.executable, "-c", CODE, "up", "--plain", *arguments],
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        self.started.append(process)
+        return Up(process)
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """What the administrator sees; the server must run."""
+        self.database.server = None
+        with self.database.admin() as conn:
+            return conn.execute(query.encode()).fetchall()
+
+    @property
+    def server_runs(self) -> bool:
+        return answering(self.place / "server" / "data") is not None
+
+    def end(self) -> None:
+        for process in self.started:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+
+
+class Up:
+    """A running `aegis up`, and what it has said so far."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.lines: list[str] = []
+        self._more = threading.Condition()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            with self._more:
+                self.lines.append(line.rstrip("\n"))
+                self._more.notify_all()
+
+    @property
+    def said(self) -> str:
+        return "\n".join(self.lines)
+
+    def wait_for(self, pattern: str) -> str:
+        """The first line that matches, however long ago it was said."""
+        found: list[str] = []
+
+        def heard() -> bool:
+            found[:] = [line for line in self.lines if re.search(pattern, line)]
+            return bool(found)
+
+        with self._more:
+            assert self._more.wait_for(heard, PATIENCE), f"never said: {pattern}\n{self.said}"
+        return found[0]
+
+    def interrupt(self) -> int:
+        """Ctrl-C; the exit status."""
+        self.process.send_signal(signal.SIGINT)
+        return self.ended()
+
+    def ended(self) -> int:
+        """Wait for its end and for all it has said; the exit status."""
+        status = self.process.wait(PATIENCE)
+        self._reader.join(PATIENCE)
+        return status
+
+    def workers(self) -> list[int]:
+        """The pids of its worker processes."""
+        found = []
+        for file in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                fields = file.read_text().rpartition(")")[2].split()
+                command = (file.parent / "cmdline").read_text()
+            except OSError:
+                continue
+            if int(fields[1]) == self.process.pid and "workers" in command.split("\0"):
+                found.append(int(file.parent.name))
+        return found
+
+
+@pytest.fixture
+def aegis() -> Iterator[Aegis]:
+    with scratch() as place:
+        person = Aegis(place)
+        yield person
+        person.end()
+
+
+def test_the_first_start_trades_and_shows_the_oversell_refused(aegis):
+    up = aegis.up("--for", "8s")
+
+    assert up.ended() == 0, up.said
+    code = re.search(r"override code, which leaves HALT, is (\S+)", up.said)
+    assert code is not None, up.said
+    assert re.search(r"fill +BUY \d+ \d{6} at \d+ for (momentum|mean_reversion)", up.said), up.said
+    assert re.search(r"staged oversell: SELL \d+ \d{6}, of which \d+ is held", up.said)
+    assert re.search(r"refused by the database: cannot sell \d+: \d+ of \d{6} is free \(TRQ01\)", up.said)
+    assert "hint: It must be held by" in up.said
+    assert "SIMULATED NORMAL" in up.said
+    assert "law audit   empty: every law held" in up.said
+    assert re.search(r"quotes +[\d,]+: [\d,]+ applied, [\d,]+ superseded, 0 quarantined", up.said)
+    assert "DISCONNECTED" in up.said
+    assert f"leave HALT  override code {code[1]}, kept in" in up.said, "the summary tells it too"
+    assert not aegis.server_runs
+    file = aegis.place / "secrets" / "override_code.demo"
+    assert (file.read_text(), file.stat().st_mode & 0o777) == (code[1], 0o600)
+
+
+def test_ctrl_c_ends_everything_and_the_next_start_goes_on_also_halted(aegis):
+    up = aegis.up()
+    up.wait_for("fill +BUY")
+    workers = up.workers()
+    assert len(workers) >= 8
+    halted = aegis.run("halt", "fat finger")
+    assert halted.returncode == 0, halted.stderr
+    up.wait_for("mode +system is HALT: fat finger")
+
+    assert up.interrupt() == 0, up.said
+    assert not any(lives(pid) for pid in workers)
+    assert not aegis.server_runs
+    assert re.search(r"mode +HALT since .*: fat finger", up.said)
+    held = re.search(r"still held +(\d+)", up.said)
+
+    again = aegis.up("--for", "4s")
+    assert again.ended() == 0, again.said
+    assert "The mode is HALT since" in again.said
+    assert "A mode survives every restart" in again.said
+    assert "fill  " not in again.said
+    assert "The override code, which leaves HALT, is" not in again.said, "it is told once"
+    still = re.search(r"still held +(\d+)", again.said)
+    assert (held and held[1]) == (still and still[1])
+
+
+def test_only_one_runs_and_down_stops_it(aegis):
+    up = aegis.up()
+    up.wait_for("status +SIMULATED")
+
+    second = aegis.run("up", "--for", "1s")
+    assert second.returncode == 1
+    assert f"aegis up already runs for demo (pid {up.process.pid}, feed sim)" in second.stderr
+    assert "hint: Watch it with aegis top; stop it with aegis down." in second.stderr
+    assert up.process.poll() is None
+
+    down = aegis.run("down")
+    assert (down.returncode, down.stdout.splitlines()[0]) == (0, f"Stopped aegis up (pid {up.process.pid}).")
+    assert up.ended() == 0
+    assert not aegis.server_runs
+    assert "No aegis up runs for demo here." in aegis.run("down").stdout
+
+
+def test_a_file_left_by_kill_9_is_not_believed_and_the_next_start_resumes(aegis):
+    up = aegis.up()
+    up.wait_for("fill +BUY")
+    workers = up.workers()
+    up.process.kill()
+    up.process.wait()
+    for pid in workers:
+        wait_until_dead(pid)
+    assert aegis.server_runs, "a killed process stops no server"
+    assert aegis.rows("select * from api.law_audit") == []
+    (feed,) = aegis.rows("select status from api.feeds")
+    assert feed == ("DISCONNECTED",)
+
+    again = aegis.up("--for", "5s")
+    assert again.ended() == 0, again.said
+    assert re.search(r"fill +(BUY|SELL)", again.said), again.said
+    assert "law audit   empty: every law held" in again.said
+    assert not aegis.server_runs, "the server of the killed run is ours to stop"
+
+
+def test_a_killed_server_is_started_again(aegis):
+    up = aegis.up()
+    up.wait_for("fill +BUY")
+    before = answering(aegis.place / "server" / "data")
+    assert before is not None
+    os.kill(before.pid, signal.SIGKILL)
+    up.wait_for("the database was away and is back")
+    up.lines.clear()
+    up.wait_for("fill +(BUY|SELL)")
+
+    assert up.interrupt() == 0, up.said
+    assert "law audit   empty: every law held" in up.said
+    assert not aegis.server_runs
+
+
+def test_a_recording_ends_by_itself_with_every_event_counted(aegis, tmp_path):
+    events = write_recording(tmp_path / "binance_spot.csv.gz")
+
+    up = aegis.up("--feed", f"replay:{tmp_path / 'binance_spot.csv.gz'}", "--speed", "max")
+
+    assert up.ended() == 0, up.said
+    assert "the recording has ended, SIMULATED" in up.said
+    counts = re.findall(r"(?:quotes|trades) +([\d,]+): ([\d,]+) applied, ([\d,]+) superseded, 0", up.said)
+    numbers = [[int(n.replace(",", "")) for n in line] for line in counts]
+    assert sum(line[0] for line in numbers) == events, up.said
+    assert all(total == applied + superseded for total, applied, superseded in numbers)
+    assert "USDT (paper-usdt)" in up.said
+    assert "law audit   empty: every law held" in up.said
+
+
+def write_recording(path: Path) -> int:
+    """Ten seconds of two coins; returns how many events."""
+    start, lines = datetime(2024, 8, 8, tzinfo=UTC), ["ts,symbol,bid,bid_qty,ask,ask_qty,last,last_qty"]
+    for step in range(2000):
+        ts = f"{start + timedelta(milliseconds=5 * step):%Y-%m-%dT%H:%M:%S.%fZ}"
+        wave = (step % 97) - 48
+        lines.append(f"{ts},BTCUSDT,{61000 + wave}.0,5,{61000 + wave}.1,5,,")
+        if step % 4 == 0:
+            lines.append(f"{ts},ETHUSDT,,,,,2681.5,1.5")
+    with gzip.open(path, "wt") as file:
+        file.write("\n".join(lines) + "\n")
+    return len(lines) - 1
+
+
+def test_a_live_database_refuses_simulated_prices(aegis):
+    refused = aegis.run("--database", "aegis", "up", "--for", "1s")
+
+    assert refused.returncode == 1
+    assert "refused: a sim feed cannot bring prices into a live database (TRI04)" in refused.stderr
+    assert not aegis.server_runs
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--feed", "nonsense"], "unknown feed 'nonsense'"),
+        (["--feed", "replay:/no/such/file.csv"], "cannot read the recording /no/such/file.csv"),
+        (["--speed", "0"], "the speed is 1 to 100 or max, not 0"),
+        (["--for", "5 parsecs"], "is not a time such as 60s, 5m or 1h"),
+    ],
+)
+def test_what_cannot_be_started_is_refused_before_anything_starts(aegis, arguments, message):
+    refused = aegis.run("up", *arguments)
+
+    assert refused.returncode in (1, 2)
+    assert message in refused.stderr
+    assert not (aegis.place / "server").exists()
+
+
+def test_a_venue_nobody_knows_is_named(aegis, tmp_path):
+    write_recording(tmp_path / "mars_spot.csv.gz")
+
+    refused = aegis.run("up", "--feed", f"replay:{tmp_path / 'mars_spot.csv.gz'}")
+
+    assert (refused.returncode, "refused: there is no venue MARS (TRI02)" in refused.stderr) == (1, True)
+    assert json.loads((aegis.place / "run" / "demo.json").read_text() or "null") is None
