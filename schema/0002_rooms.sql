@@ -23,6 +23,7 @@ create table bus.instance (
     run_number bigint      not null default 0,
     identity   text        not null default '',
     is_foreign boolean     not null default false,
+    sealed_xid xid8        not null default '0',
     created_at timestamptz not null default bus.now(),
     started_at timestamptz not null default bus.now(),
 
@@ -42,9 +43,11 @@ comment on column bus.instance.generation is
 comment on column bus.instance.run_number is
     'How often the workers were started together; a marker outside the database knows it too.';
 comment on column bus.instance.identity is
-    'System identifier and timeline of the server this database belongs to; empty before the first start.';
+    'System identifier and timeline of the server, and the number there of this database; empty before the first start.';
 comment on column bus.instance.is_foreign is
     'True from the start at which this turned out to be a restored backup or a copy, until a person adopts it.';
+comment on column bus.instance.sealed_xid is
+    'Transaction of the last sealed event. A later one with a lower number is of another server, so of the next generation.';
 comment on column bus.instance.created_at is 'When the database was created.';
 comment on column bus.instance.started_at is
     'When the workers were last started together. An account takes part again after its first reconciliation since.';
@@ -54,6 +57,31 @@ select
     k.kind,
     case when k.kind = 'replay' then 'replay' else left(replace(gen_random_uuid()::text, '-', ''), 8) end
 from (select coalesce(nullif(current_setting('aegis.kind', true), ''), 'live') as kind) as k;
+
+create table bus.epochs (
+    epoch      text        not null,
+    generation integer     not null,
+    began_at   timestamptz not null default bus.clock(),
+    ended_at   timestamptz,
+
+    constraint epochs_pkey primary key (epoch),
+    constraint epochs_generation_key unique (generation),
+    constraint epochs_ends_after_it_began check (ended_at >= began_at)
+);
+
+-- One goes on; what the others sent may have happened in a history this database does not know.
+create unique index epochs_one_goes_on on bus.epochs ((true)) where ended_at is null;
+
+comment on table bus.epochs is
+    'Each epoch this database sent orders under. One ends when the database turns out to be a restored backup or a copy.';
+comment on column bus.epochs.epoch is 'How the client_order_ids of that time begin.';
+comment on column bus.epochs.generation is 'The generation of its events.';
+comment on column bus.epochs.began_at is 'When it began.';
+comment on column bus.epochs.ended_at is 'When the next one began; null for the present one.';
+
+insert into bus.epochs (epoch, generation)
+select n.epoch, n.generation
+from bus.instance as n;
 
 create table bus.events (
     event_id       bigint      not null generated always as identity,

@@ -19,9 +19,11 @@ begin
     -- The cause is the outermost function of the door on the call stack.
     get diagnostics v_context = pg_context;
 
+    -- A transaction before the last sealed one: this database was restored into another server and not yet
+    -- started there. Its events belong to the generation that begin_run will open.
     insert into bus.events (generation, cause, entity, entity_id, change, intent_id, correlation_id, data)
     select
-        n.generation,
+        n.generation + (pg_current_xact_id() < n.sealed_xid)::integer,
         coalesce(substring(v_context from '.*function api\.([a-z_]+)'), 'direct SQL'),
         p_entity,
         p_entity_id,

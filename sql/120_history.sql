@@ -119,6 +119,10 @@ begin
         values (v_last.seal_no + v_count, v_event.event_id, v_event.generation, v_event.xid, v_hash, v_last.chain);
     end loop;
 
+    update bus.instance as n
+    set sealed_xid = v_event.xid
+    where v_count > 0 and v_event.generation = n.generation;
+
     return v_count;
 end;
 $$;

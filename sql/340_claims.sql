@@ -42,7 +42,7 @@ begin
               and i.expires_at > bus.clock()
               and (i.not_before is null or i.not_before <= bus.clock())
               and (v.verdict = 'ALLOW' or (v.verdict = 'APPROVE' and i.approved_by is not null))
-              and a.reconciled_at >= (select n.started_at from bus.instance as n)
+              and a.reconciled_at >= (select n.started_at from bus.instance as n where not n.is_foreign)
               -- An order in doubt blocks its symbol and side.
               and not exists (
                   select
@@ -62,7 +62,7 @@ end;
 $$;
 
 comment on function trade.claimable(integer) is
-    'Ids of waiting intents that mode, doubt, reconciliation and rate tokens let through, sells first.';
+    'Ids of waiting intents that mode, doubt, reconciliation and rate tokens let through, sells first; none before an adoption.';
 
 create or replace function api.claim_intents(
     p_worker_id bigint,
@@ -187,6 +187,7 @@ begin
           and o.closed_at is null
           and o.status in ('SUBMITTED', 'PARTIAL_FILLED')
           and (o.next_ask_at is null or o.next_ask_at <= bus.clock())
+          and not (select n.is_foreign from bus.instance as n)
         order by o.order_id
         limit p_limit
         for no key update skip locked
@@ -211,7 +212,7 @@ end;
 $$;
 
 comment on function api.claim_cancels(bigint, integer) is
-    'Takes live orders somebody asked to cancel, each for one lease, with a new fence. Raises TRI04.';
+    'Takes live orders somebody asked to cancel, each for one lease, with a new fence. None in a database that waits for its adoption. Raises TRI04.';
 
 create or replace function api.orders_in_doubt(
     p_worker_id bigint,

@@ -104,6 +104,7 @@ begin
           and o.status in ('SUBMITTED', 'PARTIAL_FILLED')
           and o.cancel_requested_at is null
           and i.closed_at is null
+          and not (select n.is_foreign from bus.instance as n)
           and (v.verdict = 'ALLOW' or (v.verdict = 'APPROVE' and i.approved_by is not null))
           and not exists (
               select from trade.orders as c where c.intent_id = i.intent_id and c.is_pending and c.closed_at is null

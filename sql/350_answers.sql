@@ -16,7 +16,15 @@ declare
 begin
     select i.* into strict v_intent from trade.order_intents as i where i.intent_id = p_intent_id;
 
-    if v_intent.status = 'CLAIMED' and v_intent.attempts < 3 and v_intent.expires_at > bus.clock() + p_wait then
+    -- What was sent before an adoption may have been tried again, and filled, in the history that was lost.
+    if v_intent.status = 'CLAIMED' and v_intent.attempts < 3 and v_intent.expires_at > bus.clock() + p_wait
+        and not exists (
+            select
+            from trade.orders as o
+            join bus.epochs as e on e.epoch = split_part(o.client_order_id, '-', 1)
+            where o.intent_id = p_intent_id and e.ended_at is not null
+        )
+    then
         update trade.order_intents as i
         set status = 'NEW',
             not_before = bus.clock() + p_wait

@@ -7,38 +7,98 @@ returns text
 language sql
 volatile
 begin atomic
-    select format('%s/%s', s.system_identifier, c.timeline_id)
+    select format('%s/%s/%s', s.system_identifier, c.timeline_id, d.oid)
     from pg_control_system() as s
-    cross join pg_control_checkpoint() as c;
+    cross join pg_control_checkpoint() as c
+    join pg_database as d on d.datname = current_database();
 end;
 
-comment on function bus.server_identity() is 'System identifier and timeline of the server.';
+comment on function bus.server_identity() is
+    'System identifier and timeline of the server and the number of this database: all three change with a restore of some kind.';
+
+create or replace function bus.run_marker()
+returns text
+language sql
+volatile
+begin atomic
+    select format('%s:%s:%s', n.epoch, n.run_number, pg_current_wal_flush_lsn())
+    from bus.instance as n;
+end;
+
+comment on function bus.run_marker() is
+    'What to keep outside the database: epoch, run, and how far its log is safely on disk; a database with less is an older one.';
 
 create or replace function bus.why_foreign(
     p_instance bus.instance,
     p_marker   text
 )
 returns text
-language sql
+language plpgsql
 volatile
-begin atomic
-    select case
-        when p_instance.kind in ('replay', 'test') and p_marker is null then null
-        when p_instance.run_number = 0 then null
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    -- epoch:run_number:how far the log was on disk
+    v_marker text[] := regexp_match(p_marker, '^([^:]+):(\d{1,18}):([0-9A-F]{1,8}/[0-9A-F]{1,8})$');
+begin
+    return case
+        when p_instance.run_number = 0 or (p_instance.kind in ('replay', 'test') and p_marker is null) then null
         when p_instance.identity <> bus.server_identity() then
             format('it was on server %s and is on %s', p_instance.identity, bus.server_identity())
         when p_marker is null then null
         when p_marker = '' then 'the marker outside the database is missing'
-        when split_part(p_marker, ':', 1) <> p_instance.epoch then
-            format('the marker speaks of epoch %s, not %s', split_part(p_marker, ':', 1), p_instance.epoch)
-        when split_part(p_marker, ':', 2)::bigint > p_instance.run_number then
-            format('the marker has seen run %s, this database only %s',
-                split_part(p_marker, ':', 2), p_instance.run_number)
+        when v_marker is null then 'the marker outside the database cannot be read'
+        when v_marker[1] <> p_instance.epoch then
+            format('the marker speaks of epoch %s, not %s', v_marker[1], p_instance.epoch)
+        when v_marker[2]::bigint > p_instance.run_number then
+            format('the marker has seen run %s, this database only %s', v_marker[2], p_instance.run_number)
+        when v_marker[3]::pg_lsn > pg_current_wal_flush_lsn() then
+            format('the marker has seen its log up to %s, which here ends at %s', v_marker[3], pg_current_wal_flush_lsn())
     end;
 end;
+$$;
 
 comment on function bus.why_foreign(bus.instance, text) is
-    'Why a database is not the one that ran here last; null when it is. The marker is epoch:run_number, empty when missing, null where none is kept.';
+    'Why a database is not the one that ran here last; null when it is. The marker is what run_marker gave, empty when missing, null where none is kept.';
+
+create or replace function bus.open_epoch(p_why text)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_before bus.instance;
+    v_after  bus.instance;
+begin
+    select n.* into strict v_before from bus.instance as n for update;
+
+    -- The generation first: in another server transactions have lower numbers, and what is told from here on
+    -- must come after all that was told before.
+    update bus.instance as n
+    set generation = n.generation + 1,
+        epoch = left(replace(gen_random_uuid()::text, '-', ''), 8),
+        is_foreign = true,
+        sealed_xid = '0'
+    returning n.* into v_after;
+
+    update bus.epochs as e set ended_at = greatest(bus.clock(), e.began_at) where e.ended_at is null;
+    insert into bus.epochs (epoch, generation) values (v_after.epoch, v_after.generation);
+
+    perform bus.record_event('instance', null, 'foreign', null, jsonb_build_object(
+        'why', p_why, 'identity', v_before.identity, 'server', bus.server_identity(),
+        'epoch_before', v_before.epoch, 'epoch', v_after.epoch
+    ));
+    perform risk.change_mode('system', 'system', 'HALT', 'restored or copied database: ' || p_why,
+        jsonb_build_object('identity', v_before.identity, 'server', bus.server_identity()));
+    perform api.raise_incident('foreign_database', current_database(), jsonb_build_object(
+        'message', format('%s; nothing is sent until a person adopts it', p_why), 'why', p_why
+    ));
+end;
+$$;
+
+comment on function bus.open_epoch(text) is
+    'This database is a restored backup or a copy: a new generation and epoch begin, halted. The caller holds the gate. Raises TRI04.';
 
 create or replace function api.begin_run(p_marker text default null)
 returns table (run_number bigint, marker text, foreign_because text)
@@ -57,28 +117,36 @@ begin
     v_why := bus.why_foreign(v_instance, p_marker);
 
     if v_why is not null then
-        perform risk.change_mode('system', 'system', 'HALT', 'restored or copied database: ' || v_why,
-            jsonb_build_object('identity', v_instance.identity, 'server', bus.server_identity(), 'marker', p_marker));
-        perform api.raise_incident('foreign_database', current_database(), jsonb_build_object('why', v_why));
+        perform bus.open_epoch(v_why);
     end if;
 
     update bus.instance as n
     set started_at = bus.clock(),
         run_number = n.run_number + 1,
-        identity = bus.server_identity(),
-        is_foreign = n.is_foreign or v_why is not null,
-        generation = n.generation + (v_why is not null)::integer,
-        epoch = case when v_why is null then n.epoch else left(replace(gen_random_uuid()::text, '-', ''), 8) end
+        identity = bus.server_identity()
     returning n.* into v_instance;
 
     return query
-    select v_instance.run_number, format('%s:%s', v_instance.epoch, v_instance.run_number),
+    select v_instance.run_number, bus.run_marker(),
         case when v_instance.is_foreign then coalesce(v_why, 'it was not adopted yet') end;
 end;
 $$;
 
 comment on function api.begin_run(text) is
-    'A start of all workers: each account''s claims wait for its first reconciliation since. Give the marker kept outside the database (epoch:run_number, empty when missing, null where none is kept) and keep the one returned. A database that is not the one that ran here last is halted under a new epoch. Raises TRI04.';
+    'A start of all workers: each account''s claims wait for its first reconciliation since. Give the marker kept outside the database (empty when missing, null where none is kept) and keep the one returned. A database that is not the one that ran here last is halted under a new epoch. Raises TRI04.';
+
+create or replace function api.run_marker()
+returns text
+language sql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+    select bus.run_marker();
+end;
+
+comment on function api.run_marker() is
+    'The marker as it is now: keep it outside the database every few seconds, so that an older state of the same run is recognised.';
 
 create or replace function api.adopt(
     p_reason text,

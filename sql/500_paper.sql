@@ -250,7 +250,7 @@ begin atomic
             select coalesce(sum(c.amount), 0)
             from trade.cash_entries as c
             join trade.accounts as a on a.account_id = c.account_id
-            where a.account = p_account and c.fill_id is null
+            where a.account = p_account and c.kind in ('deposit', 'withdrawal', 'dividend')
         ) + (
             select coalesce(sum(case o.side when 'BUY' then -1 else 1 end * f.quantity * f.price - f.fee - f.tax), 0)
             from paper.fills as f

@@ -79,6 +79,12 @@ union all
 select 'L6', format('the paper broker has order %s, which was never stored', o.client_order_id)
 from paper.orders as o
 where not exists (select from trade.orders as t where t.client_order_id = o.client_order_id)
+  -- But for the history a restored database has lost: the broker had it before that was found out.
+  and not exists (
+      select
+      from bus.epochs as e
+      where e.epoch = split_part(o.client_order_id, '-', 1) and o.accepted_at < e.ended_at
+  )
 union all
 select 'L7', format('order %s says %s filled, its fills sum to %s', o.order_id, o.filled_qty + o.overfill_qty,
     coalesce(s.total, 0))

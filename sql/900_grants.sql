@@ -46,6 +46,7 @@ grant execute on function
     api.run_due_jobs(),
     api.work_waiting(),
     api.begin_run(text),
+    api.run_marker(),
     api.raise_incident(text, text, jsonb)
 to aegis_engine;
 
