@@ -1,0 +1,102 @@
+"""A command on the database of a test, as on an external server, and a small market to look at."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import psycopg
+import pytest
+from click.testing import CliRunner, Result
+from psycopg.types.json import Jsonb
+
+from cli.main import cli
+
+Connection: TypeAlias = psycopg.Connection[Any]
+Command: TypeAlias = Callable[..., Result]
+
+QUOTE = """
+select ingest_quotes('sim', '{005930}', array[clock_timestamp()], array[%s]::bigint[], array[%s]::numeric[],
+    '{1000}', array[%s]::numeric[], '{1000}')
+"""
+FILL = """
+select record_fill('mine', f.client_order_id, f.broker_order_id, f.broker_fill_id::text, f.quantity, f.price,
+    f.fee, f.tax, f.filled_at)
+from paper_fills_since('mine', %s, 10) as f
+"""
+
+
+@pytest.fixture
+def command(monkeypatch, pg_server, database: str, secrets: Path, tmp_path: Path) -> Command:
+    """Run a command on this test's database: `command("halt", "why")`."""
+    for name in os.environ:
+        if name.startswith("AEGIS_") and not name.startswith("AEGIS_TEST_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("AEGIS_DATABASE_URL", pg_server.url(database))
+    monkeypatch.setenv("AEGIS_SECRETS_DIR", str(secrets))
+    monkeypatch.setenv("AEGIS_DATA_DIR", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    return lambda *arguments, **how: CliRunner().invoke(cli, arguments, **how)
+
+
+@dataclass
+class Market:
+    """One account with 10,000,000 KRW, one symbol, one strategy; everything through the door."""
+
+    login: Callable[[str], Connection]
+    seq: int = 0
+    seen: int = 0
+
+    def __post_init__(self) -> None:
+        self.desk = self.login("aegis_desk")
+        self.feed = self.login("aegis_w_price_sync")
+        self.execution = self.login("aegis_w_execution")
+        self.desk.execute("select add_instrument('SIM', '005930', 'Samsung Electronics', 'KRW', 'KRX')")
+        self.desk.execute("select add_account('mine', 'paper', 'SIM', 'KRW', null, 10000000)")
+        self.desk.execute(
+            "select add_strategy('momo', 'workers.strategies.momentum:Momentum', 'mine', '{005930}', 5000000,"
+            " 1000000, 'swing')"
+        )
+        self.feed.execute("select open_feed('sim', 'SIM', 'sim')")
+        self.quote(70_000, 70_100)
+        self.worker = self.execution.execute("select register_worker('execution', 1, 'here')").fetchone()[0]
+
+    def quote(self, bid: int, ask: int) -> None:
+        self.seq += 1
+        self.feed.execute(QUOTE, [self.seq, bid, ask])
+
+    def reconcile(self) -> None:
+        """Let the account take part."""
+        with self.login("aegis_w_reconcile") as conn:
+            (mark,) = conn.execute("select holdings_mark('mine')").fetchone()
+            (snapshot,) = conn.execute("select paper_snapshot('mine')").fetchone()
+            conn.execute("select reconcile('mine', %s, %s)", [mark, Jsonb(snapshot)])
+
+    def buy(self, quantity: int) -> int:
+        """Buy for the strategy, up to the position; returns the intent."""
+        (intent,) = self.desk.execute(
+            "select create_intent('mine', '005930', 'BUY', %s, 70100, 'by hand', 'momo')", [quantity]
+        ).fetchone()
+        self.work()
+        return int(intent)
+
+    def work(self) -> None:
+        """What the worker execution does."""
+        orders = self.execution.execute(
+            "select order_id, fence, client_order_id, symbol, side, quantity, limit_price"
+            " from claim_intents(%s, 9)",
+            [self.worker],
+        ).fetchall()
+        for order_id, fence, client_order_id, *order in orders:
+            (placed,) = self.execution.execute(
+                "select broker_order_id from paper_place(%s, 'mine', %s, %s, 'LIMIT', %s, %s)",
+                [client_order_id, *order],
+            ).fetchone()
+            self.execution.execute("select order_accepted(%s, %s, %s)", [order_id, fence, placed])
+        self.seen += len(self.execution.execute(FILL, [self.seen]).fetchall())
+
+
+@pytest.fixture
+def market(login) -> Market:
+    return Market(login)

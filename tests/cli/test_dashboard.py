@@ -1,0 +1,124 @@
+"""The live status: every number comes from a view, every event is shown once."""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from rich.console import Console
+
+from cli.dashboard import SHOWN_POSITIONS, Dashboard, money
+from cli.snapshot import look
+
+
+@pytest.fixture
+def traded(market):
+    market.reconcile()
+    market.buy(10)
+    market.quote(69_300, 69_400)
+    return market
+
+
+def screen(dashboard, snapshot) -> str:
+    dashboard.take(snapshot)
+    out = io.StringIO()
+    Console(file=out, width=140).print(dashboard.screen(snapshot))
+    return out.getvalue()
+
+
+def test_the_screen_shows_mode_money_distance_flow_and_latency(traded):
+    shown = screen(Dashboard("the foot"), look(traded.desk))
+
+    assert "SIMULATED" in shown
+    assert re.search(r"NORMAL +since \d\d:\d\d:\d\d", shown)
+    assert re.search(r"net 9,991,\d{3} KRW  P&L -8,\d{3} KRW  mine", shown)
+    # bought at 70,100; the bid is 69,300, the stop 68,000, the target 74,400
+    assert re.search(r"005930 +momo +10 +70,100 +69,300 +-1\.14 % +1\.88 % +7\.36 %", shown), shown
+    assert re.search(r"2 quotes > 0 picks > 1 intents > 1 orders > 1 fills", shown)
+    assert "intent to claimed" in shown
+    assert "nothing was refused yet" in shown
+    assert re.search(r"fill +BUY 10 005930 at 70100 for momo", shown)
+    assert "the foot" in shown
+
+
+def test_a_halt_its_reason_and_what_waits_are_prominent(traded):
+    traded.desk.execute("select halt('fat finger')")
+    traded.desk.execute("select create_intent('mine', '005930', 'SELL', 4, 69000, 'out', 'momo', 'EXIT')")
+
+    shown = screen(Dashboard(), look(traded.desk))
+
+    assert "HALT: fat finger" in shown
+    assert "1 intents wait for approval" in shown
+    assert "selling" in shown
+
+
+def test_the_last_refusal_has_its_reason(traded, login):
+    login("aegis_w_risk").execute("select log_error(null, 'TRQ01', 'cannot sell 100', '{}')")
+
+    assert re.search(r"last refusal \S+ TRQ01 cannot sell 100", screen(Dashboard(), look(traded.desk)))
+
+
+def test_lines_tell_each_event_once_and_the_state_every_few_seconds(traded):
+    dashboard = Dashboard()
+    first = look(traded.desk)
+    dashboard.take(first)
+    told = list(dashboard.lines(first))
+    assert sum("fill " in line for line in told) == 1
+    assert "SIMULATED NORMAL" in told[-1]
+
+    again = look(traded.desk, after_event=dashboard.last_event)
+    dashboard.take(again)
+    assert list(dashboard.lines(again)) == []
+
+    traded.desk.execute("select safe('news')")
+    later = look(traded.desk, after_event=dashboard.last_event)
+    dashboard.take(later)
+    assert [line.split(maxsplit=1)[1] for line in dashboard.lines(later)] == ["mode     system is SAFE: news"]
+
+
+def test_the_rate_is_what_came_between_two_looks(traded):
+    dashboard = Dashboard()
+    before = look(traded.desk)
+    dashboard.take(before)
+    totals = {**before.totals, "quotes": before.totals["quotes"] + 50}
+    status = {**before.status, "at": before.at + timedelta(seconds=0.5)}
+
+    dashboard.take(replace(before, totals=totals, status=status))
+
+    assert dashboard.rate == 100
+
+
+def test_many_positions_are_counted_not_listed(traded):
+    snapshot = look(traded.desk)
+    many = replace(snapshot, positions=[*snapshot.positions] * (SHOWN_POSITIONS + 3))
+
+    assert "and 3 more" in screen(Dashboard(), many)
+
+
+def test_an_empty_database_can_be_looked_at(login):
+    shown = screen(Dashboard(), look(login("aegis_desk")))
+
+    assert "0 quotes > 0 picks > 0 intents > 0 orders > 0 fills" in shown
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "text"),
+    [
+        ("99912345.6", "KRW", "99,912,346 KRW"),
+        ("-12.5", "USDT", "-12.50 USDT"),
+        ("0", "KRW", "0 KRW"),
+    ],
+)
+def test_money_reads_well(amount, currency, text):
+    assert money(Decimal(amount), currency) == text
+
+
+def test_top_prints_lines_where_there_is_no_terminal(command, traded):
+    shown = command("top", "--for", "0.1s")
+
+    assert shown.exit_code == 0, shown.output
+    assert re.search(r"status +SIMULATED NORMAL +net 9,991,\d{3} KRW", shown.output)
