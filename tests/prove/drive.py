@@ -1,0 +1,89 @@
+"""Walks by a seeded stream: as many steps as wanted, each example found again by its number."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from tests.prove.place import Place
+from tests.prove.walk import STEPS, Walk
+
+T = TypeVar("T")
+
+LENGTH = 60  # steps of one example
+
+
+class Stream:
+    """Choices by a seed."""
+
+    def __init__(self, seed: str) -> None:
+        self._random = random.Random(seed)
+
+    def number(self, low: int, high: int) -> int:
+        return self._random.randint(low, high)
+
+    def one_of(self, options: Sequence[T]) -> T:
+        return self._random.choice(options)
+
+
+@dataclass
+class Figures:
+    """What was walked."""
+
+    steps: int = 0
+    examples: int = 0
+    seconds: float = 0.0
+    kinds: Counter[str] = field(default_factory=Counter)
+
+
+class Failed(AssertionError):
+    """A walk ended in a violation: which one, and how to walk it again."""
+
+    def __init__(self, seed: str, number: int, step: str, error: BaseException, script: str) -> None:
+        super().__init__(
+            f"seed {seed}, example {number}, at {step}: {error!r}\n\n{script}\n\n"
+            f"again: python -m tests.prove --seed {seed} --first {number} --steps 1"
+        )
+
+
+def example(place: Place, seed: str, number: int, figures: Figures, most: int = LENGTH) -> None:
+    """Walk one example."""
+    stream = Stream(f"{seed}/{number}")
+    names, weights = list(STEPS), list(STEPS.values())
+    stream_of_steps = random.Random(f"{seed}/{number}/steps").choices(names, weights, k=most)
+    name = "begin"
+    try:
+        walk = Walk(place)
+        walk.choices = stream
+        for name in stream_of_steps:
+            getattr(walk, f"do_{name}")()
+            walk.check()
+            figures.steps += 1
+            figures.kinds[name] += 1
+    except Exception as error:
+        raise Failed(seed, number, name, error, place.told()) from error
+    figures.examples += 1
+    if number % 50 == 49:
+        place.vacuum()
+
+
+def walk(place: Place, steps: int, seed: str = "0", first: int = 0, every: float | None = None) -> Figures:
+    """Walk examples until so many steps are done; tells the progress every so many seconds."""
+    figures = Figures()
+    began = told = time.monotonic()
+    number = first
+    while figures.steps < steps:
+        example(place, seed, number, figures)
+        number += 1
+        figures.seconds = time.monotonic() - began
+        if every is not None and time.monotonic() - told > every:
+            told = time.monotonic()
+            print(
+                f"{figures.steps:,} steps, {figures.steps / figures.seconds:,.0f}/s, go on with --first {number}",
+                flush=True,
+            )
+    return figures

@@ -1,0 +1,607 @@
+"""What the laws say must happen, told a second time, in Python and exact decimals.
+
+Each method is a function of the door: it returns what the database must answer or raises `No` with the
+SQLSTATE it must refuse with, and changes the model as the call must change the tables.  Sums (locked, breach)
+are never stored here: they follow from the intents.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass, field
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from typing import Any, TypeAlias
+
+Holding: TypeAlias = tuple[str, str, str]  # account, symbol, owner
+
+ZERO = Decimal(0)
+FEE = Decimal("0.00015")
+TAKER_CAP, STOP_CAP = Decimal("0.005"), Decimal("0.03")
+FRESH = dt.timedelta(seconds=5)
+LEASE = dt.timedelta(seconds=10)
+ANSWER_TIMEOUT = dt.timedelta(seconds=5)
+SECOND = dt.timedelta(seconds=1)
+SOON = dt.timedelta(milliseconds=200)
+BUYS, SELLS = ("ENTRY", "ADD", "MANUAL"), ("EXIT", "FLATTEN", "MANUAL")
+WAITING = ("NEW", "PENDING_APPROVAL")
+KRX = ((500_000, 1000), (200_000, 500), (50_000, 100), (20_000, 50), (5000, 10), (2000, 5), (0, 1))
+
+
+class No(Exception):
+    """The door must refuse with this SQLSTATE."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+@dataclass
+class Instrument:
+    symbol: str
+    lot: Decimal
+    least: Decimal
+    tick: Decimal | None  # none: the KRX table
+    bid: Decimal = ZERO
+    ask: Decimal = ZERO
+    quoted: tuple[dt.datetime, int] | None = None
+    received_at: dt.datetime | None = None
+
+    def is_fresh(self, now: dt.datetime) -> bool:
+        return self.received_at is not None and self.ask > self.bid > 0 and self.received_at >= now - FRESH
+
+    def to_tick(self, price: Decimal, side: str) -> Decimal:
+        tick = self.tick or next(Decimal(size) for start, size in KRX if price >= start)
+        way = ROUND_FLOOR if side == "BUY" else ROUND_CEILING
+        return (price / tick).to_integral_value(way) * tick
+
+
+@dataclass
+class Intent:
+    id: int
+    account: str
+    symbol: str
+    owner: str
+    kind: str
+    side: str
+    quantity: Decimal
+    limit: Decimal | None
+    worst: Decimal
+    status: str
+    expires: dt.datetime
+    key: str = ""
+    asked: Any = None
+    filled: Decimal = ZERO
+    overfill: Decimal = ZERO
+    attempts: int = 0
+    not_before: dt.datetime | None = None
+    approved: bool = False
+    escalated: bool = False
+    closed: bool = False
+
+    @property
+    def holding(self) -> Holding:
+        return self.account, self.symbol, self.owner
+
+    @property
+    def rest(self) -> Decimal:
+        return ZERO if self.closed else self.quantity - self.filled
+
+    @property
+    def reserved_cash(self) -> Decimal:
+        return self.rest * self.worst * (1 + FEE) if self.side == "BUY" else ZERO
+
+    @property
+    def reserved_qty(self) -> Decimal:
+        return self.rest if self.side == "SELL" else ZERO
+
+    def close(self, status: str) -> None:
+        self.status, self.closed = status, True
+
+
+@dataclass
+class Order:
+    id: int
+    intent: Intent
+    client_id: str
+    quantity: Decimal
+    limit: Decimal
+    worker: int
+    send_before: dt.datetime
+    parent: Order | None = None
+    is_pending: bool = False
+    status: str = "SENDING"
+    fence: int = 1
+    filled: Decimal = ZERO
+    overfill: Decimal = ZERO
+    cancel_asked: bool = False
+    next_ask: dt.datetime | None = None
+    amend_at: dt.datetime | None = None
+    closed: bool = False
+
+    def close(self, status: str) -> None:
+        self.status, self.closed = status, True
+
+
+@dataclass
+class Fill:
+    order: Order
+    number: str
+    date: dt.date
+    quantity: Decimal
+    price: Decimal
+    fee: Decimal
+    tax: Decimal
+    fee_qty: Decimal
+    busted: bool = False
+
+    @property
+    def cash(self) -> Decimal:
+        sign = -1 if self.order.intent.side == "BUY" else 1
+        return sign * self.quantity * self.price - self.fee - self.tax
+
+    @property
+    def change(self) -> Decimal:
+        sign = 1 if self.order.intent.side == "BUY" else -1
+        return sign * self.quantity - self.fee_qty
+
+
+@dataclass
+class Account:
+    name: str
+    cash: Decimal = ZERO
+    reconciled_at: dt.datetime | None = None
+    last_run: tuple[str, Any, str] | None = None
+
+
+@dataclass
+class Model:
+    """The whole of it.  `now` is set by whoever moves the clock."""
+
+    now: dt.datetime
+    instruments: dict[str, Instrument]
+    accounts: dict[str, Account]
+    strategy: str
+    started_at: dt.datetime
+    mode: str = "NORMAL"
+    positions: dict[Holding, Decimal] = field(default_factory=dict)
+    intents: dict[int, Intent] = field(default_factory=dict)
+    orders: dict[int, Order] = field(default_factory=dict)
+    fills: list[Fill] = field(default_factory=list)
+    alive: set[int] = field(default_factory=set)
+
+    # -- sums ----------------------------------------------------------------------------------------------
+
+    def locked_qty(self, holding: Holding) -> Decimal:
+        return sum((i.reserved_qty for i in self.intents.values() if i.holding == holding), ZERO)
+
+    def locked_cash(self, account: str) -> Decimal:
+        return sum((i.reserved_cash for i in self.intents.values() if i.account == account), ZERO)
+
+    def free_qty(self, holding: Holding) -> Decimal:
+        return self.positions.get(holding, ZERO) - self.locked_qty(holding)
+
+    def free_cash(self, account: str) -> Decimal:
+        return self.accounts[account].cash - self.locked_cash(account)
+
+    def open_orders(self, intent: Intent) -> list[Order]:
+        return [o for o in self.orders.values() if o.intent is intent and not o.closed]
+
+    # -- decisions -----------------------------------------------------------------------------------------
+
+    def verdict(self, side: str) -> str:
+        if self.mode == "NORMAL" or (self.mode == "SAFE" and side == "SELL"):
+            return "ALLOW"
+        return "APPROVE" if side == "SELL" else "DENY"
+
+    def worst_price(self, instrument: Instrument, side: str, kind: str, limit: Decimal | None) -> Decimal:
+        price = limit
+        if price is None:
+            if not instrument.is_fresh(self.now):
+                raise No("TRP01")
+            cap = STOP_CAP if kind in ("EXIT", "FLATTEN") else TAKER_CAP
+            price = instrument.ask * (1 + cap) if side == "BUY" else instrument.bid * (1 - cap)
+        price = instrument.to_tick(price, side)
+        if price <= 0:
+            raise No("TRI01")
+        return price
+
+    def create_intent(
+        self,
+        account: str,
+        symbol: str,
+        side: str,
+        quantity: Decimal,
+        limit: Decimal | None,
+        owner: str,
+        kind: str,
+        key: str,
+        ttl: dt.timedelta,
+    ) -> Intent:
+        """The intent it must make, without its number, or the one the key already has."""
+        if kind not in (BUYS if side == "BUY" else SELLS):
+            raise No("TRI01")
+        if self.verdict(side) == "DENY":
+            raise No("TRM01")
+        asked = (symbol, owner, kind, side, quantity, limit)
+        known = next((i for i in self.intents.values() if (i.account, i.key) == (account, key)), None)
+        if known:
+            if known.asked != asked:
+                raise No("TRI03")
+            return known
+        instrument = self.instruments[symbol]
+        quantity = (quantity / instrument.lot).to_integral_value(ROUND_FLOOR) * instrument.lot
+        worst = self.worst_price(instrument, side, kind, limit)
+        if quantity <= 0 or quantity * worst < instrument.least:
+            raise No("TRI01")
+        approve = self.verdict(side) == "APPROVE"
+        intent = Intent(
+            0, account, symbol, owner, kind, side, quantity, None if limit is None else worst, worst,
+            "PENDING_APPROVAL" if approve else "NEW",
+            self.now + (max(ttl, dt.timedelta(days=1)) if approve else ttl), key, asked,
+        )  # fmt: skip
+        self.check_admission(intent)
+        return intent
+
+    def check_admission(self, intent: Intent) -> None:
+        """Breaches and reservations: what a new intent may promise."""
+        if intent.side == "BUY" and self.free_cash(intent.account) < 0:
+            raise No("TRC02")
+        if any(self.free_qty(h) < 0 for h in self.positions if h[:2] == intent.holding[:2]):
+            raise No("TRQ02")
+        if intent.reserved_qty > self.free_qty(intent.holding):
+            raise No("TRQ01")
+        if intent.side == "BUY" and intent.reserved_cash > self.free_cash(intent.account):
+            raise No("TRC01")
+
+    def shed(self, account: str, symbol: str = "", owner: str = "") -> None:
+        for intent in sorted(self.intents.values(), key=lambda i: -i.id):
+            if intent.account != account or intent.status not in WAITING:
+                continue
+            if intent.side == "BUY":
+                if self.free_cash(account) < 0:
+                    intent.close("CANCELLED")
+            elif intent.holding == (account, symbol, owner) and self.free_qty(intent.holding) < 0:
+                intent.close("CANCELLED")
+
+    # -- claims --------------------------------------------------------------------------------------------
+
+    def claimable(self, limit: int) -> list[Intent]:
+        def lets_through(i: Intent) -> bool:
+            reconciled = self.accounts[i.account].reconciled_at
+            verdict = self.verdict(i.side)
+            return (
+                i.status == "NEW"
+                and i.expires > self.now
+                and (i.not_before is None or i.not_before <= self.now)
+                and (verdict == "ALLOW" or (verdict == "APPROVE" and i.approved))
+                and reconciled is not None
+                and reconciled >= self.started_at
+                and not any(
+                    o.status == "IN_DOUBT"
+                    and (o.intent.account, o.intent.symbol, o.intent.side) == (i.account, i.symbol, i.side)
+                    for o in self.orders.values()
+                )
+                and not self.open_orders(i)
+            )
+
+        return sorted(filter(lets_through, self.intents.values()), key=lambda i: (i.side == "BUY", i.id))[
+            :limit
+        ]
+
+    def store(self, order: Order) -> None:
+        """An order that was claimed, or the child of one that is to be amended."""
+        order.intent.attempts += 1
+        if order.parent is None:
+            order.intent.status = "CLAIMED"
+        self.orders[order.id] = order
+
+    def amends_due(self) -> list[Order]:
+        return [
+            o
+            for o in self.orders.values()
+            if o.amend_at
+            and o.amend_at <= self.now
+            and o.status in ("SUBMITTED", "PARTIAL_FILLED")
+            and not o.cancel_asked
+            and not o.intent.closed
+            and (self.verdict(o.intent.side) == "ALLOW" or o.intent.approved)
+            and not any(c.is_pending for c in self.open_orders(o.intent))
+        ]
+
+    def cancels_due(self) -> list[Order]:
+        return [
+            o
+            for o in self.orders.values()
+            if o.cancel_asked
+            and o.status in ("SUBMITTED", "PARTIAL_FILLED")
+            and (o.next_ask is None or o.next_ask <= self.now)
+        ]
+
+    def doubts_due(self) -> list[Order]:
+        """Orphans come into doubt; all whose time to be asked about has come."""
+        for order in self.orders.values():
+            if order.status == "SENDING" and (
+                order.send_before + ANSWER_TIMEOUT < self.now
+                or (order.send_before < self.now and order.worker not in self.alive)
+            ):
+                order.status = "IN_DOUBT"
+                order.fence += 1
+        return [
+            o
+            for o in self.orders.values()
+            if o.status == "IN_DOUBT" and (o.next_ask is None or o.next_ask <= self.now)
+        ]
+
+    def lease(self, orders: list[Order], worker: int) -> list[tuple[int, int]]:
+        for order in orders:
+            order.worker = worker
+            order.fence += 1
+            order.next_ask = self.now + LEASE
+        return [(o.id, o.fence) for o in orders]
+
+    # -- answers -------------------------------------------------------------------------------------------
+
+    def _fenced(self, order: Order, fence: int) -> Order:
+        if order.fence != fence:
+            raise No("TRL03")
+        return order
+
+    def _take_over(self, child: Order, quantity: Decimal | None = None) -> None:
+        if not child.is_pending:
+            return
+        assert child.parent
+        if not child.parent.closed:
+            child.parent.close("REPLACED")
+        child.is_pending = False
+        left = quantity if quantity else child.intent.rest
+        child.quantity = min(child.quantity, left or child.quantity)
+
+    def _drop_child(self, child: Order, status: str) -> None:
+        child.close(status)
+        assert child.parent
+        if not child.parent.closed:
+            child.parent.amend_at = None
+            child.parent.cancel_asked = True
+        self._retire(child.intent, "CANCELLED")
+
+    def _retire(self, intent: Intent, status: str) -> None:
+        """An intent whose last order has ended ends too."""
+        if not intent.closed and not self.open_orders(intent):
+            intent.close(status)
+
+    def _retry(self, intent: Intent, wait: dt.timedelta) -> None:
+        if self.open_orders(intent):
+            return
+        if intent.status == "CLAIMED" and intent.attempts < 3 and intent.expires > self.now + wait:
+            intent.status, intent.not_before = "NEW", self.now + wait
+        else:
+            self._retire(intent, "CANCELLED")
+
+    def _curb(self, intent: Intent) -> None:
+        """Orders beyond what is left of their intent, after facts nobody asked for, are called back."""
+        for order in self.open_orders(intent):
+            if not order.is_pending and order.quantity - order.filled > intent.rest:
+                order.cancel_asked = True
+
+    def unsend(self, order: Order, fence: int) -> None:
+        if self._fenced(order, fence).status != "SENDING":
+            raise No("TRL01")
+        if order.is_pending:
+            return self._drop_child(order, "CANCELLED")
+        order.close("CANCELLED")
+        return self._retry(order.intent, dt.timedelta(0))
+
+    def order_accepted(self, order: Order, fence: int, quantity: Decimal | None = None) -> None:
+        self._take_over(self._fenced(order, fence), quantity)
+        if order.status in ("SENDING", "IN_DOUBT"):
+            order.status = "PARTIAL_FILLED" if order.filled else "SUBMITTED"
+        order.next_ask = None
+        if order.intent.status == "CLAIMED":
+            order.intent.status = "SUBMITTED"
+        self._curb(order.intent)
+
+    def order_rejected(self, order: Order, fence: int, *, transient: bool) -> None:
+        self._fenced(order, fence)
+        if order.closed:
+            return
+        if order.is_pending:
+            self._drop_child(order, "REJECTED")
+            return
+        order.close("CANCELLED" if order.filled else "REJECTED")
+        if transient and not order.filled:
+            self._retry(order.intent, SECOND)
+        else:
+            self._retire(order.intent, "CANCELLED" if order.intent.filled else "REJECTED")
+
+    def order_unknown(self, order: Order, fence: int) -> None:
+        if self._fenced(order, fence).status == "SENDING":
+            order.status, order.next_ask = "IN_DOUBT", self.now
+
+    def order_not_found(self, order: Order, fence: int) -> str:
+        if self._fenced(order, fence).status != "IN_DOUBT":
+            return order.status
+        if self.now <= order.send_before + ANSWER_TIMEOUT:
+            order.next_ask = order.send_before + ANSWER_TIMEOUT
+            return "TOO_EARLY"
+        if order.is_pending:
+            self._drop_child(order, "CANCELLED")
+        else:
+            order.close("CANCELLED")
+            self._retry(order.intent, dt.timedelta(0))
+        return "CANCELLED"
+
+    def order_cancelled(self, order: Order, fence: int, filled: Decimal) -> str:
+        if self._fenced(order, fence).closed:
+            return order.status
+        if filled > order.filled:
+            order.next_ask = self.now + SOON
+            return "FILLS_FIRST"
+        if any(c.parent is order and c.is_pending for c in self.open_orders(order.intent)):
+            order.next_ask = self.now + SOON
+            return "AMEND_FIRST"
+        self._take_over(order)
+        order.close("CANCELLED")
+        self._retire(order.intent, "EXPIRED" if order.intent.expires <= self.now else "CANCELLED")
+        return "CANCELLED"
+
+    # -- facts ---------------------------------------------------------------------------------------------
+
+    def record_fill(self, fill: Fill) -> str:
+        order, intent = fill.order, fill.order.intent
+        same = (intent.account, intent.symbol, fill.date, fill.number)
+        if any((f.order.intent.account, f.order.intent.symbol, f.date, f.number) == same for f in self.fills):
+            return "DUPLICATE"
+        self.fills.append(fill)
+        self._take_over(order)
+        self._fill_order(order, fill.quantity)
+        self._fill_intent(intent, fill.quantity)
+        self._curb(intent)
+        held = self.positions.get(intent.holding, ZERO)
+        self.positions[intent.holding] = max(held, -fill.change) + fill.change
+        self.accounts[intent.account].cash += fill.cash
+        self.shed(*intent.holding)
+        return "RECORDED"
+
+    @staticmethod
+    def _fill_order(order: Order, quantity: Decimal) -> None:
+        filled = min(order.filled + quantity, order.quantity)
+        order.overfill += order.filled + quantity - filled
+        order.filled = filled
+        if not order.closed:
+            if filled == order.quantity:
+                order.close("FILLED")
+            else:
+                order.status = "PARTIAL_FILLED"
+
+    @staticmethod
+    def _fill_intent(intent: Intent, quantity: Decimal) -> None:
+        filled = min(intent.filled + quantity, intent.quantity)
+        intent.overfill += intent.filled + quantity - filled
+        intent.filled = filled
+        if not intent.closed:
+            if filled == intent.quantity:
+                intent.close("FILLED")
+            elif intent.status not in WAITING:
+                intent.status = "PARTIAL_FILLED"
+
+    def booked(self, order: Order) -> tuple[Decimal, Decimal, Decimal, Decimal]:
+        mine = [f for f in self.fills if f.order is order]
+        return (
+            sum((f.quantity for f in mine), ZERO),
+            sum((f.quantity * f.price for f in mine), ZERO),
+            sum((f.fee for f in mine), ZERO),
+            sum((f.tax for f in mine), ZERO),
+        )
+
+    def bust(self, fill: Fill) -> str:
+        if fill.busted:
+            return "DUPLICATE"
+        fill.busted = True
+        holding = fill.order.intent.holding
+        self.positions[holding] = max(self.positions[holding], fill.change) - fill.change
+        self.accounts[holding[0]].cash -= fill.cash
+        self.shed(*holding)
+        return "BUSTED"
+
+    def record_cash(self, account: str, amount: Decimal) -> Decimal:
+        self.accounts[account].cash += amount
+        self.shed(account)
+        return self.accounts[account].cash
+
+    # -- sweeps and people ---------------------------------------------------------------------------------
+
+    def end_or_ask(self, intent: Intent, status: str) -> bool:
+        if intent.closed:
+            return False
+        if intent.status in WAITING:
+            intent.close(status)
+        for order in self.open_orders(intent):
+            order.cancel_asked = True
+        return True
+
+    def expire_due(self) -> int:
+        due = [i for i in self.intents.values() if not i.closed and i.expires <= self.now and self._waits(i)]
+        return sum(self.end_or_ask(i, "EXPIRED") for i in due)
+
+    def enforce_modes(self) -> int:
+        count = 0
+        for intent in [i for i in self.intents.values() if not i.closed]:
+            verdict = self.verdict(intent.side)
+            if verdict == "DENY" and self._waits(intent):
+                count += self.end_or_ask(intent, "CANCELLED")
+            elif verdict == "APPROVE" and intent.status == "NEW" and not intent.approved:
+                intent.status = "PENDING_APPROVAL"
+                count += 1
+        return count
+
+    def _waits(self, intent: Intent) -> bool:
+        return intent.status in WAITING or any(not o.cancel_asked for o in self.open_orders(intent))
+
+    def approve(self, intent: Intent) -> str:
+        if intent.status != "PENDING_APPROVAL":
+            raise No("TRL01")
+        if self.verdict(intent.side) == "DENY":
+            raise No("TRM01")
+        intent.status, intent.approved = "NEW", True
+        return "NEW"
+
+    def reject(self, intent: Intent) -> str:
+        if intent.status != "PENDING_APPROVAL":
+            raise No("TRL01")
+        intent.close("REJECTED")
+        return "REJECTED"
+
+    def cancel_intent(self, intent: Intent) -> str:
+        if not self.end_or_ask(intent, "CANCELLED"):
+            return "it had already ended"
+        return "cancelled" if intent.closed else "its order was asked to cancel"
+
+    def safe(self) -> None:
+        if self.mode == "HALT":
+            raise No("TRI04")
+        self.mode = "SAFE"
+
+    # -- reconciliation ------------------------------------------------------------------------------------
+
+    def holdings(self, account: str) -> dict[str, Decimal]:
+        total: dict[str, Decimal] = {}
+        for (name, symbol, _), quantity in self.positions.items():
+            if name == account:
+                total[symbol] = total.get(symbol, ZERO) + quantity
+        return total
+
+    def reconcile(self, name: str, holdings: dict[str, Decimal], cash: Decimal | None, mark: str) -> str:
+        account, ours = self.accounts[name], self.holdings(name)
+        found = {
+            s: holdings.get(s, ZERO) - ours.get(s, ZERO)
+            for s in {*ours, *holdings}
+            if holdings.get(s, ZERO) != ours.get(s, ZERO)
+        }
+        if cash is not None and cash != account.cash:
+            found["cash"] = cash - account.cash
+        if found and any(not o.closed and o.intent.account == name for o in self.orders.values()):
+            return "CHANGED"
+        answer = "AGREES"
+        if found:
+            answer = "CORRECTED" if account.last_run == ("DIFFERS", found, mark) else "DIFFERS"
+        account.last_run = answer, found, mark
+        if answer == "AGREES":
+            account.reconciled_at = self.now
+        elif answer == "CORRECTED":
+            account.cash += found.pop("cash", ZERO)
+            self.shed(name)
+            for symbol, change in found.items():
+                self._correct(name, symbol, change)
+        return answer
+
+    def _correct(self, account: str, symbol: str, change: Decimal) -> None:
+        manual = (account, symbol, "manual")
+        if change > 0:
+            self.positions[manual] = self.positions.get(manual, ZERO) + change
+            return
+        for holding in (manual, (account, symbol, self.strategy)):
+            part = min(self.positions.get(holding, ZERO), -change)
+            if part:
+                self.positions[holding] -= part
+                change += part
+                self.shed(*holding)
