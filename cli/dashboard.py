@@ -130,6 +130,8 @@ def notices(snapshot: Snapshot) -> Iterator[Text]:
     status = snapshot.status
     if status["mode"] != "NORMAL":
         yield Text(f"  {status['mode']}: {status['mode_reason']}", style="bold red")
+    if status["is_foreign"]:
+        yield Text("  nothing is sent: look around, then aegis adopt REASON", style="bold red")
     if status["approvals"]:
         yield Text(f"  {status['approvals']} intents wait for approval: aegis approvals", style="bold yellow")
     for row in snapshot.incidents[:3]:

@@ -65,7 +65,7 @@ def resume(conn: Connection[Any], reason: str, code: str | None) -> None:
     """
     (row,) = fetch(conn, "select mode from system_mode")
     if row["mode"] == "HALT" and code is None:
-        code = _ask_for_code()
+        code = ask_for_code()
     (answer,) = fetch(conn, "select * from resume(%s, %s)", [reason, code])
     if not answer["resumed"]:
         raise WrongCode(answer["message"], hint="Trading stays halted.")
@@ -100,7 +100,7 @@ def set_code(app: App, code: str | None, current: str | None) -> None:
     app.out.say(answer["message"].capitalize() + ".")
 
 
-def _ask_for_code() -> str:
+def ask_for_code() -> str:
     """From the keyboard, unseen; from a pipe, its first line."""
     if sys.stdin.isatty():
         return str(click.prompt("Override code", hide_input=True, err=True))

@@ -49,6 +49,10 @@ COMMANDS: dict[str, dict[str, str]] = {
         "strategy": "cli.strategy:strategy",
     },
     "Look after it": {
+        "adopt": "cli.adopt:adopt",
+        "audit": "cli.audit:audit",
+        "logs": "cli.logs:logs",
+        "worker": "cli.worker:worker",
         "db": "cli.db:db",
         "doctor": "cli.doctor:doctor",
     },

@@ -34,6 +34,8 @@ def status(app: App) -> None:
     """
     (row,) = fetch(app.desk, "select * from status")
     app.out.record({"database": app.database.name, **row})
+    if row["is_foreign"]:
+        app.out.say('\nA restored or copied database: nothing is sent before aegis adopt "why".')
 
 
 @click.command()

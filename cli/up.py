@@ -152,7 +152,8 @@ def _tell_mode(run: Run) -> None:
         fg="red",
         bold=True,
     )
-    click.echo('A mode survives every restart; aegis resume "why" leaves it.')
+    leave = 'aegis adopt "why"' if status["is_foreign"] else 'aegis resume "why"'
+    click.echo(f"A mode survives every restart; {leave} leaves it.")
 
 
 def _tell_summary(run: Run, code: str | None) -> bool:

@@ -147,9 +147,20 @@ begin atomic
     join bus.events as e on e.event_id = s.event_id
     where bus.event_hash(e) <> s.event_hash
     union all
-    select e.event_id, 'inserted'
+    -- Where the seals around it count on without a gap, it never had one.
+    select e.event_id, case when coalesce(a.seal_no, 0) + 1 = z.seal_no then 'inserted' else 'its seal was removed' end
     from bus.events as e
     cross join (select n.* from bus.seals as n order by n.seal_no desc limit 1) as l
+    left join lateral (
+        select max(s.seal_no) as seal_no
+        from bus.seals as s
+        where (s.generation, s.xid, s.event_id) < (e.generation, e.xid, e.event_id)
+    ) as a on true
+    left join lateral (
+        select min(s.seal_no) as seal_no
+        from bus.seals as s
+        where (s.generation, s.xid, s.event_id) > (e.generation, e.xid, e.event_id)
+    ) as z on true
     where (e.generation, e.xid, e.event_id) <= (l.generation, l.xid, l.event_id)
       and not exists (select from bus.seals as s where s.event_id = e.event_id)
     union all
@@ -171,6 +182,13 @@ end;
 
 comment on function api.verify_seals() is
     'Every sealed event that was changed or removed, every one inserted behind the seals, every seal that was touched. Empty when history is as it was written.';
+
+create or replace view api.seals as
+select s.seal_no, s.event_id, s.event_hash, s.chain, s.sealed_at
+from bus.seals as s;
+
+comment on view api.seals is
+    'The hash chain over the history. Keep a chain elsewhere now and then: as long as it stands here nobody rewrote what came before.';
 
 create or replace trigger _100_append_only
 before update or delete on bus.seals

@@ -135,18 +135,32 @@ $$;
 comment on function api.begin_run(text) is
     'A start of all workers: each account''s claims wait for its first reconciliation since. Give the marker kept outside the database (empty when missing, null where none is kept) and keep the one returned. A database that is not the one that ran here last is halted under a new epoch. Raises TRI04.';
 
-create or replace function api.run_marker()
+create or replace function api.run_marker(p_marker text)
 returns text
-language sql
+language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
-begin atomic
-    select bus.run_marker();
-end;
+as $$
+declare
+    v_instance bus.instance;
+    v_why      text;
+begin
+    select n.* into strict v_instance from bus.instance as n;
+    v_why := bus.why_foreign(v_instance, p_marker);
 
-comment on function api.run_marker() is
-    'The marker as it is now: keep it outside the database every few seconds, so that an older state of the same run is recognised.';
+    if v_why is not null then
+        raise exception 'another state of this database stands where ours was: %', v_why
+            using errcode = 'TRI04',
+                  hint = 'Start anew: it is halted then, until a person adopts it.';
+    end if;
+
+    return bus.run_marker();
+end;
+$$;
+
+comment on function api.run_marker(text) is
+    'Given the marker kept last, the one to keep now: asked for every few seconds, so that an older state of the same run is recognised. Raises TRI04.';
 
 create or replace function api.adopt(
     p_reason text,

@@ -484,11 +484,12 @@ select
         from market.feeds as f
         where f.status = 'CONNECTED' and f.last_heard_at >= bus.clock() - f.max_silence
     ) as live_feeds,
-    bus.now() as at
+    bus.now() as at,
+    n.is_foreign
 from bus.instance as n
 cross join risk.system_mode as m;
 
-comment on view api.status is 'The state of the system on one line.';
+comment on view api.status is 'The state of the system on one line; is_foreign is a restored or copied database that waits for adopt(reason, code).';
 
 create or replace view api.totals as
 select

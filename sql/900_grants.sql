@@ -46,7 +46,7 @@ grant execute on function
     api.run_due_jobs(),
     api.work_waiting(),
     api.begin_run(text),
-    api.run_marker(),
+    api.run_marker(text),
     api.raise_incident(text, text, jsonb)
 to aegis_engine;
 
@@ -114,6 +114,7 @@ grant select on
     api.status, api.totals, api.system_mode, api.mode_history, api.accounts, api.positions, api.dust, api.cash_entries,
     api.performance, api.reconciliations, api.picks, api.gate_results, api.intents, api.orders, api.fills, api.prices,
     api.instruments, api.feeds, api.quarantine, api.approvals, api.incidents, api.workers, api.strategies, api.events,
+    api.seals,
     api.jobs, api.limits, api.latency, api.refusals, api.law_audit, api.intent_transitions, api.order_transitions,
     api.intent_types, api.exit_profiles, api.brokers, api.venues, api.tick_sizes, api.session_phases
 to aegis_viewer, aegis_operator;

@@ -20,8 +20,9 @@ from typing import Any
 
 from workers.runtime.account import strategy_account, why_not
 from workers.runtime.child import CRASHES, GRACE, WINDOW, Child, Spec
-from workers.runtime.errors import AegisError
+from workers.runtime.errors import AegisError, NotAllowed
 from workers.runtime.logins import bare_environment, worker_env
+from workers.runtime.marker import Marker, MarkerError
 from workers.runtime.memory import CpuMeter, memory_used
 from workers.runtime.registry import CORE
 from workers.runtime.settings import Settings
@@ -37,6 +38,9 @@ STRATEGIES = (
 )
 WORKED = "select login, (detail ->> 'worked')::bigint as worked from api.workers where is_alive"
 INCIDENT = "select api.raise_incident($1, $2, $3::jsonb)"
+BEGIN = "select marker, foreign_because from api.begin_run($1)"
+MARK = "select api.run_marker($1)"
+MARK_EVERY = 5.0  # seconds: an older state of this run is recognised if it is older than that
 
 
 class ProcessError(AegisError):
@@ -82,18 +86,24 @@ class Supervisor(Worker):
         self.cpu = CpuMeter()
         self.settled_at = 0.0
         self.news: deque[News] = deque(maxlen=100)
+        self.mark = ""  # what is kept outside the database of this run
+        self.marked_at = 0.0
 
     async def start(self) -> None:
-        await self.db.execute("select api.begin_run()")
+        await self._begin_run()
         for spec in self.core:
             self._start(spec)
 
     async def stop(self) -> None:
         await asyncio.gather(*(child.stop() for child in self.children.values()))
+        if self.mark:
+            await self._keep_mark()
 
     async def drain(self) -> int:
         """Start and stop strategies as their rows say; return how many changed."""
         await self._tell_news()
+        if time.monotonic() - self.marked_at >= MARK_EVERY:
+            await self._keep_mark()
         wanted = {f"strategy.{row['strategy']}": row for row in await self.db.fetch(STRATEGIES)}
         running = {name for name in self.children if name.startswith("strategy.")}
         gone = sorted(name for name in running if self._is_over(name, wanted.get(name)))
@@ -115,6 +125,33 @@ class Supervisor(Worker):
         for name in new:
             await self._start_strategy(wanted[name])
         return len(gone) + len(new)
+
+    async def _begin_run(self) -> None:
+        """Let the database compare itself with what was kept outside of it, and keep what it says now."""
+        database: str = await self.db.fetchval("select current_database()")
+        self.marker = Marker(self.settings.data_dir, database)
+        run = await self.db.fetchrow(BEGIN, self.marker.read())
+        self._write_mark(run["marker"])
+        if run["foreign_because"] is not None:
+            self.log.critical(
+                "%s is a restored or copied database (%s): it is halted until a person adopts it",
+                database,
+                run["foreign_because"],
+            )
+
+    async def _keep_mark(self) -> None:
+        try:
+            self._write_mark(await self.db.fetchval(MARK, self.mark))
+        except NotAllowed as error:  # the database was exchanged under us: begin anew
+            self._fatal = error
+            self.request_stop()
+        except MarkerError as error:  # the one before still counts, only that it tells less
+            self.marked_at = time.monotonic()
+            self.log.error("%s", error)
+
+    def _write_mark(self, mark: str) -> None:
+        self.marker.write(mark)
+        self.mark, self.marked_at = mark, time.monotonic()
 
     def _is_over(self, name: str, row: Any) -> bool:
         """Whether its row wants this process no more; one that was given up gets another try by a new row."""

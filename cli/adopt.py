@@ -1,0 +1,45 @@
+"""`aegis adopt`: take a restored backup or a copy into use.
+
+Such a database does not know what was sent after it was written, so it starts halted and sends nothing.  A
+person looks first; from then on it is the one that trades, and the original must not.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+from psycopg import Connection
+
+from cli.context import fetch, pass_desk
+from cli.halt import ask_for_code
+from workers.runtime.errors import AegisError, WrongCode
+
+
+@click.command()
+@click.argument("reason")
+@click.option("--code", metavar="CODE", help="The override code; asked for when not given.")
+@pass_desk
+def adopt(conn: Connection[Any], reason: str, code: str | None) -> None:
+    """Take a restored or copied database into use.
+
+    Intents that waited expire, since they may have been carried out in the history that was lost.  Open orders
+    are asked about at the broker, and fills that came since are read.  It stays halted until aegis resume.
+
+    Adopt only one of a database and its copies: two that trade one broker account undo each other's work.  What
+    nobody can recognise is a copy of the whole machine, or of all of AEGIS_DATA_DIR: halt that yourself.
+
+    \b
+    Examples:
+      aegis adopt "restored the backup of last night"
+    """
+    (status,) = fetch(conn, "select is_foreign from status")
+    if not status["is_foreign"]:
+        raise AegisError(
+            "this database needs no adoption",
+            hint="A restored one is recognised at its next start: run aegis up.",
+        )
+    (answer,) = fetch(conn, "select * from adopt(%s, %s)", [reason, ask_for_code() if code is None else code])
+    if not answer["adopted"]:
+        raise WrongCode(answer["message"], hint="Nothing is sent until it is adopted.")
+    click.echo(f"{answer['message']}.")

@@ -1,0 +1,91 @@
+"""`aegis audit`: is the history as it was written, and did every law hold?
+
+Both answers are the database's.  A command that finds something ends with status 1, so that a timer can
+run it and tell.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from cli.context import App, fetch, pass_app
+from cli.output import json_option, show
+
+MANY = 100_000  # events; checking them takes seconds
+
+HISTORY = """
+select
+    (select count(*) from events) as events,
+    (select count(*) from seals) as sealed,
+    (select s.chain from seals as s order by s.seal_no desc limit 1) as chain
+"""
+SEALS = """
+select v.event_id, v.problem, e.at, e.actor, e.entity, e.entity_id, e.change
+from verify_seals() as v
+left join events as e on e.event_id = v.event_id
+order by v.event_id, v.problem
+"""
+LAWS = "select law, violation from law_audit order by law, violation"
+
+
+@click.group()
+def audit() -> None:
+    """Check the history and the laws.
+
+    \b
+    Examples:
+      aegis audit verify
+      aegis audit laws
+    """
+
+
+@audit.command()
+@json_option
+@pass_app
+def verify(app: App) -> None:
+    """Verify the seals of the history.
+
+    Names every event that was changed, removed or inserted behind the seals, and every seal that was touched;
+    then the exit status is 1.  Events are sealed about a second after they were written.  Whoever can change
+    everything can also seal everything anew: keep the chain it prints in another place, and look for it in the
+    view seals later.
+
+    \b
+    Examples:
+      aegis audit verify
+      aegis audit verify --json
+      aegis db psql -c "select * from seals where chain like '5f2c%'"
+    """
+    (size,) = fetch(app.desk, HISTORY)
+    if size["events"] > MANY and sys.stderr.isatty():
+        click.echo(f"Checking {size['events']:,} events ...", err=True)
+    found = fetch(app.desk, SEALS)
+    if found or app.out.json:
+        app.out.table(found)
+    if found:
+        app.out.say(f"{len(found)} findings: history is not as it was written.")
+        sys.exit(1)
+    app.out.say(
+        f"History is as it was written: {size['sealed']:,} of {size['events']:,} events are sealed, "
+        f"the rest will be in a second.\nThe chain is {show(size['chain']) or 'not begun'}."
+    )
+
+
+@audit.command()
+@json_option
+@pass_app
+def laws(app: App) -> None:
+    """Ask of all rows whether every law held.
+
+    Lists the violations; then the exit status is 1.
+
+    \b
+    Examples:
+      aegis audit laws
+    """
+    found = fetch(app.desk, LAWS)
+    app.out.table(found, empty="Every law held.")
+    if found:
+        sys.exit(1)
