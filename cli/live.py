@@ -92,6 +92,11 @@ class Run:
     def elapsed(self) -> float:
         return time.monotonic() - self._began
 
+    @property
+    def given_up(self) -> list[str]:
+        """The workers that crashed too often."""
+        return [name for name, child in self.supervisor.children.items() if child.given_up]
+
     async def serve(self) -> None:
         """Run until stopped; whatever happens, the workers are asked to finish."""
         loop = asyncio.get_running_loop()

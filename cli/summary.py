@@ -41,6 +41,8 @@ def summary(run: Run, after: Snapshot, audit: Sequence[tuple[str, str]]) -> Iter
     yield _line("mode", click.style(mode, fg=None if status["mode"] == "NORMAL" else "red"))
     for row in after.incidents[:5]:
         yield _line("incident", click.style(f"{row['kind']} {row['subject']}: {row['what']}", fg="red"))
+    if after.incidents:
+        yield _line("", "aegis logs tells more, aegis doctor what to do")
     if audit:
         yield _line("law audit", click.style(f"{len(audit)} VIOLATIONS", fg="red", bold=True))
         yield from (f"    {law}: {violation}" for law, violation in audit[:20])

@@ -70,8 +70,8 @@ def up(app: App, feed: str | None, speed: str, seconds: float | None, plain: boo
         try:
             asyncio.run(run.serve())
         finally:
-            lawful = _tell_summary(run, code)
-    if not lawful:
+            sound = _tell_summary(run, code)
+    if not sound:
         sys.exit(1)
 
 
@@ -157,7 +157,7 @@ def _tell_mode(run: Run) -> None:
 
 
 def _tell_summary(run: Run, code: str | None) -> bool:
-    """Print what the run has come to; whether every law held."""
+    """Print what the run has come to; whether every law held and every worker lasted."""
     from cli.demo import code_file
     from cli.snapshot import look
     from cli.summary import next_commands, summary
@@ -172,7 +172,7 @@ def _tell_summary(run: Run, code: str | None) -> bool:
         click.echo(line)
     for line in next_commands(last[0] if last else None, str(file) if file.exists() else None, code):
         click.echo(line)
-    return not audit
+    return not audit and not run.given_up
 
 
 @click.command()
