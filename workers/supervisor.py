@@ -75,7 +75,7 @@ class Supervisor(Worker):
         super().__init__(settings, *args)
         self.env_of = env_of or partial(worker_env, self.settings)
         self.core = core_specs(args) if core is None else core
-        self.account = strategy_account()
+        self.account = strategy_account(self.settings.data_dir / "server" / "data")
         self.children: dict[str, Child] = {}
         self.started_for: dict[
             str, datetime
@@ -173,7 +173,7 @@ class Supervisor(Worker):
             except AegisError as error:
                 reason = str(error)
             if reason is not None:
-                self.log.warning("%s runs under our own account: as nobody, %s", spec.name, reason)
+                self.log.warning("%s runs under our own account: as %s, %s", spec.name, account.name, reason)
                 account = None
         self.started_for[spec.name] = row["changed_at"]
         self._start(spec, account=account)

@@ -98,9 +98,12 @@ def migrate(
         except _FileFailed as failure:
             if failure.sqlstate not in _NEEDS_REBUILD:
                 raise
-    with conn.transaction():  # workers finish what they do: a rebuild locks what they use
-        conn.execute("select pg_notify('command', 'drain')")
-    return _deploy(conn, deployment, rebuild=True)
+    # Workers finish what they do and wait: a rebuild locks what they use.
+    conn.execute("select pg_notify('command', 'drain')")
+    try:
+        return _deploy(conn, deployment, rebuild=True)
+    finally:
+        conn.execute("select pg_notify('command', 'go on')")
 
 
 def _deploy(conn: Connection, wanted: _Deployment, *, rebuild: bool) -> Report:

@@ -322,7 +322,7 @@ def test_a_database_that_trades_cannot_be_told_another_time(aegis, kind):
 # Running workers hear of it
 
 
-def test_workers_are_told_to_drain_only_when_it_gets_heavy(shop, pg_server):
+def test_workers_are_told_to_drain_and_go_on_only_when_it_gets_heavy(shop, pg_server):
     shop.deploy()
     with pg_server.connect(shop.conn.info.dbname) as listener:
         listener.execute("listen command")
@@ -333,4 +333,4 @@ def test_workers_are_told_to_drain_only_when_it_gets_heavy(shop, pg_server):
         shop.migration("0002_more.sql", "alter table shop.items add column more text;")
         shop.deploy()
 
-        assert [told.payload for told in listener.notifies(timeout=10, stop_after=1)] == ["drain"]
+        assert [told.payload for told in listener.notifies(timeout=10, stop_after=2)] == ["drain", "go on"]

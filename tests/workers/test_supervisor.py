@@ -51,7 +51,7 @@ class Pressed(Supervisor):
 @pytest.fixture(autouse=True)
 def own_account(monkeypatch):
     """Strategies run as we do, but for the tests that are about that."""
-    monkeypatch.setattr("workers.supervisor.strategy_account", lambda: None)
+    monkeypatch.setattr("workers.supervisor.strategy_account", lambda _: None)
 
 
 @pytest.fixture
@@ -340,7 +340,7 @@ SYSTEM_PYTHON = shutil.which(f"python{sys.version_info.major}.{sys.version_info.
 @pytest.fixture
 def nobody(monkeypatch):
     entry = pwd.getpwnam("nobody")
-    return Account(entry.pw_uid, entry.pw_gid)
+    return Account(entry.pw_uid, entry.pw_gid, "nobody")
 
 
 @root_only
@@ -383,10 +383,20 @@ async def test_an_account_that_cannot_run_our_interpreter_is_told_apart(nobody, 
     assert await why_not(nobody, environment({}), MOMENTUM) is not None
 
 
-def test_an_ordinary_user_has_no_other_account(monkeypatch):
+def test_an_ordinary_user_has_no_other_account(monkeypatch, tmp_path):
     monkeypatch.setattr(accounts.os, "geteuid", lambda: 1000)
 
-    assert accounts.strategy_account() is None
+    assert accounts.strategy_account(tmp_path) is None
+
+
+@root_only
+def test_strategies_never_run_as_the_account_whose_peer_is_the_superuser(nobody, tmp_path):
+    assert accounts.strategy_account(tmp_path) == nobody
+
+    os.chown(tmp_path, nobody.uid, nobody.gid)
+
+    chosen = accounts.strategy_account(tmp_path)
+    assert chosen is None or chosen.uid != nobody.uid
 
 
 def test_the_supervisor_finds_each_login_s_password_in_the_secrets_directory(tmp_path):

@@ -411,3 +411,29 @@ def test_pauses_double_up_to_a_limit_and_differ():
     assert 0.4 <= pauses[3] <= 0.8
     assert min(pauses[10:]) >= 2.5
     assert len(set(pauses)) == 40
+
+
+async def test_it_waits_while_the_database_is_migrated(db, todo, work):
+    worker, _ = work(poll=False)
+    await idle(worker)
+    db.execute("notify command, 'drain'")
+    await until_true(lambda: worker.bus.last_payloads.get("command") == "drain" and not worker.wake.is_set())
+    drains = worker.drains
+
+    todo("a")
+    await until_true(lambda: worker.bus.last_payloads.get("new_pick") is not None)
+
+    assert worker.drains == drains
+    db.execute("notify command, 'go on'")
+    await until(db, DONE, 1)
+
+
+async def test_a_migration_that_never_says_it_is_over_does_not_stop_work(db, todo, work, monkeypatch):
+    monkeypatch.setattr("workers.runtime.worker.MIGRATION", 0.2)
+    worker, _ = work(poll=False)
+    await idle(worker)
+    db.execute("notify command, 'drain'")
+
+    todo("a")
+
+    await until(db, DONE, 1)

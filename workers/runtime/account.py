@@ -8,14 +8,16 @@ log says why.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import pwd
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-NAME = "nobody"
+NAMES = ("nobody", "daemon")
 PATIENCE = 10.0
 PROBE = """
 import asyncio, sys
@@ -37,20 +39,26 @@ class Account:
 
     uid: int
     gid: int
+    name: str
 
     def for_subprocess(self) -> dict[str, Any]:
         return {"user": self.uid, "group": self.gid, "extra_groups": []}
 
 
-def strategy_account() -> Account | None:
-    """The account for strategies; None when we are not root, or the machine has no such account."""
+def strategy_account(server_data: Path) -> Account | None:
+    """The account for strategies; None when we are not root, or the machine has no such account.
+
+    Never the account of the embedded server, which its superuser trusts by peer authentication.
+    """
     if os.geteuid() != 0:
         return None
-    try:
-        entry = pwd.getpwnam(NAME)
-    except KeyError:
-        return None
-    return Account(entry.pw_uid, entry.pw_gid)
+    taken = server_data.stat().st_uid if server_data.exists() else 0
+    for name in NAMES:
+        with contextlib.suppress(KeyError):
+            entry = pwd.getpwnam(name)
+            if entry.pw_uid != taken:
+                return Account(entry.pw_uid, entry.pw_gid, name)
+    return None
 
 
 async def why_not(account: Account, environment: Mapping[str, str], strategy_class: str) -> str | None:

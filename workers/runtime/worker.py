@@ -27,6 +27,7 @@ from workers.runtime.memory import resident_bytes
 from workers.runtime.settings import Settings, load_settings
 
 HEARTBEAT = 2.0
+MIGRATION = 30.0  # the longest that drains wait for a migration to end
 GRACE = 10.0  # for the drain that is under way when asked to stop
 DEGRADED_POLL = 5  # times faster while notifications cannot be heard
 FASTEST_POLL = 0.1
@@ -109,7 +110,7 @@ class Worker:
                 self.id = await self.db.fetchval(
                     "select api.register_worker($1, $2, $3)", self.name, os.getpid(), socket.gethostname()
                 )
-                await self.bus.start(self.channels if self.settings.notify else ())
+                await self.bus.start((*self.channels, "command") if self.settings.notify else ())
             except AWAY as error:
                 await self._close()
                 if not is_away(error):
@@ -152,6 +153,7 @@ class Worker:
 
     async def _drain_all(self) -> None:
         while not self.stopping:
+            await self._let_migrate()
             await checkpoint(f"{self.name}.drain")
             self.drains += 1
             done = await self.drain()
@@ -159,6 +161,15 @@ class Worker:
             self._backoff.reset()
             if not done:
                 return
+
+    async def _let_migrate(self) -> None:
+        """Wait while a migration runs, so that it finds its locks free; it would win anyway."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(MIGRATION):
+                while self.bus.last_payloads.get("command") == "drain" and not self.stopping:
+                    self.wake.clear()
+                    await self.wake.wait()
+        self.bus.last_payloads.pop("command", None)
 
     async def _idle(self) -> None:
         """Sleep until a notification, the poll, or the moment when the tables have something due."""
