@@ -32,8 +32,8 @@ class Blows:
     crashes: dict[str, deque[float]] = field(default_factory=dict)
 
     def strike(self) -> str:
-        """Do one thing, and say what."""
-        kinds: list[tuple[Callable[[], None], int]] = [
+        """Do one thing, and say what: another when there is nobody to do it to."""
+        kinds: list[tuple[Callable[[], bool], int]] = [
             (self.kill_a_worker, 6),
             (self.kill_execution_in_a_send, 4),
             (self.stop_execution_in_a_send, 3),
@@ -43,20 +43,24 @@ class Blows:
             (self.kill_the_postmaster, 1),
             (self.kill_the_supervisor, 1),
         ]
-        (blow,) = self.random.choices([kind for kind, _ in kinds], [weight for _, weight in kinds])
-        blow()
-        return blow.__name__.replace("_", " ")
+        blows, weights = [blow for blow, _ in kinds], [weight for _, weight in kinds]
+        (blow,) = self.random.choices(blows, weights)
+        while not blow():
+            (blow,) = self.random.choices(blows, weights)
+        name: str = blow.__name__
+        return name.replace("_", " ")
 
-    def kill_a_worker(self) -> None:
+    def kill_a_worker(self) -> bool:
         """kill -9, but never so often that the supervisor gives the worker up, as it should."""
         now = time.monotonic()
         pids = self.system.pids()
         ripe = [login for login in LOGINS if login in pids and self._may_crash(login, now)]
         if not ripe:
-            return
+            return False
         login = self.random.choice(ripe)
         self._crashed(login)
         os.kill(pids[login], signal.SIGKILL)
+        return True
 
     def _crashed(self, login: str) -> None:
         self.crashes.setdefault(login, deque(maxlen=CRASHES - 1)).append(time.monotonic())
@@ -65,14 +69,17 @@ class Blows:
         crashes = self.crashes.get(login, deque())
         return len(crashes) < CRASHES - 1 or now - crashes[0] > WINDOW + 5
 
-    def end_a_session(self) -> None:
+    def end_a_session(self) -> bool:
         sessions = self._sessions()
         if sessions:
             self.system.value("select pg_terminate_backend(%s)", [self.random.choice(sessions)])
+        return bool(sessions)
 
-    def end_all_sessions(self) -> None:
-        for pid in self._sessions():
+    def end_all_sessions(self) -> bool:
+        sessions = self._sessions()
+        for pid in sessions:
             self.system.value("select pg_terminate_backend(%s)", [pid])
+        return bool(sessions)
 
     def _sessions(self) -> list[int]:
         rows = self.system.rows(
@@ -81,25 +88,26 @@ class Blows:
         )
         return [pid for (pid,) in rows]
 
-    def kill_execution_in_a_send(self) -> None:
+    def kill_execution_in_a_send(self) -> bool:
         """kill -9 between the claim and the record."""
-        if not self._may_crash(EXECUTION, time.monotonic()):
-            return
-        held = self._hold_execution()
-        if held is not None:
-            self._crashed(EXECUTION)
-            os.kill(held.pid, signal.SIGKILL)
+        held = self._hold_execution() if self._may_crash(EXECUTION, time.monotonic()) else None
+        if held is None:
+            return False
+        self._crashed(EXECUTION)
+        os.kill(held.pid, signal.SIGKILL)
+        return True
 
-    def stop_execution_in_a_send(self) -> None:
+    def stop_execution_in_a_send(self) -> bool:
         """The machine is so busy, or asleep, that the process stands still between two steps."""
         held = self._hold_execution()
         if held is None:
-            return
+            return False
         os.kill(held.pid, signal.SIGSTOP)
         held.go()
         time.sleep(self.random.uniform(*STOPPED))
         if lives(held.pid):
             os.kill(held.pid, signal.SIGCONT)
+        return True
 
     def _hold_execution(self) -> Held | None:
         """Wait until execution stands at a step of a send; None when there is nothing to send for a while."""
@@ -112,15 +120,17 @@ class Blows:
         finally:
             self.director.release(step)
 
-    def restart_postgresql_at_once(self) -> None:
+    def restart_postgresql_at_once(self) -> bool:
         self.system.cluster.server.stop("immediate")
         self.system.cluster.start()
+        return True
 
-    def kill_the_postmaster(self) -> None:
+    def kill_the_postmaster(self) -> bool:
         self.system.cluster.kill()
         self.system.cluster.start()
+        return True
 
-    def kill_the_supervisor(self) -> None:
+    def kill_the_supervisor(self) -> bool:
         """With it everything ends; it is started again as a person would."""
         assert self.system.supervisor is not None
         self.system.supervisor.kill()
@@ -129,3 +139,4 @@ class Blows:
         )
         self.crashes.clear()
         self.system.start(self.feed, AEGIS_CHECKPOINTS=str(self.director.socket))
+        return True

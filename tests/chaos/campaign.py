@@ -15,6 +15,7 @@ from tests.e2e.system import LOGINS, System
 from tests.workers.director import Director
 
 BLOWS = (1, 4)  # in a round
+RATE = 50  # quotes a second: each makes several workers ask the director whether they may go on
 PAUSE = (0.0, 0.7)  # seconds between two blows: the moment is left to chance
 MOVES = """
 select (select count(*) from trade.order_intents),
@@ -55,7 +56,7 @@ class Figures:
 
 def campaign(system: System, rounds: int, seed: int, tell: Callable[[str], None] = lambda _: None) -> Figures:
     """Run so many rounds; raise AssertionError with the whole story when something is wrong."""
-    figures, chance, feed = Figures(seed), random.Random(seed), f"sim:{seed}"
+    figures, chance, feed = Figures(seed), random.Random(seed), f"sim:{seed},rate={RATE}"
     began = time.monotonic()
     with Director() as director:
         system.start(feed, AEGIS_CHECKPOINTS=str(director.socket))

@@ -63,7 +63,7 @@ class Load:
         if quoted is None:
             return
         limit = quoted[0] * 98 / 100 if side == "BUY" else quoted[1] * 102 / 100
-        ttl = "2 s" if rests else "1 min"
+        ttl = "2 s" if rests else "10 s"
         row = desk.execute(DECIDE, [symbol, side, quantity, limit if rests else None, ttl]).fetchone()
         assert row is not None
         self.promised.append(row[0])

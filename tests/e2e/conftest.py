@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cli.launcher import scratch
-from tests.e2e.system import Cluster, System
+from tests.e2e.system import CODE, LOGINS, Cluster, System
 
 
 @pytest.fixture(scope="session")
@@ -18,12 +18,36 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture
 def system(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[System]:
-    """A system that is not started yet; when the test has passed its books are verified."""
+    """A system of its own that is not started yet; when the test has passed its books are verified."""
     system = System(cluster)
-    failed = request.session.testsfailed
     try:
-        yield system
-        if request.session.testsfailed == failed:
-            system.verify()
+        yield from _verified(system, request)
     finally:
         system.close()
+
+
+@pytest.fixture(scope="module")
+def shared(cluster: Cluster) -> Iterator[System]:
+    """One system for the tests of a file that leave it trading: starting all processes takes its time."""
+    system = System(cluster)
+    yield system
+    system.close()
+
+
+@pytest.fixture
+def trading(shared: System, request: pytest.FixtureRequest) -> Iterator[System]:
+    """A system that trades; when the test has passed its books are verified."""
+    if not set(LOGINS) <= set(shared.pids()):
+        shared.start()
+    if shared.value("select mode <> 'NORMAL' from risk.system_mode"):
+        with shared.desk() as desk:
+            desk.execute("select resume('the next test', %s)", [CODE])
+    shared.wait_for_fills(1)
+    yield from _verified(shared, request)
+
+
+def _verified(system: System, request: pytest.FixtureRequest) -> Iterator[System]:
+    failed = request.session.testsfailed
+    yield system
+    if request.session.testsfailed == failed:
+        system.verify()

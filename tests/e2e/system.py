@@ -145,12 +145,14 @@ class System:
     def start(self, *feed: str, **settings: str) -> None:
         """Start the supervisor, and return when every worker lives and the account takes part."""
         self.supervisor = self.spawn("supervisor", *(feed or ("sim:7",)), **settings)
-        self.wait_for(
-            "select count(*) = %s from api.workers where is_alive and login = any(%s) and started_at >= %s",
-            [len(LOGINS), list(LOGINS), self.value("select started_at from bus.instance")],
-            what="every worker to live",
-        )
+        self.wait_until(self._all_live, what="every worker to live")
         self.wait_for("select is_open from api.accounts", what="the account to be reconciled")
+
+    def _all_live(self) -> bool:
+        assert self.supervisor is not None
+        status = self.supervisor.popen.poll()
+        assert status is None, f"the supervisor ended with status {status}\n{self.story()}"
+        return set(LOGINS) <= set(self.pids())
 
     def spawn(self, name: str, *args: str, **settings: str) -> Process:
         self.processes.append(Process(self, name, *args, **settings))

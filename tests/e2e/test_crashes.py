@@ -3,19 +3,9 @@
 import os
 import signal
 
-import pytest
-
 from tests.e2e.system import LOGINS, System, wait_until_gone
 
 TOLD = "select data ->> 'message' from api.events where entity = 'error'"
-
-
-@pytest.fixture
-def trading(system: System) -> System:
-    """A system that trades."""
-    system.start()
-    system.wait_for_fills(1)
-    return system
 
 
 def test_each_worker_may_be_killed_while_trading(trading: System) -> None:

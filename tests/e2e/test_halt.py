@@ -35,13 +35,6 @@ where p.accepted_at > %(since)s and p.accepted_at > o.send_before
 """
 
 
-@pytest.fixture
-def trading(system: System) -> System:
-    system.start()
-    system.wait_for_fills(1)
-    return system
-
-
 def call(system: System) -> None:
     with system.desk() as desk:
         desk.execute("select halt('by the function')")
