@@ -1,4 +1,4 @@
-"""A market per test, and the hook through which a law is taken out of its database (see tests/mutations.py)."""
+"""A market per test, and the hook by which a law is taken out of its database (see tests/mutations.py)."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor

@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 
 import psycopg
 from psycopg.rows import namedtuple_row
+from psycopg.types.json import Jsonb
 
 from workers.runtime.errors import Refused
 
@@ -49,7 +50,7 @@ class Kit:
         self.db = db
         self.now = START
         self._login = login
-        self._pool = pool
+        self.pool = pool
         self._connections: list[Connection] = []
         self._stations: dict[str, Connection] = {}
         self._seq = itertools.count(1)
@@ -65,7 +66,7 @@ class Kit:
         return conn
 
     def connect(self, station: str) -> Connection:
-        """A new session of a station (desk, router, ...), of any login, or, as `owner`, of the owner of all."""
+        """A new session of a station (desk, router), of a login, of the `owner` of all or a `superuser`."""
         if station == "owner":
             conn = psycopg.connect(self.db.info.dsn, password=self.db.info.password, autocommit=True)
             conn.execute("set role aegis_owner")
@@ -113,7 +114,7 @@ class Kit:
 
     def background(self, conn: Connection, query: str, *args: Any) -> Future[Any]:
         """Run a query in another thread: for whoever has to wait."""
-        return self._pool.submit(lambda: conn.execute(query, args).fetchall())
+        return self.pool.submit(lambda: conn.execute(query, args).fetchall())
 
     def wait_for_lock(self, conn: Connection) -> None:
         """Return once another session is seen waiting for a lock; fail if that never happens."""
@@ -143,12 +144,13 @@ class Kit:
         mark = self.call("reconcile", "select holdings_mark(%s)", account)
         holdings = dict(
             self.db.execute(
-                "select i.symbol, sum(p.qty)::text from trade.positions p join market.instruments i"
-                " using (instrument_id) join trade.accounts a using (account_id) where account = %s group by 1",
+                "select i.symbol, sum(p.qty)::text from trade.positions p"
+                " join market.instruments i using (instrument_id) join trade.accounts a using (account_id)"
+                " where account = %s group by 1",
                 [account],
             ).fetchall()
         )
-        snapshot = psycopg.types.json.Jsonb({"holdings": holdings})
+        snapshot = Jsonb({"holdings": holdings})
         assert self.call("reconcile", "select reconcile(%s, %s, %s)", account, mark, snapshot) == "AGREES"
 
     def add_symbol(self, symbol: str, venue: str = "SIM", lot: Number = 1, tick_table: str = "KRX") -> int:
@@ -189,14 +191,15 @@ class Kit:
         row = (
             self.at("feed")
             .execute(
-                "select * from ingest_quotes('sim', %s::text[], %s::timestamptz[], %s::bigint[], %s::numeric[],"
-                " %s::numeric[], %s::numeric[], %s::numeric[])",
+                "select * from ingest_quotes('sim', %s::text[], %s::timestamptz[], %s::bigint[],"
+                " %s::numeric[], %s::numeric[], %s::numeric[], %s::numeric[])",
                 columns,
             )
             .fetchone()
         )
         assert row is not None
-        return row
+        applied, superseded, quarantined = row
+        return applied, superseded, quarantined
 
     # -- intents, orders, fills ----------------------------------------------------------------------------
 
@@ -386,6 +389,15 @@ def insert(conn: Connection, table: str, row: dict[str, Any], returning: str) ->
     found = conn.execute(query.encode(), list(row.values())).fetchone()
     assert found is not None
     return found[0]
+
+
+def refuses_truncate(conn: Connection, table: str) -> bool:
+    """Whether this very table refuses to be emptied, and not only another one that goes with it."""
+    try:
+        conn.execute(f"truncate {table} cascade".encode())
+    except Refused as refused:
+        return refused.sqlstate == "TRL02" and f"TRUNCATE of {table} is refused" in refused.message
+    return False
 
 
 def refusal(call: Callable[[], Any]) -> str | None:

@@ -1,4 +1,4 @@
-"""Facts are never refused: what undercuts a reservation is a stored number, an open incident, and no new risk."""
+"""Facts are never refused: what undercuts a reservation is stored, an open incident, and no new risk."""
 
 import pytest
 

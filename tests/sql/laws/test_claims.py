@@ -203,7 +203,7 @@ def test_a_hundred_claims_by_four_workers_hand_out_each_intent_once(kit):
             found += batch
         return found
 
-    futures = [kit._pool.submit(work, conn, worker) for conn, worker in workers]
+    futures = [kit.pool.submit(work, conn, worker) for conn, worker in workers]
     orders = [order for future in futures for order in future.result(30)]
     orders += kit.claim()
 

@@ -1,4 +1,4 @@
-"""Exits fire once, never wait for others, are armed again when they fail; and time and cancels end the rest."""
+"""Exits fire once, wait for nobody and are armed again when they fail; time and cancels end the rest."""
 
 import pytest
 
@@ -74,7 +74,7 @@ def test_an_exit_fires_once_by_many_sessions_at_once(kit, held):
     kit.quote(60_000, 60_100)
     conns = [kit.connect("exits") for _ in range(6)]
 
-    futures = [kit._pool.submit(fire, kit, None, conn) for conn in conns]
+    futures = [kit.pool.submit(fire, kit, None, conn) for conn in conns]
 
     assert sum(future.result(20) for future in futures) == 1
     assert kit.position("momo").locked_qty == 10

@@ -1,10 +1,10 @@
 """L7: a fill counts once, whatever its order, and what it did to cash, position and profit is exact."""
 
-from decimal import Decimal as D
+from decimal import Decimal
 
 import pytest
 
-from tests.sql.laws.market_kit import FILL, refusal
+from tests.sql.laws.market_kit import FILL, refusal, refuses_truncate
 from workers.runtime.errors import NotFound
 
 
@@ -82,7 +82,7 @@ def test_every_fill_of_many_told_by_many_sessions_counts_once(kit, order):
         ]
 
     tellings = [range(10), reversed(range(10)), range(5, 10), range(0, 10, 2)]
-    futures = [kit._pool.submit(tell, conn, list(n)) for conn, n in zip(conns, tellings, strict=True)]
+    futures = [kit.pool.submit(tell, conn, list(n)) for conn, n in zip(conns, tellings, strict=True)]
     answers = [answer for future in futures for answer in future.result(30)]
 
     assert sorted(answers) == ["DUPLICATE"] * 20 + ["RECORDED"] * 10
@@ -106,6 +106,49 @@ def test_the_day_of_a_fill_is_the_venues(kit, order):
     assert kit.fill(order, 1, 70_000, fill_id="F") == "RECORDED"
     dates = kit.rows(kit.db, "select trade_date::text from trade.fills order by fill_id")
     assert [row.trade_date for row in dates] == ["2026-03-02", "2026-03-03"]
+
+
+COPY_FILL = (
+    "insert into trade.fills (order_id, intent_id, account_id, instrument_id, owner, side, trade_date,"
+    " broker_fill_id, quantity, price, fee, tax, fee_qty, realized_pnl, filled_at)"
+    " select order_id, intent_id, account_id, instrument_id, owner, {side}, trade_date, {fill_id},"
+    " {quantity}, {price}, fee, tax, {fee_qty}, realized_pnl, filled_at from trade.fills"
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"fill_id": "broker_fill_id"}, "23505"),
+        ({"side": "'HOLD'"}, "23514"),
+        ({"quantity": "0"}, "23514"),
+        ({"price": "0"}, "23514"),
+        ({"fee_qty": "quantity"}, "23514"),
+        ({}, None),
+    ],
+    ids=str,
+)
+def test_a_fill_written_by_hand_counts_once_and_makes_sense(kit, order, changes, code):
+    kit.fill(order, 4, 70_000)
+    as_it_is = {
+        "side": "side",
+        "fill_id": "'another'",
+        "quantity": "quantity",
+        "price": "price",
+        "fee_qty": "0",
+    }
+
+    assert refusal(lambda: kit.db.execute(COPY_FILL.format(**as_it_is | changes).encode())) == code
+
+
+def test_a_reconciliation_corrects_something(kit):
+    kit.hold(10)
+    query = (
+        "insert into trade.reconciliations (account_id, instrument_id, owner, quantity, price, reason)"
+        " values (1, 1, 'manual', 0, 1, 'x')"
+    )
+
+    assert refusal(lambda: kit.db.execute(query)) == "23514"
 
 
 # -- in any order ------------------------------------------------------------------------------------------
@@ -204,7 +247,7 @@ def test_more_sold_than_was_known_is_adopted_as_a_reconciliation_and_told(kit):
     (row,) = kit.rows(kit.db, "select * from trade.reconciliations")
     assert (row.quantity, row.price, row.owner) == (5, 71_000, "manual")
     assert ("oversold", True) in kit.incidents()
-    assert position.realized_pnl == pytest.approx(10 * 1_000, abs=D("1e-9"))
+    assert position.realized_pnl == pytest.approx(10 * 1_000, abs=Decimal("1e-9"))
     assert kit.audit() == []
 
 
@@ -284,11 +327,8 @@ def test_facts_are_only_added_to(kit, table):
     kit.hold(10)
     kit.fill(kit.live_order("SELL", 10, 60_000), 15, 71_000)
 
-    for statement in (
-        f"update {table} set account_id = account_id",
-        f"delete from {table}",
-        f"truncate {table} cascade",
-    ):
+    assert refuses_truncate(kit.db, table)
+    for statement in (f"update {table} set account_id = account_id", f"delete from {table}"):
         assert refusal(lambda s=statement: kit.db.execute(s.encode())) == "TRL02", statement
 
 
@@ -334,7 +374,7 @@ def traded(kit, *trades):
 def test_a_round_trip_earns_the_difference_less_every_cost(kit):
     position = traded(kit, ("BUY", 10, 70_000, "105", 0), ("SELL", 10, 71_000, "106.5", "1065"))
 
-    assert position.realized_pnl == 10 * 1_000 - D("105") - D("106.5") - D("1065")
+    assert position.realized_pnl == 10 * 1_000 - Decimal("105") - Decimal("106.5") - Decimal("1065")
     assert kit.balance().cash == 100_000_000 + position.realized_pnl
     assert (position.qty, position.avg_price, position.opened_at) == (0, 0, None)
 
@@ -343,7 +383,7 @@ def test_the_average_price_is_weighted_and_leaves_costs_out(kit):
     position = traded(kit, ("BUY", 10, 70_000, "105", 0), ("BUY", 30, 72_000, "324", 0))
 
     assert position.avg_price == 71_500
-    assert position.realized_pnl == D("-429")
+    assert position.realized_pnl == Decimal("-429")
 
 
 def test_a_partial_sale_leaves_the_average_price(kit):
@@ -352,13 +392,13 @@ def test_a_partial_sale_leaves_the_average_price(kit):
     )
 
     assert (position.qty, position.avg_price) == (25, 71_500)
-    assert position.realized_pnl == 15 * 1_500 - D("164.25") - D("1642.5")
+    assert position.realized_pnl == 15 * 1_500 - Decimal("164.25") - Decimal("1642.5")
 
 
 def test_an_average_that_does_not_come_out_even_is_kept_to_twelve_decimals(kit):
     position = traded(kit, ("BUY", 1, 70_000, 0, 0), ("BUY", 2, 70_100, 0, 0))
 
-    assert position.avg_price == D("70066.666666666667")
+    assert position.avg_price == Decimal("70066.666666666667")
 
 
 def test_a_rebate_is_earned(kit):

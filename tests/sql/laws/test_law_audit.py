@@ -1,4 +1,4 @@
-"""The audit is not vacuous: each kind of corruption, written with every trigger disabled, shows under its law."""
+"""The audit is not vacuous: each kind of corruption, written with no trigger on, shows under its law."""
 
 import pytest
 

@@ -1,12 +1,11 @@
 """L1: after the transaction that halts commits, nothing it forbids commits; and only a code leaves HALT."""
 
 import datetime as dt
-import itertools
 
 import psycopg
 import pytest
 
-from tests.sql.laws.market_kit import CASH, INTENT, OTHER, SELL_ROW, SYMBOL, Kit, refusal
+from tests.sql.laws.market_kit import CASH, INTENT, OTHER, SELL_ROW, SYMBOL, Kit, refusal, refuses_truncate
 from workers.runtime.errors import ApprovalNeeded, IllegalMove, NotAllowed, TradingHalted, WrongIsolation
 
 BUY = (INTENT, "demo", SYMBOL, "BUY", 1, 70_000, "test", "manual", "MANUAL", None, "1 min")
@@ -49,6 +48,14 @@ def test_a_buy_written_by_hand_is_refused_when_buying_is_forbidden(kit, writer, 
     assert refusal(lambda: kit.insert_intent(kit.connect(writer))) == "TRM01"
 
 
+def copy_in(kit, columns):
+    with kit.db.cursor() as cursor:
+        rows = cursor.execute(f"select {columns} from copies").fetchall()
+        with cursor.copy(f"copy trade.order_intents ({columns}) from stdin") as copy:
+            for row in rows:
+                copy.write_row([psycopg.types.json.Json(v) if isinstance(v, dict) else v for v in row])
+
+
 def test_a_buy_copied_in_is_refused_while_halted(kit):
     kit.insert_intent()
     kit.db.execute("create temp table copies as select * from trade.order_intents")
@@ -57,12 +64,7 @@ def test_a_buy_copied_in_is_refused_while_halted(kit):
     columns += ", reserved_qty, reserved_cash, idempotency_key, request, expires_at"
     halt(kit)
 
-    with pytest.raises(TradingHalted), kit.db.cursor() as cursor:
-        rows = cursor.execute(f"select {columns} from copies").fetchall()
-        with cursor.copy(f"copy trade.order_intents ({columns}) from stdin") as copy:
-            for row in rows:
-                copy.write_row([psycopg.types.json.Json(v) if isinstance(v, dict) else v for v in row])
-
+    assert refusal(lambda: copy_in(kit, columns)) == "TRM01"
     assert intents(kit) == 1
 
 
@@ -153,13 +155,18 @@ def test_an_approval_in_a_snapshot_that_could_miss_a_halt_is_refused(kit):
 
 
 @pytest.mark.usefixtures("patient_halt")
-@pytest.mark.parametrize("change", ["halt", "direct update"])
+@pytest.mark.parametrize("change", ["halt", "direct update", "of an account"])
 def test_a_halt_waits_for_an_intent_in_flight(kit, change):
     buyer = kit.connect("desk")
     queries = {
         "halt": ("desk", "select halt('test')"),
         "direct update": ("superuser", "update risk.system_mode set mode = 'HALT', reason = 'x' returning 1"),
     }
+    queries["of an account"] = (
+        "superuser",
+        "insert into risk.scoped_modes (scope, name, mode, reason) values ('account', 'demo', 'HALT', 'x')"
+        " returning 1",
+    )
     station, query = queries[change]
     halter = kit.connect(station)
     with buyer.transaction():
@@ -192,7 +199,7 @@ def test_what_comes_while_a_halt_commits_waits_and_is_refused(kit, waiter):
         elif waiter == "order by hand":
             other = kit.connect("superuser")
             kit.db.execute("update trade.order_intents set status = 'CLAIMED' where status = 'NEW'")
-            future = kit._pool.submit(kit.insert_order, 1, other)
+            future = kit.pool.submit(kit.insert_order, 1, other)
         elif waiter == "claim":
             other = kit.connect("execution")
             future = kit.background(other, "select * from claim_intents(%s, 10)", kit.register(other))
@@ -264,11 +271,9 @@ def test_many_sessions_at_once_get_nothing_past_a_halt(kit):
     kit.open_account()
 
     def propose(conn):
-        for _ in itertools.count():
-            try:
-                conn.execute(*[BUY[0], list(BUY[1:])])
-            except TradingHalted:
-                return "refused"
+        while (answer := refusal(lambda: kit.call(conn, *BUY))) is None:
+            pass
+        return answer
 
     workers = [(conn, kit.register(conn)) for conn in executors]
     stop = []
@@ -278,14 +283,14 @@ def test_many_sessions_at_once_get_nothing_past_a_halt(kit):
             conn.execute("select * from claim_intents(%s, 5)", [worker])
         return conn.execute("select count(*) from claim_intents(%s, 1000)", [worker]).fetchone()[0]
 
-    proposals = [kit._pool.submit(propose, conn) for conn in desks]
-    claims = [kit._pool.submit(execute, conn, worker) for conn, worker in workers]
+    proposals = [kit.pool.submit(propose, conn) for conn in desks]
+    claims = [kit.pool.submit(execute, conn, worker) for conn, worker in workers]
     kit.wait_until("select count(*) > 100 from trade.order_intents")
     kit.wait_until("select count(*) > 20 from trade.orders")
 
     halt(kit)
 
-    assert [future.result(20) for future in proposals] == ["refused"] * 8
+    assert [future.result(20) for future in proposals] == ["TRM01"] * 8
     stop.append(True)
     assert [future.result(20) for future in claims] == [0, 0]
     (halted,) = [e for e in kit.events("mode") if e.change == "HALT"]
@@ -511,7 +516,8 @@ def test_a_mode_that_cannot_be_known_denies(kit: Kit, damage, scoped):
     kit.buy(1)
     if scoped:
         kit.db.execute(
-            "insert into risk.scoped_modes (scope, name, mode, reason) values ('broker', 'paper', 'NORMAL', 'x')"
+            "insert into risk.scoped_modes (scope, name, mode, reason)"
+            " values ('broker', 'paper', 'NORMAL', 'x')"
         )
     with kit.triggers_off() as db:
         db.execute(damage.encode())
@@ -528,7 +534,7 @@ def test_a_mode_and_its_history_cannot_be_removed(kit, table):
     )
 
     assert refusal(lambda: kit.db.execute(f"delete from {table}")) == "TRL02"
-    assert refusal(lambda: kit.db.execute(f"truncate {table}")) == "TRL02"
+    assert refuses_truncate(kit.db, table)
 
 
 def test_history_of_modes_cannot_be_rewritten(kit):
@@ -560,3 +566,11 @@ def test_after_a_halt_waiting_buys_end_live_ones_are_asked_to_cancel_and_sells_w
     assert kit.order(live.order_id).cancel_requested_at is not None
     assert kit.call("risk", "select enforce_modes()") == 0
     assert kit.audit() == []
+
+
+def test_there_is_one_system_mode_and_nothing_in_the_gate(kit):
+    insert = "insert into risk.system_mode (singleton, mode, reason) values (%s, 'NORMAL', 'another')"
+
+    assert refusal(lambda: kit.db.execute(insert, [True])) == "23505"
+    assert refusal(lambda: kit.db.execute(insert, [False])) == "23514"
+    assert refusal(lambda: kit.db.execute("insert into risk.gate values (true)")) == "23514"

@@ -108,7 +108,7 @@ def test_a_reader_with_a_cursor_misses_no_fill_of_a_slower_session(kit):
     first, second = kit.connect("execution"), kit.connect("execution")
     with first.transaction():
         place(kit, "A", by=first)
-        late = kit._pool.submit(place, kit, "B", by=second)
+        late = kit.pool.submit(place, kit, "B", by=second)
         kit.wait_for_lock(second)
         assert fills(kit) == []
     late.result(20)

@@ -337,3 +337,9 @@ def test_what_is_not_active_can_be_sold_and_not_bought(kit):
 def test_an_owner_nobody_knows_is_refused(kit):
     with pytest.raises(NotFound):
         kit.buy(1, owner="stranger")
+
+
+def test_a_key_written_by_hand_is_used_once(kit):
+    kit.insert_intent(idempotency_key="K")
+
+    assert refusal(lambda: kit.insert_intent(idempotency_key="K")) == "23505"

@@ -1,4 +1,4 @@
-"""L8: the newest quote wins in whatever order quotes come, each is counted, and none that is unsound fires."""
+"""L8: the newest quote wins whatever the order, each is counted, and none that is unsound fires."""
 
 import datetime as dt
 
@@ -14,7 +14,8 @@ SECOND = dt.timedelta(seconds=1)
 
 def best(kit, symbol=SYMBOL):
     return kit.look(
-        "select b.* from market.prices_best b join market.instruments i using (instrument_id) where symbol = %s",
+        "select b.* from market.prices_best b join market.instruments i using (instrument_id)"
+        " where symbol = %s",
         symbol,
     )
 
@@ -52,7 +53,8 @@ def test_the_newest_quote_is_best_in_whatever_order_and_batches_they_come(kit, q
     cut = data.draw(st.integers(0, len(batch)))
     before = counted(kit)
 
-    answers = [kit.quotes(part) for part in (shuffled[:cut], shuffled[cut:], shuffled) if part]
+    first, second = shuffled[:cut], shuffled[cut:]
+    answers = [kit.quotes(part) for part in (first, second, second, first) if part]
 
     found = {symbol: best(kit, symbol) for symbol in newest}
     for symbol, row in newest.items():

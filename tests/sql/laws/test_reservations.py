@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from tests.sql.laws.market_kit import INTENT, OTHER, SELL_ROW, SYMBOL, refusal
+from tests.sql.laws.market_kit import INTENT, OTHER, SELL_ROW, SYMBOL, refusal, refuses_truncate
 from workers.runtime.errors import NotEnoughCash, NotEnoughQuantity
 
 CHECK = "23514"
@@ -72,7 +72,7 @@ def test_direct_inserts_race_for_the_last_of_it_too(kit, side):
     first, second = kit.connect("superuser"), kit.connect("superuser")
     with first.transaction():
         kit.insert_intent(first, **row)
-        late = kit._pool.submit(kit.insert_intent, second, **row)
+        late = kit.pool.submit(kit.insert_intent, second, **row)
         kit.wait_for_lock(second)
 
     with pytest.raises((NotEnoughQuantity, NotEnoughCash)):
@@ -164,7 +164,7 @@ def test_holdings_are_never_removed(kit, table):
     kit.hold(1)
 
     assert refusal(lambda: kit.db.execute(f"delete from {table}")) == "TRL02"
-    assert refusal(lambda: kit.db.execute(f"truncate {table} cascade")) == "TRL02"
+    assert refuses_truncate(kit.db, table)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_holdings_are_never_removed(kit, table):
         {**SELL_ROW, "reserved_cash": 1},
         {"filled_qty": 2, "reserved_cash": 0},
         {"quantity": 0, "reserved_cash": 0},
-        {"worst_price": 0, "reserved_cash": 0},
+        {**SELL_ROW, "worst_price": 0},
         {"limit_price": 60_000},
         {"overfill_qty": -1},
         {"approved_by": "me"},
@@ -200,6 +200,8 @@ def test_an_intent_that_reserves_anything_but_its_rest_is_refused(kit, row):
         "reserved_cash = 0",
         "reserved_cash = 1",
         "reserved_cash = reserved_cash - 1",
+        "status = 'FILLED', reserved_cash = 0, closed_at = now()",
+        "status = 'CANCELLED', reserved_cash = 0, closed_at = now(), filled_qty = 2",
         "closed_at = now()",
         "status = 'CLAIMED', reserved_cash = 0, closed_at = now()",
     ],
