@@ -23,7 +23,7 @@ from cli.dashboard import Dashboard
 from cli.database.binaries import ServerError
 from cli.database.errors import DatabaseError
 from cli.demo import Oversell, stage_oversell
-from cli.snapshot import Snapshot, look
+from cli.snapshot import Snapshot, look, pause_after
 from workers.runtime import logs
 from workers.runtime.errors import Refused
 from workers.runtime.settings import Settings
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from cli.database.connect import Database
     from workers.supervisor import Supervisor
 
-EVERY = 0.5  # seconds between two looks
 LOGIN = "aegis_w_supervisor"
 
 
@@ -128,6 +127,7 @@ class Run:
     async def _watch(self, working: asyncio.Task[None], show: Callable[[Snapshot], None]) -> None:
         stopping = asyncio.create_task(self._stopping.wait())
         while not self._stopping.is_set() and not working.done():
+            began = time.monotonic()
             snapshot = await asyncio.to_thread(self._look)
             if snapshot is not None:
                 if self._away:
@@ -137,7 +137,8 @@ class Run:
                 show(snapshot)
                 await self._stage(snapshot)
                 self._enough(snapshot)
-            left = EVERY if self.seconds is None else min(EVERY, max(self.seconds - self.elapsed, 0.01))
+            pause = pause_after(time.monotonic() - began)
+            left = pause if self.seconds is None else min(pause, max(self.seconds - self.elapsed, 0.01))
             await asyncio.wait({working, stopping}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
 

@@ -71,6 +71,8 @@ limit %s
 """
 
 MOST_EVENTS = 50
+EVERY = 0.5  # seconds between two looks, at least
+SHARE = 0.1  # of the time may go into looking: counting a year of rows takes a while
 
 
 @dataclass(frozen=True)
@@ -130,3 +132,8 @@ def look(conn: Connection, *, after_event: int = 0, events: int = MOST_EVENTS) -
             refusal=refusals[0] if refusals else None,
             events=rows(EVENTS, after_event, events)[::-1],
         )
+
+
+def pause_after(took: float) -> float:
+    """How long to wait after a look that took so long."""
+    return max(EVERY, took / SHARE)

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from cli.database.catalog import Connection
     from cli.snapshot import Snapshot
 
-EVERY = 0.5  # seconds between two looks
-
 
 @click.command()
 @json_option
@@ -81,13 +79,14 @@ def _watch_live(conn: Connection, dashboard: Dashboard, seconds: float | None) -
 def _looks(conn: Connection, dashboard: Dashboard, seconds: float | None) -> Iterator[Snapshot]:
     """One look after the other; the first shows a little of what was before."""
     from cli.dashboard import SHOWN_EVENTS
-    from cli.snapshot import MOST_EVENTS, look
+    from cli.snapshot import MOST_EVENTS, look, pause_after
 
     end = None if seconds is None else time.monotonic() + seconds
     most = SHOWN_EVENTS
     while end is None or time.monotonic() < end:
+        began = time.monotonic()
         snapshot = look(conn, after_event=dashboard.last_event, events=most)
         dashboard.take(snapshot)
         yield snapshot
         most = MOST_EVENTS
-        time.sleep(EVERY)
+        time.sleep(pause_after(time.monotonic() - began))

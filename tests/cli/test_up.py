@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import json
 import os
+import pty
 import re
+import select
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -227,6 +233,45 @@ def test_a_file_left_by_kill_9_is_not_believed_and_the_next_start_resumes(aegis)
     assert re.search(r"fill +(BUY|SELL)", again.said), again.said
     assert "law audit   empty: every law held" in again.said
     assert not aegis.server_runs, "the server of the killed run is ours to stop"
+
+
+def test_on_a_terminal_there_is_a_live_screen(aegis):
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 140, 0, 0))
+    process = subprocess.Popen(
+        [sys.executable, "-c", CODE, "up"],
+        env=aegis.environment | {"TERM": "xterm"},
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        start_new_session=True,
+    )
+    aegis.started.append(process)
+    os.close(slave)
+
+    shown = read_until(master, lambda text: re.search(r"BUY .*Ctrl-C stops everything", text, re.DOTALL))
+    process.send_signal(signal.SIGINT)
+    shown += read_until(master, lambda text: "aegis account add" in text)
+
+    assert process.wait(PATIENCE) == 0, shown
+    for what in ("SIMULATED", "NORMAL", "net ", "to stop", "to target", "quotes/s", "p99", "Ctrl-C stops"):
+        assert what in shown
+    assert "law audit   empty" in shown
+    os.close(master)
+
+
+def read_until(terminal: int, seen: Callable[[str], object]) -> str:
+    """What appears on a terminal until it holds what is looked for, without the control sequences."""
+    text, deadline = "", time.monotonic() + PATIENCE
+    while not seen(text):
+        assert select.select([terminal], [], [], max(deadline - time.monotonic(), 0))[0], (
+            f"never seen: {text}"
+        )
+        try:
+            text += re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", os.read(terminal, 65536).decode(errors="replace"))
+        except OSError:  # its other end is closed
+            break
+    return text
 
 
 def test_a_killed_server_is_started_again(aegis):
