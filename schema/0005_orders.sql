@@ -106,7 +106,8 @@ create table trade.order_intents (
     constraint order_intents_approved_together check ((approved_by is null) = (approved_at is null))
 ) with (fillfactor = 70);
 
-create index order_intents_waiting on trade.order_intents (intent_id) where status = 'NEW';
+-- Sells come first: 'SELL' is greater than 'BUY'.
+create index order_intents_waiting on trade.order_intents (side desc, intent_id) where status = 'NEW';
 create index order_intents_live on trade.order_intents (account_id, instrument_id, owner) where closed_at is null;
 create index order_intents_live_expiry on trade.order_intents (expires_at) where closed_at is null;
 create index order_intents_by_pick on trade.order_intents (pick_id) where pick_id is not null;

@@ -87,20 +87,23 @@ language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    v_intent trade.order_intents;
 begin
-    if not exists (
-        select
-        from trade.order_intents as i
-        where i.intent_id = new.intent_id
-          and i.closed_at is null
-          and i.status not in ('PENDING_APPROVAL', 'NEW')
-          and (i.account_id, i.instrument_id, i.side) = (new.account_id, new.instrument_id, new.side)
-          and new.quantity <= i.quantity - i.filled_qty
-          and case i.side
-              when 'BUY' then new.limit_price <= i.worst_price
-              else new.limit_price >= i.worst_price
-          end
-    ) then
+    -- By its key alone: with more conditions the planner may take the index of all live intents.
+    select i.* into v_intent from trade.order_intents as i where i.intent_id = new.intent_id;
+
+    if (
+        v_intent.closed_at is null
+        and v_intent.status not in ('PENDING_APPROVAL', 'NEW')
+        and (v_intent.account_id, v_intent.instrument_id, v_intent.side)
+            = (new.account_id, new.instrument_id, new.side)
+        and new.quantity <= v_intent.quantity - v_intent.filled_qty
+        and case v_intent.side
+            when 'BUY' then new.limit_price <= v_intent.worst_price
+            else new.limit_price >= v_intent.worst_price
+        end
+    ) is not true then
         raise exception 'order of % at % exceeds its intent %', trim_scale(new.quantity),
             trim_scale(new.limit_price), new.intent_id
             using errcode = 'TRL04',

@@ -19,50 +19,59 @@ returns bigint[]
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan
+set enable_sort = off  -- without statistics the planner would sort all that waits to hand out a few
 as $$
 begin
     perform from bus.rate_limits as r order by r.bucket for no key update;
 
+    -- Read in the order of the index of waiting intents, and only as far as the limit however many wait.  A
+    -- broker out of tokens is left out before that, so that its intents do not stand in the way of others'.
     return array(
         select w.intent_id
         from (
             select
-                i.intent_id,
-                a.broker,
-                t.action,
-                row_number() over (
-                    partition by a.broker
-                    order by t.action not in ('PROTECTIVE_SELL', 'OTHER_SELL'), i.intent_id
-                ) as rank
-            from trade.order_intents as i
-            join trade.accounts as a on a.account_id = i.account_id
-            join trade.intent_types as t on t.intent_type = i.intent_type and t.side = i.side
-            join risk.verdicts as v on v.account_id = i.account_id and v.action = t.action
-            where i.status = 'NEW'
-              and i.expires_at > bus.clock()
-              and (i.not_before is null or i.not_before <= bus.clock())
-              and (v.verdict = 'ALLOW' or (v.verdict = 'APPROVE' and i.approved_by is not null))
-              and a.reconciled_at >= (select n.started_at from bus.instance as n where not n.is_foreign)
-              -- An order in doubt blocks its symbol and side.
-              and not exists (
-                  select
-                  from trade.orders as o
-                  where o.account_id = i.account_id
-                    and o.instrument_id = i.instrument_id
-                    and o.side = i.side
-                    and o.status = 'IN_DOUBT'
-              )
+                c.*,
+                row_number() over (partition by c.broker order by c.side desc, c.intent_id) as rank
+            from (
+                select
+                    i.intent_id,
+                    i.side,
+                    a.broker,
+                    floor(bus.tokens_now(r)) as tokens
+                from trade.order_intents as i
+                join trade.accounts as a on a.account_id = i.account_id
+                join trade.intent_types as t on t.intent_type = i.intent_type and t.side = i.side
+                join risk.verdicts as v on v.account_id = i.account_id and v.action = t.action
+                left join bus.rate_limits as r on r.bucket = a.broker
+                where i.status = 'NEW'
+                  and i.expires_at > bus.clock()
+                  and (i.not_before is null or i.not_before <= bus.clock())
+                  and (v.verdict = 'ALLOW' or (v.verdict = 'APPROVE' and i.approved_by is not null))
+                  and a.reconciled_at >= (select n.started_at from bus.instance as n where not n.is_foreign)
+                  and (r.bucket is null or bus.tokens_now(r) >= 1)
+                  -- An order in doubt blocks its symbol and side.
+                  and not exists (
+                      select
+                      from trade.orders as o
+                      where o.account_id = i.account_id
+                        and o.instrument_id = i.instrument_id
+                        and o.side = i.side
+                        and o.status = 'IN_DOUBT'
+                  )
+                order by i.side desc, i.intent_id
+                limit p_limit
+                for no key update of i skip locked
+            ) as c
         ) as w
-        left join bus.rate_limits as r on r.bucket = w.broker
-        where r.bucket is null or w.rank <= floor(bus.tokens_now(r))
-        order by w.action not in ('PROTECTIVE_SELL', 'OTHER_SELL'), w.intent_id
-        limit p_limit
+        where w.tokens is null or w.rank <= w.tokens
+        order by w.side desc, w.intent_id
     );
 end;
 $$;
 
 comment on function trade.claimable(integer) is
-    'Ids of waiting intents that mode, doubt, reconciliation and rate tokens let through, sells first; none before an adoption.';
+    'Locks waiting intents and returns their ids: those that mode, doubt, reconciliation and rate tokens let through, sells first; none before an adoption.';
 
 create or replace function api.claim_intents(
     p_worker_id bigint,
@@ -86,6 +95,7 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan  -- planning for each array anew took half of its time
 as $$
 #variable_conflict use_column
 declare
@@ -98,14 +108,6 @@ begin
     if v_ids = '{}' then
         return;
     end if;
-
-    v_ids := array(
-        select i.intent_id
-        from trade.order_intents as i
-        where i.intent_id = any(v_ids) and i.status = 'NEW'
-        order by i.intent_id
-        for no key update skip locked
-    );
 
     update trade.order_intents as i
     set status = 'CLAIMED',
