@@ -22,15 +22,20 @@ begin
     where o.order_id = p_child.parent_order_id
       and o.closed_at is null;
 
+    -- An amend is of the whole remainder: where the broker does not say how much, it is what is left of the intent.
     update trade.orders as o
     set is_pending = false,
-        quantity = least(o.quantity, coalesce(p_quantity, o.quantity))
-    where o.order_id = p_child.order_id;
+        quantity = least(o.quantity, coalesce(
+            case when p_quantity > 0 then p_quantity end, nullif(i.quantity - i.filled_qty, 0), o.quantity
+        ))
+    from trade.order_intents as i
+    where o.order_id = p_child.order_id
+      and i.intent_id = o.intent_id;
 end;
 $$;
 
 comment on function trade.take_over(trade.orders, numeric) is
-    'The broker has put a child in its parent''s place, for this quantity; null when it did not say. The caller holds the locks.';
+    'The broker has put a child in its parent''s place, for this quantity; null or zero when it did not say. The caller holds the locks.';
 
 create or replace function trade.drop_child(
     p_child  trade.orders,
@@ -52,11 +57,13 @@ begin
         cancel_requested_at = coalesce(o.cancel_requested_at, bus.clock())
     where o.order_id = p_child.parent_order_id
       and o.closed_at is null;
+
+    perform trade.retire_intent(p_child.intent_id, 'CANCELLED', p_reason);
 end;
 $$;
 
 comment on function trade.drop_child(trade.orders, text, text) is
-    'Ends a child the broker does not have; its parent is asked to cancel. The caller holds the locks.';
+    'Ends a child the broker does not have; its parent is asked to cancel, and where that has ended the intent ends. The caller holds the locks.';
 
 create or replace function api.due_amends(
     p_worker_id bigint,

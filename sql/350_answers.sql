@@ -1,6 +1,45 @@
 -- 350_answers: what the broker said.  Only a definite answer ends an order; whatever is not definite is
 -- asked about and never sent again blind.  Every answer needs the fence of its claim.
 
+create or replace function trade.retire_intent(
+    p_intent_id bigint,
+    p_status    text,
+    p_reason    text
+)
+returns void
+language sql
+volatile
+begin atomic
+    -- While one of its orders may live at the broker, what the intent reserved stays reserved.
+    select trade.close_intent(i.intent_id, p_status, p_reason)
+    from trade.order_intents as i
+    where i.intent_id = p_intent_id
+      and i.closed_at is null
+      and not exists (select from trade.orders as o where o.intent_id = i.intent_id and o.closed_at is null);
+end;
+
+comment on function trade.retire_intent(bigint, text, text) is
+    'Ends an intent whose last order has ended; one that has another, as of an amend, lives on with it. The caller holds the locks. Raises TRL01.';
+
+create or replace function trade.curb_orders(p_intent_id bigint)
+returns void
+language sql
+volatile
+begin atomic
+    update trade.orders as o
+    set cancel_requested_at = bus.clock()
+    from trade.order_intents as i
+    where i.intent_id = p_intent_id
+      and o.intent_id = p_intent_id
+      and o.closed_at is null
+      and not o.is_pending
+      and o.cancel_requested_at is null
+      and o.quantity - o.filled_qty > case when i.closed_at is null then i.quantity - i.filled_qty else 0 end;
+end;
+
+comment on function trade.curb_orders(bigint) is
+    'L5: a fact may leave a live order larger than the rest of its intent, such as a late fill of an order taken for lost: it is called back. The caller holds the locks.';
+
 create or replace function trade.retry_or_cancel(
     p_intent_id bigint,
     p_reason    text,
@@ -16,6 +55,10 @@ declare
 begin
     select i.* into strict v_intent from trade.order_intents as i where i.intent_id = p_intent_id;
 
+    if exists (select from trade.orders as o where o.intent_id = p_intent_id and o.closed_at is null) then
+        return;
+    end if;
+
     -- What was sent before an adoption may have been tried again, and filled, in the history that was lost.
     if v_intent.status = 'CLAIMED' and v_intent.attempts < 3 and v_intent.expires_at > bus.clock() + p_wait
         and not exists (
@@ -29,14 +72,14 @@ begin
         set status = 'NEW',
             not_before = bus.clock() + p_wait
         where i.intent_id = p_intent_id;
-    elsif v_intent.closed_at is null then
-        perform trade.close_intent(p_intent_id, 'CANCELLED', p_reason);
+    else
+        perform trade.retire_intent(p_intent_id, 'CANCELLED', p_reason);
     end if;
 end;
 $$;
 
 comment on function trade.retry_or_cancel(bigint, text, interval) is
-    'After an order that certainly did not reach the market: the intent waits and is claimed again, at most three times.';
+    'After an order that certainly did not reach the market: the intent waits and is claimed again, at most three times; one with another live order goes on with that.';
 
 create or replace function trade.close_order(
     p_order_id bigint,
@@ -122,6 +165,8 @@ begin
     update trade.order_intents as i
     set status = 'SUBMITTED'
     where i.intent_id = v_order.intent_id and i.status = 'CLAIMED';
+
+    perform trade.curb_orders(v_order.intent_id);
 end;
 $$;
 
@@ -163,11 +208,11 @@ begin
     if p_transient and v_order.filled_qty = 0 then
         perform trade.retry_or_cancel(v_order.intent_id, v_reason, '1 s');
     else
-        perform trade.close_intent(
+        perform trade.retire_intent(
             v_order.intent_id, case when i.filled_qty > 0 then 'CANCELLED' else 'REJECTED' end, v_reason
         )
         from trade.order_intents as i
-        where i.intent_id = v_order.intent_id and i.closed_at is null;
+        where i.intent_id = v_order.intent_id;
     end if;
 end;
 $$;
@@ -293,11 +338,13 @@ begin
         return 'AMEND_FIRST';
     end if;
 
+    -- Only an order the broker has taken can be cancelled there: the child of an amend has its parent's place.
+    perform trade.take_over(v_order, null);
     perform trade.close_order(p_order_id, 'CANCELLED', 'cancelled');
-    perform trade.close_intent(v_order.intent_id, case when i.expires_at <= bus.clock() then 'EXPIRED' else 'CANCELLED' end,
+    perform trade.retire_intent(v_order.intent_id, case when i.expires_at <= bus.clock() then 'EXPIRED' else 'CANCELLED' end,
         'its order was cancelled')
     from trade.order_intents as i
-    where i.intent_id = v_order.intent_id and i.closed_at is null;
+    where i.intent_id = v_order.intent_id;
 
     return 'CANCELLED';
 end;

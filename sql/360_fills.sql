@@ -252,6 +252,7 @@ begin
     -- The reservation is freed first, so that an ordinary fill never looks like a breach.
     perform trade.apply_to_order(p_order, p_quantity);
     perform trade.apply_to_intent(p_order.intent_id, p_quantity);
+    perform trade.curb_orders(p_order.intent_id);
     select i.* into strict v_intent from trade.order_intents as i where i.intent_id = p_order.intent_id;
 
     select p.* into strict v_position

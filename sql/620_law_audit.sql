@@ -71,7 +71,8 @@ from trade.order_intents as i
 join (
     select o.intent_id, sum(o.quantity - o.filled_qty) as live
     from trade.orders as o
-    where o.closed_at is null and o.status <> 'NEW'
+    -- The child of an amend takes its parent's place; what facts made too large is called back.
+    where o.closed_at is null and not o.is_pending and o.cancel_requested_at is null
     group by o.intent_id
 ) as s on s.intent_id = i.intent_id
 where s.live > i.quantity - i.filled_qty
