@@ -23,11 +23,12 @@ from workers.runtime.errors import AegisError, WrongCode
 def adopt(conn: Connection[Any], reason: str, code: str | None) -> None:
     """Take a restored or copied database into use.
 
-    Intents that waited expire, since they may have been carried out in the history that was lost.  Open orders
-    are asked about at the broker, and fills that came since are read.  It stays halted until aegis resume.
+    Intents that waited expire, since they may have been carried out in the history that was lost.  Open
+    orders are asked about at the broker, and fills that came since are read.  It stays halted until aegis
+    resume.
 
-    Adopt only one of a database and its copies: two that trade one broker account undo each other's work.  What
-    nobody can recognise is a copy of the whole machine, or of all of AEGIS_DATA_DIR: halt that yourself.
+    Adopt only one of a database and its copies: two that trade one broker account undo each other's work.
+    What nobody can recognise is a copy of the whole machine, or of all of AEGIS_DATA_DIR: halt that yourself.
 
     \b
     Examples:

@@ -49,8 +49,8 @@ def verify(app: App) -> None:
 
     Names every event that was changed, removed or inserted behind the seals, and every seal that was touched;
     then the exit status is 1.  Events are sealed about a second after they were written.  Whoever can change
-    everything can also seal everything anew: keep the chain it prints in another place, and look for it in the
-    view seals later.
+    everything can also seal everything anew: keep the chain it prints in another place, and look for it in
+    the view seals later.
 
     \b
     Examples:

@@ -49,6 +49,8 @@ COMMANDS: dict[str, dict[str, str]] = {
         "strategy": "cli.strategy:strategy",
     },
     "Look after it": {
+        "backup": "cli.backup:backup",
+        "restore": "cli.backup:restore",
         "adopt": "cli.adopt:adopt",
         "audit": "cli.audit:audit",
         "logs": "cli.logs:logs",

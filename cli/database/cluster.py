@@ -42,6 +42,8 @@ tcp_keepalives_idle = '30s'
 tcp_keepalives_interval = '10s'
 tcp_keepalives_count = 3
 autovacuum_naptime = '15s'               # the last price of each symbol is updated many times a second
+archive_mode = on                        # so that aegis backup --archive works at once;
+archive_command = 'true'                 # until then nothing is kept
 log_lock_waits = on
 log_line_prefix = '%m [%p] %u@%d %a '
 """

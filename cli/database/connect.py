@@ -98,6 +98,10 @@ class Database:
         """A connection that may do everything: for migrations and for making logins, nothing else."""
         return self._connect(self._admin_url(self.name))
 
+    def server_admin(self) -> Connection:
+        """The administrator's connection to the server as a whole, whether or not our database is there."""
+        return self._connect(self._admin_url("postgres"))
+
     def desk(self) -> Connection:
         """The connection of the people at the desk: what commands use."""
         return self.connect(DESK)

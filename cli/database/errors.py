@@ -9,3 +9,7 @@ class DatabaseError(AegisError):
 
 class MigrationError(DatabaseError):
     """A deployment was refused or failed; the database is as it was before."""
+
+
+class BackupError(DatabaseError):
+    """A backup could not be taken, kept or put back; what was there is still there."""

@@ -1,0 +1,164 @@
+"""`aegis backup` and `aegis restore`: copies of the embedded server, and the way back.
+
+Passwords are not in a backup: they stand in the secrets directory, and are made anew where they are missing.
+Neither is the marker of the last run, which must remember what a restored database has forgotten.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cli.context import App, pass_app
+from cli.output import json_option
+
+if TYPE_CHECKING:
+    from cli.database.connect import Database
+    from cli.database.restore import Moment
+
+PLACE = click.Path(file_okay=False, path_type=Path)
+
+
+@click.command()
+@click.argument("directory", type=PLACE, required=False)
+@click.option("--keep", type=click.IntRange(min=1), metavar="N", help="Then remove all but the newest N.")
+@click.option("--list", "show_list", is_flag=True, help="Show the backups that are there; take none.")
+@click.option(
+    "--archive", type=PLACE, metavar="DIR", help="Also keep the log there, from now on, for restore --to."
+)
+@click.option("--no-archive", is_flag=True, help="Keep no more of the log.")
+@json_option
+@pass_app
+def backup(
+    app: App,
+    directory: Path | None,
+    keep: int | None,
+    show_list: bool,
+    archive: Path | None,
+    no_archive: bool,
+) -> None:
+    """Copy all databases of the embedded server.
+
+    Trading goes on meanwhile.  The copy is whole by itself, and verified.  It goes into a directory of its
+    own in DIRECTORY, by default backups in AEGIS_DATA_DIR; another disk is a better place.
+
+    Not in it are the passwords and the marker of the last run.  An external server is backed up by its own
+    means: pg_basebackup or what its provider offers, pg_dump -Fc for one database.
+
+    \b
+    Examples:
+      aegis backup
+      aegis backup /mnt/usb/aegis --keep 7
+      aegis backup /mnt/usb/aegis --archive /mnt/usb/aegis-log
+      aegis backup --list
+    """
+    from cli.database import archive as log
+    from cli.database import backup as backups
+    from cli.database.binaries import find_binaries
+
+    place = (directory or app.settings.data_dir / "backups").expanduser().absolute()
+    if show_list:
+        app.out.table([vars(found) for found in backups.backups_in(place)], empty=f"No backup in {place}.")
+        return
+    database = _embedded(app)
+    database.ensure_running()
+    server, binaries = database.embedded(), find_binaries(app.settings)
+    try:
+        with database.server_admin() as conn:
+            if no_archive:
+                log.stop(conn)
+            if archive is not None and not log.start(conn, archive.expanduser().absolute(), server.account):
+                app.out.say("The log is kept from the next start of the server on: aegis down, aegis up.")
+            taken = backups.take(conn, server, binaries, place)
+        gone = backups.prune(place, keep, binaries) if keep is not None else []
+    finally:
+        if server.started_here:
+            server.stop()
+    if app.out.json:
+        app.out.record(vars(taken) | {"removed": [found.path for found in gone]})
+        return
+    app.out.say(f"{taken.path}: {', '.join(taken.databases) or 'no database yet'}; verified.")
+    for found in gone:
+        app.out.say(f"Removed {found.path}.")
+    app.out.say("Passwords are not in it; aegis restore makes them anew where they are missing.")
+
+
+@click.command()
+@click.argument("backup", type=PLACE)
+@click.option("--to", metavar="TIME", help="A later moment, such as '2026-03-02 15:00', or latest.")
+@pass_app
+def restore(app: App, backup: Path, to: str | None) -> None:
+    """Put BACKUP in the place of the embedded server's data.
+
+    Refused while the server runs.  What is there is moved aside, never deleted.  With --to the log that was
+    kept since (aegis backup --archive) is followed to that moment, which is local time unless it says a zone.
+
+    Nothing that was restored trades by itself: it is halted, until a person takes it into use by aegis adopt.
+    The same goes for a database that pg_restore made, from its next aegis up on.
+
+    \b
+    Examples:
+      aegis restore /mnt/usb/aegis/20260302T010000Z
+      aegis restore /mnt/usb/aegis/20260302T010000Z --to "2026-03-02 15:00"
+      aegis restore /mnt/usb/aegis/20260302T010000Z --to latest
+    """
+    from cli.database.backup import Backup
+    from cli.database.binaries import find_binaries
+    from cli.database.connect import Database
+    from cli.database.restore import forget_recovery, put_back
+
+    database = _embedded(app)
+    found = Backup.read(backup)
+    database.server, before = put_back(found, database.directory, find_binaries(app.settings), _moment(to))
+    with database.server_admin() as conn:
+        forget_recovery(conn)
+    app.out.say(f"Restored {', '.join(found.databases) or 'a server without a database'} from {found.path}.")
+    if before is not None:
+        app.out.say(f"What was there before is in {before}.")
+    for name in found.databases:
+        _halt(Database(app.settings, name, database.server))
+    app.out.say(
+        "It is halted, and nothing is sent before it is adopted.  Next:\n"
+        "  aegis db psql            look around\n"
+        '  aegis adopt "why"        take it into use: orders are asked about, fills are read\n'
+        "  aegis up                 start it\n"
+        '  aegis resume "why"       let trading go on'
+    )
+
+
+def _halt(database: Database) -> None:
+    """Make its logins, and have it find out now that it was restored, before anybody starts a worker."""
+    from workers.runtime.marker import Marker
+
+    database.migrate()
+    marker = Marker(database.settings.data_dir, database.name)
+    with database.admin() as conn:
+        row = conn.execute("select marker from api.begin_run(%s)", [marker.read()]).fetchone()
+    assert row is not None
+    marker.write(row[0])
+
+
+def _embedded(app: App) -> Database:
+    from cli.database.errors import BackupError
+
+    if app.database.external:
+        raise BackupError(
+            "this database is on an external server, which is backed up and restored by its own means",
+            hint="pg_basebackup, or what its provider offers; pg_dump -Fc and pg_restore for one database. "
+            "Whatever is restored starts halted, until aegis adopt.",
+        )
+    return app.database
+
+
+def _moment(text: str | None) -> Moment:
+    if text is None or text == "latest":
+        return "latest" if text else None
+    try:
+        return datetime.fromisoformat(text).astimezone()
+    except ValueError:
+        raise click.BadParameter(
+            f"{text!r} is not a time such as 2026-03-02 15:00", param_hint="--to"
+        ) from None

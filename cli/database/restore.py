@@ -1,0 +1,155 @@
+"""Put a backup in the place of the embedded server's data.
+
+What was there is moved aside and never deleted; when the server does not start on the backup it is put back.
+A restored server always begins a timeline of its own: by that, if by nothing else, the databases in it know
+that they were restored, and halt.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import psycopg
+
+from cli.database import archive, postmaster
+from cli.database.account import Account, server_account
+from cli.database.backup import Backup
+from cli.database.binaries import Binaries
+from cli.database.catalog import Connection
+from cli.database.cluster import make_directory
+from cli.database.embedded import LOG, Server, ServerError
+from cli.database.errors import BackupError
+from cli.database.manifest import verify
+
+Moment = datetime | Literal["latest"] | None
+LOOK = 0.05  # seconds between two looks
+PATIENCE = 10.0  # seconds for a server that has failed to be gone
+RECOVERY = ("restore_command", "recovery_target", "recovery_target_time", "recovery_target_action")
+
+
+def put_back(backup: Backup, directory: Path, binaries: Binaries, to: Moment) -> tuple[Server, Path | None]:
+    """Start the server on a backup; return it, and where the data went that was there before.
+
+    Without `to` it is the state at the end of the backup; `latest` is all that the kept log has.
+    """
+    _refuse_what_cannot_be(backup, binaries, to)
+    make_directory(directory)
+    account = server_account(directory / "data")
+    now = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    data, before = directory / "data", directory / f"data.before-restore-{now}"
+    with postmaster.one_at_a_time(directory, account):
+        _refuse_running(directory, account)
+        restored = _copy(backup, directory / "data.restoring", account)
+        _aim(restored, backup.archive, to)
+        had_data = data.exists()
+        if had_data:
+            data.rename(before)
+        restored.rename(data)
+    try:
+        server = Server.start(directory, binaries=binaries)
+        _wait_for_the_end(server)
+        return server, before if had_data else None
+    except ServerError as error:
+        raise _taken_back(directory, account, before if had_data else None, now, error) from error
+
+
+def forget_recovery(conn: Connection) -> None:
+    """The recovery is over: its aim must not stand in the way of the next."""
+    archive.forget(conn, *RECOVERY)
+
+
+def _refuse_what_cannot_be(backup: Backup, binaries: Binaries, to: Moment) -> None:
+    made_by = (backup.data / "PG_VERSION").read_text().strip()
+    if made_by != str(binaries.major):
+        raise BackupError(
+            f"the backup was made by PostgreSQL {made_by}, but this is {binaries.version}",
+            hint=f"Set AEGIS_PG_BIN to the programs of PostgreSQL {made_by}.",
+        )
+    if to is not None and backup.archive is None:
+        raise BackupError(
+            "the log was not kept when this backup was taken, so it knows one moment only",
+            hint="Restore without --to. From now on keep the log: aegis backup --archive DIR.",
+        )
+    if isinstance(to, datetime) and to < backup.finished_at:
+        finished = f"{backup.finished_at.astimezone():%Y-%m-%d %H:%M:%S}"
+        raise BackupError(
+            f"the backup was finished at {finished}, which is later than that",
+            hint="Take an older backup: aegis backup --list.",
+        )
+    verify(backup.data, binaries)
+
+
+def _refuse_running(directory: Path, account: Account) -> None:
+    alive = postmaster.take_alive_lock(directory, account)
+    if alive is None:
+        raise BackupError(f"a server runs in {directory}", hint="Stop it first: aegis down.")
+    os.close(alive)
+
+
+def _copy(backup: Backup, target: Path, account: Account) -> Path:
+    """A copy beside the final place, of the account that runs the server."""
+    shutil.rmtree(target, ignore_errors=True)
+    try:
+        shutil.copytree(backup.data, target, symlinks=True)
+    except (OSError, shutil.Error) as error:
+        shutil.rmtree(target, ignore_errors=True)
+        raise BackupError(f"the backup cannot be copied: {error}") from error
+    if not account.is_me:
+        for path in [target, *target.rglob("*")]:
+            os.chown(path, account.uid, account.gid, follow_symlinks=False)
+    target.chmod(0o700)
+    return target
+
+
+def _aim(data: Path, archived: str | None, to: Moment) -> None:
+    """Say how far to recover, in the settings the server reads last, and that it is a recovery."""
+    settings = {"restore_command": archive.restore_command(archived), "recovery_target_action": "promote"}
+    if isinstance(to, datetime):
+        settings["recovery_target_time"] = to.astimezone(UTC).isoformat(sep=" ")
+    elif to is None:
+        settings["recovery_target"] = "immediate"
+    with (data / "postgresql.auto.conf").open("a") as config:
+        for name, value in settings.items():
+            quoted = value.replace("'", "''")
+            config.write(f"{name} = '{quoted}'\n")
+    signal = data / "recovery.signal"
+    signal.touch(mode=0o600)
+    os.chown(signal, data.stat().st_uid, data.stat().st_gid)
+
+
+def _wait_for_the_end(server: Server) -> None:
+    """Return when the recovery is over, however long it takes; raise when the server ends over it."""
+    try:
+        with psycopg.connect(server.url("postgres"), autocommit=True) as conn:
+            while conn.execute("select pg_is_in_recovery()").fetchone() == (True,):
+                time.sleep(LOOK)
+    except psycopg.OperationalError as error:
+        told = (server.directory / LOG).read_text(errors="replace").strip().splitlines()
+        said = [line for line in told if "FATAL" in line][-1:]
+        raise ServerError("the recovery failed", hint="\n".join(said)) from error
+
+
+def _taken_back(
+    directory: Path, account: Account, before: Path | None, now: str, error: ServerError
+) -> ServerError:
+    """Put everything as it was, unless the server is still recovering; return what to tell."""
+    with postmaster.one_at_a_time(directory, account):
+        deadline = time.monotonic() + PATIENCE
+        while (alive := postmaster.take_alive_lock(directory, account)) is None:
+            if time.monotonic() > deadline:
+                return error
+            time.sleep(LOOK)
+        os.close(alive)
+        failed = directory / f"data.failed-restore-{now}"
+        (directory / "data").rename(failed)
+        if before is not None:
+            before.rename(directory / "data")
+    return ServerError(
+        f"the backup cannot be started, and everything is as it was before: {error.message}",
+        hint=f"What was restored is in {failed}.\n{error.hint or ''}",
+    )
