@@ -378,7 +378,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         "api.order_rejected",
         "v_order.closed_at is not null",
         "false",
-        "test_claims.py::test_a_rejection_for_now_told_twice_does_not_touch_the_next_attempt",
+        "test_claims.py::test_a_rejection_told_twice_touches_neither_the_next_attempt_nor_itself",
     ),
     # L7: fills once
     constraint("L7", FILLS, "fills_broker_fill_key", WRONG_FILL),

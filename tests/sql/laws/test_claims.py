@@ -435,18 +435,21 @@ def test_a_broker_cannot_give_one_number_to_two_orders(kit):
     assert refusal(lambda: kit.accept(order, "B1")) == UNIQUE
 
 
-def test_a_rejection_for_now_told_twice_does_not_touch_the_next_attempt(kit):
+@pytest.mark.parametrize("for_now", ["true", "false"])
+def test_a_rejection_told_twice_touches_neither_the_next_attempt_nor_itself(kit, for_now):
     intent_id = kit.buy(10)
-    reject = "order_rejected(%s, %s, 'BUSY', 'later', true)"
+    reject = "order_rejected(%s, %s, 'BUSY', 'later', {})"
     first = kit.claim_one()
-    call(kit, reject, first)
+    call(kit, reject.format("true"), first)
+    before = kit.order(first.order_id)
     kit.advance(seconds=2)
     second = kit.claim_one()
 
-    refusal(lambda: call(kit, reject, first))
+    refusal(lambda: call(kit, reject.format(for_now), first))
 
     assert kit.intent_row(intent_id).status == "CLAIMED"
     assert kit.order(second.order_id).status == "SENDING"
+    assert kit.order(first.order_id) == before
     assert kit.claim() == []
 
 
