@@ -24,6 +24,7 @@ to aegis_strategy, aegis_feed, aegis_engine, aegis_executor;
 -- price_sync
 grant execute on function
     api.open_feed(text, text, text),
+    api.feed_position(text),
     api.feed_status(text, text, text),
     api.ingest_quotes(text, text[], timestamptz[], bigint[], numeric[], numeric[], numeric[], numeric[]),
     api.ingest_trades(text, text[], timestamptz[], bigint[], numeric[], numeric[])
@@ -55,6 +56,7 @@ grant execute on function
     api.claim_intents(bigint, integer),
     api.unsend(bigint, bigint),
     api.due_amends(bigint, integer),
+    api.orders_waiting(),
     api.order_accepted(bigint, bigint, text, numeric),
     api.order_rejected(bigint, bigint, text, text, boolean),
     api.order_unknown(bigint, bigint, text),
