@@ -1,6 +1,6 @@
-"""Find the examples of the README that are marked as checked, and compare what they print.
+"""Find the examples of the README that are marked to be run, and compare what they print.
 
-A fenced block of ```console under a line `<!-- checked -->` is run: lines that begin with `$ aegis` are
+A fenced block of ```console under a line `<!-- run -->` is run: lines that begin with `$ aegis` are
 commands, lines with a psql prompt (`demo demo=> select 1;`) are statements for `aegis db psql`, and what
 follows is their output.  Names and layout must be right; numbers, times and the rows of a table may differ,
 and a line `...` stands for any others.  The number after explain is replaced by that of an existing intent.
@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-MARK = "<!-- checked -->"
+MARK = "<!-- run -->"
 FENCE = "```"
 COMMAND = re.compile(r"\$ aegis (?P<text>.*)")
 PROMPT = re.compile(r"(?:\w+ )?\w+=[*!]?[>#] (?P<text>.*)")
@@ -34,7 +34,7 @@ class Example:
 
 
 def examples(readme: str) -> Iterator[Example]:
-    """The examples of all checked blocks, in order."""
+    """The examples of all marked blocks, in order."""
     lines = readme.splitlines()
     for number, line in enumerate(lines):
         if line.strip() == MARK:
@@ -58,7 +58,7 @@ def _block(lines: Sequence[str], start: int) -> Iterator[Example]:
         elif (found := MORE.fullmatch(line)) and example is not None and not example.output:
             example.text += "\n" + found["text"]
         elif example is None:
-            raise ValueError(f"line {number + 1}: a checked block begins with $ aegis or a psql prompt")
+            raise ValueError(f"line {number + 1}: a marked block begins with $ aegis or a psql prompt")
         else:
             example.output.append(line)
     raise ValueError(f"line {start + 1}: the block has no end")
