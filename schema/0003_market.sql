@@ -146,6 +146,8 @@ create table market.feeds (
     max_silence        interval    not null default '5 s',
     last_heard_at      timestamptz not null default bus.clock(),
     last_seq           bigint      not null default 0,
+    run_number         bigint      not null default 0,
+    seq_before_run     bigint      not null default 0,
     quotes_applied     bigint      not null default 0,
     quotes_superseded  bigint      not null default 0,
     quotes_quarantined bigint      not null default 0,
@@ -168,6 +170,8 @@ comment on column market.feeds.detail is 'What the feed said last about itself.'
 comment on column market.feeds.max_silence is 'Without a word for longer, the feed counts as dead and its prices as stale.';
 comment on column market.feeds.last_heard_at is 'When it last brought a price or a heartbeat.';
 comment on column market.feeds.last_seq is 'The highest received_seq it has used.';
+comment on column market.feeds.run_number is 'The run of the workers it was last opened in, see bus.instance.';
+comment on column market.feeds.seq_before_run is 'last_seq when that run opened it: what came since is of this run.';
 comment on column market.feeds.quotes_applied is 'Quotes that became the best price.';
 comment on column market.feeds.quotes_superseded is 'Quotes older than one already known, within a batch or before.';
 comment on column market.feeds.quotes_quarantined is 'Quotes refused: see market.quarantine.';

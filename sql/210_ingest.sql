@@ -27,13 +27,16 @@ begin
                   hint = 'select * from venues; a recording is named after its venue: binance_20240808.csv.gz.';
     end if;
 
-    insert into market.feeds as f (feed, venue, source, status)
-    values (p_feed, p_venue, p_source, 'CONNECTED')
+    insert into market.feeds as f (feed, venue, source, status, run_number)
+    select p_feed, p_venue, p_source, 'CONNECTED', n.run_number
+    from bus.instance as n
     on conflict (feed) do update
     set venue = excluded.venue,
         source = excluded.source,
         status = 'CONNECTED',
         detail = '',
+        seq_before_run = case when f.run_number = excluded.run_number then f.seq_before_run else f.last_seq end,
+        run_number = excluded.run_number,
         last_heard_at = bus.clock()
     returning f.last_seq + 1 into v_next_seq;
 
@@ -43,6 +46,19 @@ $$;
 
 comment on function api.open_feed(text, text, text) is
     'Declares a feed connected; source is live, sim or replay. Returns the next received_seq to use. Raises TRI02, TRI04.';
+
+create or replace function api.feed_position(p_feed text)
+returns bigint
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+    select f.last_seq - f.seq_before_run from market.feeds as f where f.feed = p_feed;
+end;
+
+comment on function api.feed_position(text) is
+    'How many events a feed has brought since all workers were last started: where a recording goes on after a crash of its reader.';
 
 create or replace function api.feed_status(
     p_feed   text,

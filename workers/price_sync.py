@@ -32,6 +32,7 @@ HINT_BYTES = 1000  # a longer list of symbols goes out empty, which means: look 
 HEARTBEAT = 1.0  # seconds between two words of a feed about itself
 
 OPEN = "select api.open_feed($1, $2, $3)"
+POSITION = "select api.feed_position($1)"
 STATUS = "select api.feed_status($1, $2, $3)"
 HINT = "select pg_notify('quotes', $1)"
 MIDS = "select symbol, ((bid + ask) / 2)::text from api.prices where venue = $1 and bid > 0 and ask > 0"
@@ -119,7 +120,8 @@ class PriceSync(Worker):
         if self._next_seq:
             self._committed(wanted - self._next_seq)
         else:
-            self.feed.resume(wanted, dict(await self._link.fetch(MIDS, self.feed.venue)))
+            brought: int = await self._link.fetchval(POSITION, self.feed.name)
+            self.feed.resume(wanted, brought, dict(await self._link.fetch(MIDS, self.feed.venue)))
             self._next_seq = wanted
         self._is_open = True
 

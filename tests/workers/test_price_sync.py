@@ -73,7 +73,7 @@ def recording(tmp_path):
 
 
 def counted(db):
-    return db.execute(COUNTED).fetchone()
+    return db.execute(COUNTED).fetchone() or (0, 0, 0, "", "")
 
 
 async def until(condition):
@@ -336,3 +336,33 @@ async def test_a_feed_whose_venue_is_unknown_is_refused_by_name(link, tmp_path):
 def test_a_wrong_feed_is_refused_before_anything_is_opened():
     with pytest.raises(FeedError, match="unknown feed"):
         PriceSync(Settings(), "nonsense")
+
+
+async def test_a_reader_that_replaces_a_dead_one_goes_on_where_that_stopped(dsn, universe, recording):
+    path = f"replay:{recording(3000)}"
+    async with running(dsn, path, "1") as first:
+        await until(lambda: first.counts.total > 0)
+        first._reader.cancel()
+
+    async with running(dsn, path, "max") as second:
+        await until(lambda: counted(universe)[3] == "ENDED")
+
+    assert second.counts.total > 0
+    assert sum(counted(universe)[:3]) == 3000
+
+
+async def test_a_new_run_of_the_system_plays_a_recording_anew(dsn, universe, recording):
+    path = f"replay:{recording(500)}"
+    async with running(dsn, path, "max"):
+        await until(lambda: counted(universe)[3] == "ENDED")
+    universe.execute("update bus.instance set run_number = run_number + 1")
+
+    async with running(dsn, path, "max"):
+        await until(lambda: sum(counted(universe)[:3]) == 1000)
+
+
+async def test_a_malformed_line_is_told_with_its_number(dsn, universe, recording, caplog):
+    async with running(dsn, f"replay:{recording(5, tail='nonsense')}", "max"):
+        await until(lambda: counted(universe)[3] == "ENDED")
+
+    assert "line 7 is neither a quote nor a trade" in caplog.text

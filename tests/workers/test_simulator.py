@@ -155,7 +155,7 @@ def test_tick_sizes_are_those_of_2023(below, tick):
 
 def test_a_second_start_goes_on_from_the_last_prices_with_new_draws():
     feed = SimulatorFeed(seed=3)
-    feed.resume(10_001, {"005930": "80000"})
+    feed.resume(10_001, 0, {"005930": "80000"})
 
     books = {book.symbol: book for book in feed.market.turns}
     assert books["005930"].fair == 80_000 * 1_000_000

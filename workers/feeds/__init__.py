@@ -7,6 +7,7 @@ of its limits is for `api.ingest_quotes` to say; a feed only carries.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +17,9 @@ from typing import Literal, Protocol, TypeAlias
 from workers.feeds.errors import FeedError
 
 __all__ = ["Event", "Feed", "FeedError", "Quote", "Source", "Trade", "make_feed"]
+
+
+log = logging.getLogger("aegis.feeds")
 
 
 @dataclass(slots=True)
@@ -58,8 +62,11 @@ class Feed(Protocol):
         """The symbols this feed can bring, as its venue writes them."""
         ...
 
-    def resume(self, next_seq: int, mids: Mapping[str, str]) -> None:
-        """Hear, before the first batch, where the database stands, to go on from there."""
+    def resume(self, next_seq: int, brought: int, mids: Mapping[str, str]) -> None:
+        """Hear, before the first batch, where the database stands, to go on from there.
+
+        `brought` counts the events of this run of the system: not 0 when this process replaces a dead one.
+        """
         ...
 
     def batches(self) -> AsyncIterator[Sequence[Event]]:
@@ -87,7 +94,7 @@ def make_feed(spec: str, speed: str = "1") -> Feed:
         seed, *options = argument.split(",")
         return SimulatorFeed(seed=_whole("the seed", seed or "1"), speed=factor, **_options(options))
     if kind == "replay" and argument:
-        return RecordingFeed(Path(argument).expanduser(), speed=factor)
+        return RecordingFeed(Path(argument).expanduser(), speed=factor, tell=log.warning)
     raise FeedError(f"unknown feed {spec!r}: use sim, sim:SEED or replay:FILE.csv.gz")
 
 

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import IO
 
@@ -166,16 +167,18 @@ class RecordingFeed:
         self.recording = Recording(path, tell)
         self.venue = path.name.partition(".")[0].partition("_")[0].upper()
         self.speed = speed
+        self._brought = 0
 
     @property
     def symbols(self) -> Sequence[str]:
         return self.recording.totals.symbols
 
-    def resume(self, next_seq: int, mids: Mapping[str, str]) -> None:
-        """A recording always starts at its beginning."""
+    def resume(self, next_seq: int, brought: int, mids: Mapping[str, str]) -> None:
+        """Go on behind what this run has brought; a new run starts at the beginning."""
+        self._brought = brought
 
     async def batches(self) -> AsyncIterator[Sequence[Event]]:
-        events = self.recording.events()
+        events = islice(self.recording.events(), self._brought, None)
         paces = flat_out(events) if self.speed is None else paced(_shifted(events, utc_now(), self.speed))
         async for batch in paces:
             yield batch

@@ -205,7 +205,7 @@ class SimulatorFeed:
     def symbols(self) -> Sequence[str]:
         return [i.symbol for i in INSTRUMENTS]
 
-    def resume(self, next_seq: int, mids: Mapping[str, str]) -> None:
+    def resume(self, next_seq: int, brought: int, mids: Mapping[str, str]) -> None:
         """Start at the prices the database knows; a new sequence number brings new draws."""
         self.market = Market(
             self.seed, rate=self.rate, liveliness=self.liveliness, first_step=next_seq - 1, mids=mids
