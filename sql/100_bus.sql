@@ -41,6 +41,24 @@ $$;
 comment on function bus.record_event(text, bigint, text, bigint, jsonb) is
     'Writes one event in the caller''s transaction, with its actor, cause and correlation; returns its id.';
 
+create or replace function bus.require_the_latest(p_what text)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if current_setting('transaction_isolation') <> 'read committed' then
+        raise exception 'isolation level % could miss %', current_setting('transaction_isolation'), p_what
+            using errcode = 'TRM02',
+                  hint = 'Use read committed.';
+    end if;
+end;
+$$;
+
+comment on function bus.require_the_latest(text) is
+    'Refuses a transaction whose snapshot is older than its statement. Raises TRM02.';
+
 -- Advisory locks are keyed by (class, id), so that no two uses can meet by chance.
 create or replace function bus.worker_lock_class()
 returns integer

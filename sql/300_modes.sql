@@ -37,12 +37,7 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if current_setting('transaction_isolation') <> 'read committed' then
-        raise exception 'isolation level % could miss a halt', current_setting('transaction_isolation')
-            using errcode = 'TRM02',
-                  hint = 'Use read committed.';
-    end if;
-
+    perform bus.require_the_latest('a halt');
     lock table risk.gate in row share mode;
 end;
 $$;

@@ -301,6 +301,35 @@ $$;
 comment on function trade.lock_intent(bigint) is
     'Locks the account, position and intent, in that order, and returns the intent as it is now. Raises TRI02.';
 
+create or replace function trade.lock_intents(p_intent_ids bigint[])
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- Whoever works on several takes them all before the first change: all accounts, all positions, all intents.
+    perform
+    from trade.balances as b
+    where b.account_id in (select i.account_id from trade.order_intents as i where i.intent_id = any(p_intent_ids))
+    order by b.account_id
+    for no key update;
+
+    perform
+    from trade.positions as p
+    where (p.account_id, p.instrument_id, p.owner) in (
+        select i.account_id, i.instrument_id, i.owner from trade.order_intents as i where i.intent_id = any(p_intent_ids)
+    )
+    order by p.account_id, p.instrument_id, p.owner
+    for no key update;
+
+    perform from trade.order_intents as i where i.intent_id = any(p_intent_ids) order by i.intent_id for no key update;
+end;
+$$;
+
+comment on function trade.lock_intents(bigint[]) is
+    'Locks the accounts, positions and intents of several intents, in that order, before any of them is changed.';
+
 create or replace function trade.close_intent(
     p_intent_id bigint,
     p_status    text,

@@ -214,6 +214,28 @@ for each row
 when (old is distinct from new)
 execute function trade.tg_orders__record();
 
+create or replace function trade.lock_with_parent(p_order trade.orders)
+returns trade.orders
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_order trade.orders;
+begin
+    -- What happens to the child of an amend may end its parent, which is older: it is locked first.
+    if p_order.parent_order_id is not null then
+        perform from trade.orders as o where o.order_id = p_order.parent_order_id for no key update;
+    end if;
+
+    select o.* into strict v_order from trade.orders as o where o.order_id = p_order.order_id for no key update;
+    return v_order;
+end;
+$$;
+
+comment on function trade.lock_with_parent(trade.orders) is
+    'Locks an order, after the one it is to replace, and returns it as it is now. The caller holds its intent.';
+
 create or replace function trade.lock_order(
     p_order_id bigint,
     p_fence    bigint
@@ -234,7 +256,7 @@ begin
     end if;
 
     perform trade.lock_intent(v_order.intent_id);
-    select o.* into v_order from trade.orders as o where o.order_id = p_order_id for no key update;
+    v_order := trade.lock_with_parent(v_order);
 
     if v_order.fence <> p_fence then
         raise exception 'order % was taken over: fence %, not %', p_order_id, v_order.fence, p_fence

@@ -164,13 +164,15 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_due    record;
-    v_intent trade.order_intents;
-    v_worst  numeric;
-    v_count  integer := 0;
+    v_ids        bigint[];
+    v_id         bigint;
+    v_intent     trade.order_intents;
+    v_instrument market.instruments;
+    v_worst      numeric;
+    v_count      integer := 0;
 begin
-    for v_due in
-        select s.intent_id, n as instrument
+    v_ids := array(
+        select s.intent_id
         from trade.position_exits as e
         join market.instruments as n on n.instrument_id = e.instrument_id
         join market.quotes_now as q on q.instrument_id = e.instrument_id
@@ -189,9 +191,19 @@ begin
           and (p_symbols is null or n.symbol = any(p_symbols))
           and (market.phase_at(n.venue, bus.clock())).exits_fire
         order by s.account_id, s.instrument_id, s.owner, s.intent_id
-    loop
-        v_intent := trade.lock_intent(v_due.intent_id);
-        v_worst := trade.worst_price(v_due.instrument, 'SELL', 'PROTECTIVE_SELL', null, false);
+    );
+    perform trade.lock_intents(v_ids) where v_ids <> '{}';
+
+    foreach v_id in array v_ids loop
+        select i.* into strict v_intent from trade.order_intents as i where i.intent_id = v_id;
+        select n.* into strict v_instrument from market.instruments as n where n.instrument_id = v_intent.instrument_id;
+
+        begin
+            v_worst := trade.worst_price(v_instrument, 'SELL', 'PROTECTIVE_SELL', null, false);
+        exception when sqlstate 'TRP01' or sqlstate 'TRP02' then
+            continue;  -- its price has just gone stale: the next quote asks again, and other stops do not wait
+        end;
+
         continue when v_intent.closed_at is not null or v_intent.limit_price is null or v_worst >= v_intent.worst_price;
 
         update trade.order_intents as i
@@ -216,4 +228,4 @@ end;
 $$;
 
 comment on function trade.escalate_stops(text[]) is
-    'A stop never waits for a resting sell of the same shares: it turns that into a sell that must get out. Returns how many. Raises TRP01.';
+    'A stop never waits for a resting sell of the same shares: it turns that into a sell that must get out. Returns how many.';

@@ -200,8 +200,7 @@ begin
     perform from trade.balances as b where b.account_id = v_order.account_id for no key update;
     perform trade.ensure_position(v_order.account_id, v_order.instrument_id, v_owner);
     perform from trade.order_intents as i where i.intent_id = v_order.intent_id for no key update;
-    select o.* into strict v_order from trade.orders as o where o.order_id = p_order_id for no key update;
-    return v_order;
+    return trade.lock_with_parent(v_order);
 end;
 $$;
 
@@ -299,6 +298,8 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+    -- In an old snapshot its order may be missing: whoever brings it must look again.
+    perform bus.require_the_latest('the order of a fill');
     perform api.raise_incident('unmatched_fill', format('%s/%s', p_account, p_key), p_detail);
     return 'UNMATCHED';
 end;
@@ -346,7 +347,7 @@ end;
 $$;
 
 comment on function api.record_fill(text, text, text, text, numeric, numeric, numeric, numeric, timestamptz, numeric) is
-    'Records an execution once: RECORDED, DUPLICATE, or UNMATCHED (kept as an incident). Fee and tax in the account''s currency; p_fee_qty is a fee taken in the instrument. Never refuses a fact. Raises TRI02 for an unknown account.';
+    'Records an execution once: RECORDED, DUPLICATE, or UNMATCHED (kept as an incident). Fee and tax in the account''s currency; p_fee_qty is a fee taken in the instrument. Never refuses a fact. Raises TRI02 for an unknown account, TRM02.';
 
 create or replace function api.record_cumulative(
     p_account         text,
@@ -411,7 +412,7 @@ end;
 $$;
 
 comment on function api.record_cumulative(text, text, text, numeric, numeric, numeric, numeric, timestamptz) is
-    'For brokers without execution ids: takes an order''s total quantity, notional, fee and tax so far and records what is new as one fill, with an id that is the same whoever brings it. RECORDED, DUPLICATE or UNMATCHED. Raises TRI02.';
+    'For brokers without execution ids: takes an order''s total quantity, notional, fee and tax so far and records what is new as one fill, with an id that is the same whoever brings it. RECORDED, DUPLICATE or UNMATCHED. Raises TRI02, TRM02.';
 
 create or replace function trade.undo_in_position(
     p_fill     trade.fills,
@@ -519,7 +520,7 @@ end;
 $$;
 
 comment on function api.bust_fill(text, text, date, text) is
-    'A venue took an execution back: undone once, by new rows. BUSTED, DUPLICATE or UNMATCHED. Raises TRI02.';
+    'A venue took an execution back: undone once, by new rows. BUSTED, DUPLICATE or UNMATCHED. Raises TRI02, TRM02.';
 
 create or replace trigger _100_append_only
 before update or delete on trade.busts

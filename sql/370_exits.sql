@@ -100,9 +100,12 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_due   trade.exits_due;
-    v_count integer := 0;
+    v_count integer;
 begin
     perform risk.hold_gate();
+
+    -- First what waits for locks, beginning with accounts; the positions below are never waited for.
+    v_count := trade.escalate_stops(p_symbols);
 
     for v_due in
         select d.*
@@ -140,7 +143,7 @@ begin
         end;
     end loop;
 
-    return v_count + trade.escalate_stops(p_symbols);
+    return v_count;
 end;
 $$;
 

@@ -40,10 +40,11 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    v_ids   bigint[];
     v_id    bigint;
     v_count integer := 0;
 begin
-    for v_id in
+    v_ids := array(
         select i.intent_id
         from trade.order_intents as i
         where i.closed_at is null
@@ -58,7 +59,10 @@ begin
           )
         order by i.account_id, i.instrument_id, i.owner, i.intent_id
         limit 100
-    loop
+    );
+    perform trade.lock_intents(v_ids) where v_ids <> '{}';
+
+    foreach v_id in array v_ids loop
         v_count := v_count + trade.end_or_ask(v_id, 'EXPIRED', 'its time was over')::integer;
     end loop;
 
@@ -93,11 +97,12 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    v_ids   bigint[];
     v_row   record;
     v_count integer := 0;
 begin
-    for v_row in
-        select i.intent_id, i.status, coalesce(v.verdict, 'DENY') as verdict, coalesce(v.mode, 'UNKNOWN') as mode
+    v_ids := array(
+        select i.intent_id
         from trade.order_intents as i
         join trade.intent_types as t on t.intent_type = i.intent_type and t.side = i.side
         left join risk.verdicts as v on v.account_id = i.account_id and v.action = t.action
@@ -115,11 +120,25 @@ begin
           )
         order by i.account_id, i.instrument_id, i.owner, i.intent_id
         limit 100
+    );
+    perform trade.lock_intents(v_ids) where v_ids <> '{}';
+
+    for v_row in
+        select
+            i.intent_id,
+            i.status = 'NEW' and i.approved_by is null as is_unapproved,
+            coalesce(v.verdict, 'DENY') as verdict,
+            coalesce(v.mode, 'UNKNOWN') as mode
+        from trade.order_intents as i
+        join trade.intent_types as t on t.intent_type = i.intent_type and t.side = i.side
+        left join risk.verdicts as v on v.account_id = i.account_id and v.action = t.action
+        where i.intent_id = any(v_ids)
+        order by i.intent_id
     loop
         if v_row.verdict = 'DENY' then
             v_count := v_count
                 + trade.end_or_ask(v_row.intent_id, 'CANCELLED', format('mode %s', v_row.mode))::integer;
-        elsif (trade.lock_intent(v_row.intent_id)).status = 'NEW' then
+        elsif v_row.verdict = 'APPROVE' and v_row.is_unapproved then
             update trade.order_intents as i set status = 'PENDING_APPROVAL' where i.intent_id = v_row.intent_id;
             v_count := v_count + 1;
         end if;

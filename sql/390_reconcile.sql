@@ -139,6 +139,9 @@ declare
     v_answer     text := 'AGREES';
     v_diff       record;
 begin
+    -- In an old snapshot an order that is in flight would be missing, and its fill be taken for a disagreement.
+    perform bus.require_the_latest('an order in flight');
+
     -- Lock order: account, positions.
     perform from trade.balances as b where b.account_id = v_account_id for no key update;
     perform
@@ -203,7 +206,7 @@ end;
 $$;
 
 comment on function api.reconcile(text, text, jsonb) is
-    'Compares a broker''s snapshot {"holdings": {symbol: quantity}, "cash": amount} with ours: AGREES, DIFFERS (seen once), CORRECTED (seen twice, put right by recorded rows) or CHANGED (proves nothing, ask again). A difference is an incident. Raises TRI02.';
+    'Compares a broker''s snapshot {"holdings": {symbol: quantity}, "cash": amount} with ours: AGREES, DIFFERS (seen once), CORRECTED (seen twice, put right by recorded rows) or CHANGED (proves nothing, ask again). A difference is an incident. Raises TRI02, TRM02.';
 
 create or replace function trade.open_account(
     p_account_id bigint,

@@ -188,18 +188,40 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    v_ids   bigint[];
     v_pick  strategy.picks;
     v_count integer := 0;
 begin
     perform risk.hold_gate();
-
-    for v_pick in
-        select p.*
+    v_ids := array(
+        select p.pick_id
         from strategy.picks as p
         where p.status = 'NEW' and p.expires_at > bus.clock()
         order by p.pick_id
         limit p_limit
         for no key update skip locked
+    );
+
+    if v_ids = '{}' then
+        return 0;
+    end if;
+
+    -- Lock order: all accounts, all positions; the picks may come in any order.
+    perform
+    from trade.balances as b
+    where b.account_id in (select p.account_id from strategy.picks as p where p.pick_id = any(v_ids))
+    order by b.account_id
+    for no key update;
+    perform
+    from trade.positions as h
+    where (h.account_id, h.instrument_id, h.owner) in (
+        select p.account_id, p.instrument_id, p.strategy from strategy.picks as p where p.pick_id = any(v_ids)
+    )
+    order by h.account_id, h.instrument_id, h.owner
+    for no key update;
+
+    for v_pick in
+        select p.* from strategy.picks as p where p.pick_id = any(v_ids) order by p.pick_id
     loop
         if strategy.gate_system(v_pick) and strategy.gate_market(v_pick) then
             perform strategy.gate_portfolio(v_pick);
