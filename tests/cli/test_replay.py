@@ -1,0 +1,212 @@
+"""`aegis replay` as a user starts it: a process of its own, a machine where nothing was before."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from click.testing import CliRunner
+
+from cli.database.embedded import Server
+from cli.database.postmaster import answering
+from cli.main import cli
+from cli.replay import Survey
+from tests.cli.launcher import scratch
+from workers.feeds import Quote
+from workers.feeds.recording import HEADER
+from workers.feeds.simulator import Market
+
+ROOT = Path(__file__).parents[2]
+COMMAND = [sys.executable, "-c", "from cli.main import main; main()", "replay"]
+SAMPLE = os.environ.get("AEGIS_SAMPLE_RECORDING", "")
+SAMPLE_EVENTS_PER_SECOND = 5000
+EVENTS = 2000
+INTERRUPTED = 130
+
+
+class Person:
+    """Somebody with a new home directory and a recording."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.data = home / "data"
+        env = {name: value for name, value in os.environ.items() if not name.startswith(("AEGIS_", "PG"))}
+        self.environment = env | {
+            "HOME": str(home),
+            "AEGIS_DATA_DIR": str(self.data),
+            "PYTHONPATH": str(ROOT),
+        }
+
+    def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [*COMMAND, *map(str, arguments)],
+            cwd=self.home,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def replay(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        with self.start(*arguments) as process:
+            out, err = process.communicate(timeout=600)
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def json(self, *arguments: str | Path) -> dict[str, Any]:
+        done = self.replay(*arguments, "--json")
+        assert done.returncode == 0, done.stderr
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer
+
+    def databases(self) -> list[str]:
+        with psycopg.connect(Server.attach(self.data / "server").url("postgres")) as conn:
+            query = "select datname from pg_database where datname ^@ 'replay' order by 1"
+            return [name for (name,) in conn.execute(query)]
+
+
+@pytest.fixture
+def person() -> Iterator[Person]:
+    with scratch() as home:
+        yield Person(home)
+
+
+def record(file: Path, events: int, *broken: str) -> Path:
+    lines = []
+    for event in islice(Market(7, rate=150).events(datetime(2025, 1, 2, tzinfo=UTC)), events):
+        ts = event.ts.isoformat(timespec="microseconds").replace("+00:00", "Z")
+        if isinstance(event, Quote):
+            lines.append(f"{ts},{event.symbol},{event.bid},{event.bid_size},{event.ask},{event.ask_size},,\n")
+        else:
+            lines.append(f"{ts},{event.symbol},,,,,{event.price},{event.size}\n")
+    with gzip.open(file, "wt") as out:
+        out.writelines([HEADER + "\n", *lines, *broken])
+    return file
+
+
+@pytest.fixture
+def recording(person) -> Path:
+    return record(person.home / "sim_day.csv.gz", EVENTS, "broken\n", "2025-13-01T00:00:00Z,X,1,1,2,1,,\n")
+
+
+def test_a_new_user_replays_a_recording_and_again_with_the_same_digest(person, recording):
+    first = person.json(recording)
+    again = person.json(recording)
+
+    assert first["events"] == EVENTS
+    assert first["applied"] + first["superseded"] + first["quarantined"] == EVENTS
+    assert first["malformed"] == 2
+    assert "line 2002" in first["malformed_rows"][0]
+    assert first["fills"] > 0
+    assert first["law_audit"] == "empty"
+    assert re.fullmatch("[0-9a-f]{64}", first["digest"])
+    assert again["digest"] == first["digest"]
+    assert answering(person.data / "server" / "data") is None  # it stops the server it has started
+
+
+def test_it_tells_a_person_what_happened(person, recording):
+    done = person.replay(recording)
+
+    assert done.returncode == 0, done.stderr
+    for said in ("By strategy", "momentum", "equity at end", "events per second", "digest", "line 2002"):
+        assert said in done.stdout
+    assert re.search(r"law audit +empty", done.stdout)
+    assert "100%" in done.stderr
+
+
+def test_ctrl_c_ends_it_with_what_was_done_so_far(person):
+    file = record(person.home / "sim_long.csv.gz", 30_000)
+
+    with person.start(file, "--json") as process:
+        assert process.stderr is not None
+        assert "10%" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+
+    assert process.returncode == INTERRUPTED, err
+    answer = json.loads(out)
+    assert not answer["complete"]
+    assert 0 < answer["applied"] + answer["superseded"] < 30_000
+    assert answer["law_audit"] == "empty"
+
+
+def test_a_kept_database_stays_and_what_a_killed_replay_left_goes(person, recording):
+    with Server.start(person.data / "server"):
+        kept = person.replay(recording, "--keep")
+        assert "aegis --database replay_1 db psql" in kept.stdout
+        with psycopg.connect(Server.attach(person.data / "server").url("postgres"), autocommit=True) as conn:
+            conn.execute("create database replay_2")  # nobody holds its lock
+
+        person.json(recording)
+
+        assert person.databases() == ["replay_1"]
+
+
+def test_the_strategies_and_their_parameters_can_be_chosen(person, recording):
+    answer = person.json(recording, "--strategy", "mean_reversion", "--set", "mean_reversion.entry=1.5")
+
+    assert {row["strategy"] for row in answer["strategies"]} == {"mean_reversion"}
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--step", "soon"], "is not a time such as 50ms"),
+        (["--step", "0ms"], "is not a time such as 50ms"),
+        (["--set", "momentum.slow"], "sets no parameter"),
+        (["--set", "other.slow=1"], "sets no parameter of momentum, mean_reversion"),
+    ],
+)
+def test_a_wrong_option_is_told_before_anything_starts(recording, options, told):
+    done = CliRunner().invoke(cli, ["replay", str(recording), *options])
+
+    assert done.exit_code != 0
+    assert told in done.output
+
+
+def test_a_file_that_is_no_recording_is_refused(tmp_path):
+    file = tmp_path / "x.csv"
+    file.write_text("a,b\n1,2\n")
+    empty = tmp_path / "y.csv"
+    empty.write_text(HEADER + "\nbroken\n")
+
+    assert "is not a recording" in CliRunner().invoke(cli, ["replay", str(file)]).output
+    assert "holds no event" in CliRunner().invoke(cli, ["replay", str(empty)]).output
+
+
+def test_ticks_and_lots_are_the_steps_in_which_prices_and_sizes_move(tmp_path):
+    file = tmp_path / "binance_x.csv"
+    rows = [
+        "2024-01-01T00:00:00Z,BTC,61800.20,2.500,61800.30,7,,",
+        "2024-01-01T00:00:01Z,ETH,10.05,1,10.06,2,,",
+    ]
+    file.write_text("\n".join([HEADER, *rows]) + "\n")
+
+    found = Survey.of(file).instruments("BINANCE")
+
+    assert [(i.symbol, i.tick_table, i.lot_size) for i in found] == [
+        ("BTC", "0.1", "0.1"),
+        ("ETH", "0.01", "1"),
+    ]
+
+
+@pytest.mark.skipif(not Path(SAMPLE).is_file(), reason="AEGIS_SAMPLE_RECORDING names no recording")
+def test_a_recorded_day_of_a_real_exchange(person):
+    answer = person.json(SAMPLE)
+
+    assert answer["applied"] + answer["superseded"] + answer["quarantined"] == answer["events"] > 0
+    assert answer["fills"] > 0
+    assert answer["law_audit"] == "empty"
+    assert answer["events_per_second"] > SAMPLE_EVENTS_PER_SECOND
+    assert person.json(SAMPLE)["digest"] == answer["digest"]
