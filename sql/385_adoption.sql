@@ -82,7 +82,7 @@ begin
         sealed_xid = '0'
     returning n.* into v_after;
 
-    update bus.epochs as e set ended_at = greatest(bus.clock(), e.began_at) where e.ended_at is null;
+    update bus.epochs as e set ended_at = bus.clock() where e.ended_at is null;
     insert into bus.epochs (epoch, generation) values (v_after.epoch, v_after.generation);
 
     perform bus.record_event('instance', null, 'foreign', null, jsonb_build_object(
