@@ -116,7 +116,8 @@ create table market.instruments (
     is_active     boolean  not null default true,
 
     constraint instruments_pkey primary key (instrument_id),
-    constraint instruments_symbol_key unique (venue, symbol),
+    -- Symbol first: prices are looked up by it, and a venue alone is half the universe.
+    constraint instruments_symbol_key unique (symbol, venue),
     constraint instruments_venue_fkey foreign key (venue) references market.venues,
     constraint instruments_symbol_plain check (symbol ~ '^[A-Za-z0-9._/:-]{1,40}$'),
     constraint instruments_lot_positive check (lot_size > 0 and min_notional >= 0),

@@ -111,6 +111,7 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan  -- a plan for each batch takes longer than the batch
 as $$
 declare
     v_feed        market.feeds;
@@ -274,6 +275,7 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan  -- a plan for each batch takes longer than the batch
 as $$
 declare
     v_feed        market.feeds;
