@@ -6,6 +6,7 @@ NAME is latency, ingest, intents, replay or memory; without one, all of them.
 from __future__ import annotations
 
 import asyncio
+import os
 import platform
 import signal
 import sys
@@ -22,7 +23,8 @@ def main(names: list[str]) -> int:
         print(f"there is no benchmark {unknown[0]}; they are {', '.join(BENCHES)}", file=sys.stderr)
         return 2
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the scratch server goes with us
-    print(f"Python {platform.python_version()} on {platform.machine()}; the server is embedded, fsync on")
+    load = f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors"
+    print(f"Python {platform.python_version()} on {platform.machine()}, {load}; embedded server, fsync on")
     for name in names or BENCHES:
         with scratch() as place:  # each has a server of its own, so that none works on another's leavings
             for section in asyncio.run(import_module(f"bench.{name}").run(place)):

@@ -164,3 +164,11 @@ async def timed(call: Callable[[], Awaitable[object]], times: int) -> list[float
         await call()
         samples.append(time.perf_counter() - began)
     return samples
+
+
+def processor_seconds(connection: Connection) -> float | None:
+    """Processor time that the server has spent on this connection; None where the kernel does not tell."""
+    try:
+        return int(Path(f"/proc/{connection.get_server_pid()}/schedstat").read_text().split()[0]) / 1e9
+    except OSError:
+        return None

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -213,3 +214,30 @@ def test_steps_do_not_depend_on_where_a_recording_begins():
 
     assert step_end(START, step) == START + step
     assert step_end(START + timedelta(milliseconds=49), step) == START + step
+
+
+# What reads a clock or draws lots, and why that changes no result: the runtime (deadlines, backoff, logs), the
+# pace of a live feed, the supervisor; in a replay the deadline of a send stands still.
+UNTIMELY = re.compile(
+    r"\btime\.(time|monotonic|perf_counter)|datetime\.(now|utcnow|today)|\(\)\.time\(\)|utc_now\(|"
+    r"\b(random|secrets|uuid)\b(?= import|\.)|urandom"
+)
+ALLOWED = {
+    "execution.py": "monotonic = staticmethod(time.monotonic)",
+    "price_sync.py": "now = asyncio.get_running_loop().time()",
+    "supervisor.py": "",
+    "feeds/pacing.py": "",
+    "feeds/simulator.py": "utc_now()",
+    "feeds/recording.py": "utc_now()",
+}
+WORKERS = Path(__file__).parents[2] / "workers"
+
+
+@pytest.mark.parametrize("path", sorted(WORKERS.rglob("*.py")), ids=lambda path: path.name)
+def test_workers_read_no_clock_and_draw_no_lots(path):
+    name = path.relative_to(WORKERS).as_posix()
+
+    found = [text for text in path.read_text().splitlines() if UNTIMELY.search(text)]
+
+    if not name.startswith("runtime/"):
+        assert [text for text in found if ALLOWED.get(name, "nowhere") not in text] == []
