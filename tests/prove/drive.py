@@ -38,6 +38,7 @@ class Figures:
     examples: int = 0
     seconds: float = 0.0
     kinds: Counter[str] = field(default_factory=Counter)
+    reached: Counter[str] = field(default_factory=Counter)  # how often walks came where it is interesting
 
 
 class Failed(AssertionError):
@@ -67,6 +68,7 @@ def example(place: Place, seed: str, number: int, figures: Figures, most: int = 
     except Exception as error:
         raise Failed(seed, number, name, error, place.told()) from error
     figures.examples += 1
+    figures.reached += walk.reached
     if number % 50 == 49:
         place.vacuum()
 
@@ -83,7 +85,8 @@ def walk(place: Place, steps: int, seed: str = "0", first: int = 0, every: float
         if every is not None and time.monotonic() - told > every:
             told = time.monotonic()
             print(
-                f"{figures.steps:,} steps, {figures.steps / figures.seconds:,.0f}/s, go on with --first {number}",
+                f"{figures.steps:,} steps, {figures.steps / figures.seconds:,.0f}/s,"
+                f" go on with --seed {seed} --first {number}",
                 flush=True,
             )
     return figures

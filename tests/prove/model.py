@@ -8,6 +8,7 @@ are never stored here: they follow from the intents.
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Any, TypeAlias
@@ -168,6 +169,7 @@ class Model:
     orders: dict[int, Order] = field(default_factory=dict)
     fills: list[Fill] = field(default_factory=list)
     alive: set[int] = field(default_factory=set)
+    reached: Counter[str] = field(default_factory=Counter)  # how often it came where it is interesting
 
     # -- sums ----------------------------------------------------------------------------------------------
 
@@ -259,8 +261,10 @@ class Model:
                 continue
             if intent.side == "BUY":
                 if self.free_cash(account) < 0:
+                    self.reached["buy shed"] += 1
                     intent.close("CANCELLED")
             elif intent.holding == (account, symbol, owner) and self.free_qty(intent.holding) < 0:
+                self.reached["sell shed"] += 1
                 intent.close("CANCELLED")
 
     # -- claims --------------------------------------------------------------------------------------------
@@ -293,6 +297,7 @@ class Model:
         order.intent.attempts += 1
         if order.parent is None:
             order.intent.status = "CLAIMED"
+        self.reached["amend" if order.parent else f"attempt {order.intent.attempts}"] += 1
         self.orders[order.id] = order
 
     def amends_due(self) -> list[Order]:
@@ -326,6 +331,7 @@ class Model:
             ):
                 order.status = "IN_DOUBT"
                 order.fence += 1
+                self.reached["orphan"] += 1
         return [
             o
             for o in self.orders.values()
@@ -353,11 +359,13 @@ class Model:
         if not child.parent.closed:
             child.parent.close("REPLACED")
         child.is_pending = False
+        self.reached["child in its parent's place"] += 1
         left = quantity if quantity else child.intent.rest
         child.quantity = min(child.quantity, left or child.quantity)
 
     def _drop_child(self, child: Order, status: str) -> None:
         child.close(status)
+        self.reached["child refused"] += 1
         assert child.parent
         if not child.parent.closed:
             child.parent.amend_at = None
@@ -381,6 +389,7 @@ class Model:
         """Orders beyond what is left of their intent, after facts nobody asked for, are called back."""
         for order in self.open_orders(intent):
             if not order.is_pending and order.quantity - order.filled > intent.rest:
+                self.reached["called back"] += not order.cancel_asked
                 order.cancel_asked = True
 
     def unsend(self, order: Order, fence: int) -> None:
@@ -435,9 +444,11 @@ class Model:
             return order.status
         if filled > order.filled:
             order.next_ask = self.now + SOON
+            self.reached["fills first"] += 1
             return "FILLS_FIRST"
         if any(c.parent is order and c.is_pending for c in self.open_orders(order.intent)):
             order.next_ask = self.now + SOON
+            self.reached["amend first"] += 1
             return "AMEND_FIRST"
         self._take_over(order)
         order.close("CANCELLED")
@@ -452,11 +463,16 @@ class Model:
         if any((f.order.intent.account, f.order.intent.symbol, f.date, f.number) == same for f in self.fills):
             return "DUPLICATE"
         self.fills.append(fill)
+        self.reached["fill of a closed order"] += order.closed
+        self.reached["fill before the answer"] += order.status == "SENDING"
+        self.reached["fill of a waiting intent"] += intent.status in WAITING
+        self.reached["fill of a pending child"] += order.is_pending
         self._take_over(order)
         self._fill_order(order, fill.quantity)
         self._fill_intent(intent, fill.quantity)
         self._curb(intent)
         held = self.positions.get(intent.holding, ZERO)
+        self.reached["sold more than known"] += held + fill.change < 0
         self.positions[intent.holding] = max(held, -fill.change) + fill.change
         self.accounts[intent.account].cash += fill.cash
         self.shed(*intent.holding)
@@ -585,6 +601,7 @@ class Model:
         if found:
             answer = "CORRECTED" if account.last_run == ("DIFFERS", found, mark) else "DIFFERS"
         account.last_run = answer, found, mark
+        self.reached[answer] += 1
         if answer == "AGREES":
             account.reconciled_at = self.now
         elif answer == "CORRECTED":

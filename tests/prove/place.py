@@ -41,12 +41,28 @@ LOGINS = {
     "reconcile": "aegis_w_reconcile",
     "strategy": f"aegis_s_{STRATEGY}",
 }
-WIPED = (
-    "paper.fills paper.orders strategy.gate_results strategy.picks trade.position_exits trade.busts"
-    " trade.cash_entries trade.fills trade.orders trade.order_intents trade.reconciliations"
-    " trade.reconciliation_runs trade.positions risk.incidents risk.mode_history risk.account_equity"
-    " bus.seals bus.events market.quarantine market.prices_best"
-).split()
+WIPED = [
+    "paper.fills",
+    "paper.orders",
+    "strategy.gate_results",
+    "strategy.picks",
+    "trade.position_exits",
+    "trade.busts",
+    "trade.cash_entries",
+    "trade.fills",
+    "trade.orders",
+    "trade.order_intents",
+    "trade.reconciliations",
+    "trade.reconciliation_runs",
+    "trade.positions",
+    "risk.incidents",
+    "risk.mode_history",
+    "risk.account_equity",
+    "bus.seals",
+    "bus.events",
+    "market.quarantine",
+    "market.prices_best",
+]
 
 
 @dataclass(frozen=True)
@@ -102,7 +118,9 @@ class Place:
             " update trade.balances set cash = 0, locked_cash = 0, breach_cash = 0;"
             " update trade.accounts set reconciled_at = null, fills_cursor = '';"
             " update risk.system_mode set mode = 'NORMAL', reason = 'wiped';"
-            " update risk.override_codes set wrong_tries = 0, locked_until = null; commit".encode()
+            " update risk.override_codes set locked_until = null;"
+            " select setval('risk.override_tries', 0, false);"
+            " commit".encode()
         )
         self.ask("feed", "select open_feed('sim', 'SIM', 'sim')")
         self.ask("router", "select run_number from begin_run()")

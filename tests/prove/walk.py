@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
+from collections import Counter
 from collections.abc import Callable, Sequence
 from decimal import Decimal
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from psycopg.types.json import Jsonb
@@ -38,28 +40,42 @@ PAUSES = ("0.05", "0.9", "1.5", "6", "11", "70")
 MID = {STOCK: Decimal(70_000), COIN: Decimal(200)}
 STATE = """
 select
-    (select array_agg((a.account, b.cash::text, b.locked_cash::text, b.breach_cash::text) order by a.account)
+    (select array_agg((a.account, b.cash::text, b.locked_cash::text, b.breach_cash::text))
      from trade.balances b join trade.accounts a using (account_id)),
-    (select array_agg((a.account, i.symbol, p.owner, p.qty::text, p.locked_qty::text, p.breach_qty::text) order by 1)
-     from trade.positions p join trade.accounts a using (account_id) join market.instruments i using (instrument_id)),
+    (select array_agg((a.account, n.symbol, p.owner, p.qty::text, p.locked_qty::text, p.breach_qty::text))
+     from trade.positions p join trade.accounts a using (account_id)
+     join market.instruments n using (instrument_id)),
     (select array_agg((i.intent_id, i.status, i.filled_qty::text, i.overfill_qty::text, i.worst_price::text))
      from trade.order_intents i),
-    (select array_agg((o.order_id, o.status, o.quantity::text, o.filled_qty::text, o.overfill_qty::text, o.fence,
-        o.is_pending, o.cancel_requested_at is not null)) from trade.orders o),
+    (select array_agg((o.order_id, o.status, o.quantity::text, o.filled_qty::text, o.overfill_qty::text,
+        o.fence, o.is_pending, o.cancel_requested_at is not null)) from trade.orders o),
     (select s.mode from risk.system_mode s),
     array(select row(l.*)::text from api.law_audit l)
 """
 CREATED = """
-select i.intent_id, a.account, n.symbol, i.owner, i.intent_type, i.side, i.quantity, i.limit_price, i.worst_price,
-    i.status, i.expires_at
-from trade.order_intents i join trade.accounts a using (account_id) join market.instruments n using (instrument_id)
+select i.intent_id, a.account, n.symbol, i.owner, i.intent_type, i.side, i.quantity, i.limit_price,
+    i.worst_price, i.status, i.expires_at
+from trade.order_intents i
+join trade.accounts a using (account_id)
+join market.instruments n using (instrument_id)
 where i.intent_id > %s order by i.intent_id
 """
 CREATE = "select create_intent(%s, %s, %s, %s::numeric, %s::numeric, %s, %s, %s, %s, %s)"
-FILL = "select record_fill(%s, %s, %s, %s, %s::numeric, %s::numeric, %s::numeric, %s::numeric, %s, %s::numeric)"
+FILL = (
+    "select record_fill(%s, %s, %s, %s, %s::numeric, %s::numeric, %s::numeric, %s::numeric, %s, %s::numeric)"
+)
 QUOTE = (
-    "select applied, superseded, quarantined from ingest_quotes('sim', %s::text[], %s::timestamptz[], %s::bigint[],"
-    " %s::numeric[], '{1000000}', %s::numeric[], '{1000000}')"
+    "select applied, superseded, quarantined from ingest_quotes('sim', %s::text[], %s::timestamptz[],"
+    " %s::bigint[], %s::numeric[], '{1000000}', %s::numeric[], '{1000000}')"
+)
+
+
+CLAIM = (
+    "select order_id, client_order_id, account, symbol, side, quantity, limit_price"
+    " from claim_intents(%s, %s)"
+)
+AMEND = (
+    "select order_id, client_order_id, parent_client_order_id, quantity, limit_price from due_amends(%s, 100)"
 )
 
 
@@ -96,8 +112,6 @@ class Walk:
         self._seqs = itertools.count(1)
         self._numbers = itertools.count(1)
         self._newest = 0
-        row = place.db.execute("select coalesce(max(intent_id), 0) from trade.order_intents").fetchone()
-        assert row
         self._begin()
 
     def _begin(self) -> None:
@@ -107,12 +121,16 @@ class Walk:
                 "desk",
                 "select record_cash(%s, 'deposit', 50000000, 'begin')",
                 (name,),
-                lambda n=name: self.model.record_cash(n, Decimal(50_000_000)),
+                partial(self.model.record_cash, name, Decimal(50_000_000)),
             )
             self._reconcile(name, {}, None)
         for symbol in (STOCK, COIN):
             self._quote(symbol, MID[symbol], MID[symbol] * Decimal("1.002"), self.model.now)
         self.check()
+
+    @property
+    def reached(self) -> Counter[str]:
+        return self.model.reached
 
     # -- telling both --------------------------------------------------------------------------------------
 
@@ -183,6 +201,9 @@ class Walk:
                 for o in model.orders.values()
             },
         )
+        model.reached["breach"] += any(n[2] > n[1] for n in numbers) or any(
+            h[1] > h[0] for h in held.values()
+        )
         self.must(mode == model.mode, f"mode {mode}, must be {model.mode}")
 
     def _same(self, what: str, have: dict[int, Any], want: dict[int, Any]) -> None:
@@ -205,7 +226,10 @@ class Walk:
         """Any order, mostly an open one."""
         orders = list(self.model.orders.values())
         opened = [o for o in orders if not o.closed]
-        if opened and self.chance(80):
+        children = [o for o in opened if o.is_pending]
+        if children and self.chance(50):
+            orders = [c.parent for c in children if c.parent] if self.chance(30) else children
+        elif opened and self.chance(80):
             orders = opened
         return self.choices.one_of(orders) if orders else None
 
@@ -302,19 +326,33 @@ class Walk:
         if again and self.chance(50):
             symbol, owner, kind, side, quantity, limit = again.asked
 
-        def expected() -> Intent:
-            nonlocal intent
-            intent = self.model.create_intent(
-                account, symbol, side, quantity, limit, owner, kind, key, ttl
-            )
-            return intent
+        self._create(account, symbol, side, quantity, limit, owner, kind, key, ttl)
 
-        intent: Intent | None = None
+    def _create(
+        self,
+        account: str,
+        symbol: str,
+        side: str,
+        quantity: Decimal,
+        limit: Decimal | None,
+        owner: str,
+        kind: str,
+        key: str,
+        ttl: dt.timedelta,
+    ) -> None:
+        made: list[Intent] = []
+
+        def expected() -> Intent:
+            made.append(
+                self.model.create_intent(account, symbol, side, quantity, limit, owner, kind, key, ttl)
+            )
+            return made[0]
+
         args = (account, symbol, side, quantity, limit, "test", owner, kind, key, ttl)
         number = self.both("desk", CREATE, args, expected)
-        if number and intent and not intent.id:
-            intent.id = self._newest = number
-            self.model.intents[number] = intent
+        if number and not made[0].id:
+            made[0].id = self._newest = number
+            self.model.intents[number] = made[0]
 
     def do_propose(self) -> None:
         symbol = self._symbol()
@@ -327,13 +365,17 @@ class Walk:
     def do_route(self) -> None:
         self.told("router", "select route_picks(%s)", self.choices.number(1, 5))
         for intent in self._adopt():
-            self.must((intent.account, intent.owner) == (ACCOUNTS[0], STRATEGY), f"{intent} is not the strategy's")
+            self.must(
+                (intent.account, intent.owner) == (ACCOUNTS[0], STRATEGY), f"{intent} is not the strategy's"
+            )
             self._admit(intent)
 
     def do_fire_exits(self) -> None:
         self.told("exits", "select fire_exits()")
         for intent in self._adopt():
-            self.must(self.model.instruments[intent.symbol].is_fresh(self.model.now), "an exit on a stale price")
+            self.must(
+                self.model.instruments[intent.symbol].is_fresh(self.model.now), "an exit on a stale price"
+            )
             lot = self.model.instruments[intent.symbol].lot
             free = self.model.free_qty(intent.holding) // lot * lot
             self.must(intent.quantity == free, f"exit {intent.id} of {intent.quantity}, {free} is free")
@@ -346,7 +388,9 @@ class Walk:
         if intent.escalated:
             return
         instrument = self.model.instruments[intent.symbol]
-        self.must(intent.side == "SELL" and intent.limit is not None and not intent.closed, f"escalated {intent}")
+        self.must(
+            intent.side == "SELL" and intent.limit is not None and not intent.closed, f"escalated {intent}"
+        )
         self.must(instrument.is_fresh(self.model.now), f"{intent} escalated on a stale price")
         self.must(worst == self.model.worst_price(instrument, "SELL", "EXIT", None), f"{intent} to {worst}")
         intent.worst, intent.limit, intent.escalated = worst, None, True
@@ -354,16 +398,54 @@ class Walk:
             if order.limit > worst:
                 order.amend_at = self.model.now
 
+    def do_hold(self) -> None:
+        """Buy for the strategy and have it filled, so that there is something to protect and to sell."""
+        symbol, key = self._symbol(), f"key {next(self._numbers)}"
+        if self.model.positions.get((ACCOUNTS[0], symbol, STRATEGY), ZERO) == 0:
+            self._create(
+                ACCOUNTS[0], symbol, "BUY", Decimal(20), MID[symbol], STRATEGY, "ENTRY", key, TTLS[1]
+            )
+            self.do_claim(100)
+            for order in [o for o in self.model.orders.values() if o.intent.key == key]:
+                price = order.limit
+                fill = Fill(
+                    order,
+                    f"F{next(self._numbers)}",
+                    _day(self.model.now),
+                    order.quantity,
+                    price,
+                    *(ZERO,) * 3,
+                )
+                self._fill(fill, self.model.now)
+
+    def do_rest(self) -> None:
+        """A sell of the strategy's that rests at the broker, above the market."""
+        for symbol in (STOCK, COIN):
+            free = self.model.free_qty((ACCOUNTS[0], symbol, STRATEGY))
+            if free > 0:
+                key, limit = f"key {next(self._numbers)}", MID[symbol] * Decimal("1.02")
+                self._create(ACCOUNTS[0], symbol, "SELL", free, limit, STRATEGY, "EXIT", key, TTLS[1])
+                self.do_claim(100)
+                for order in [o for o in self.model.orders.values() if o.intent.key == key]:
+                    self._accept(order, order.fence, None)
+
+    def do_crash(self) -> None:
+        """The price falls through every stop; the sells that rest must get out."""
+        for symbol in (STOCK, COIN):
+            bid = MID[symbol] * Decimal("0.98")
+            self._quote(symbol, bid, bid + (100 if symbol == STOCK else Decimal("0.01")), self.model.now)
+        self.do_fire_exits()
+        self.do_amend()
+
     # -- the steps: hands ----------------------------------------------------------------------------------
 
     def _station(self) -> str:
         return self.choices.one_of(("execution", "other"))
 
-    def do_claim(self) -> None:
-        station, limit = self._station(), self.choices.one_of((1, 3, 100))
+    def do_claim(self, limit: int = 0) -> None:
+        station, limit = self._station(), limit or self.choices.one_of((1, 3, 100))
         worker = self.place.workers[station]
-        query = "select order_id, client_order_id, account, symbol, side, quantity, limit_price from claim_intents(%s, %s)"
-        rows = self.place.rows(station, query, worker, limit)
+        rows = self.place.rows(station, CLAIM, worker, limit)
         wanted = {
             (i.id, i.attempts + 1, i.account, i.symbol, i.side, i.rest, i.worst)
             for i in self.model.claimable(limit)
@@ -381,14 +463,9 @@ class Walk:
         station = self._station()
         worker = self.place.workers[station]
         due = {o.id: o for o in self.model.amends_due()}
-        query = (
-            "select order_id, client_order_id, parent_client_order_id, quantity, limit_price from due_amends(%s, 100)"
-        )
-        rows = self.place.rows(station, query, worker)
+        rows = self.place.rows(station, AMEND, worker)
         parents = {o.client_id: o for o in due.values()}
-        self.must(
-            {row[2] for row in rows} == set(parents), f"amends {rows}, must be of {sorted(parents)}"
-        )
+        self.must({row[2] for row in rows} == set(parents), f"amends {rows}, must be of {sorted(parents)}")
         for number, client, parent, quantity, price in rows:
             old = parents[parent]
             self.must(quantity == old.intent.rest, f"an amend of {quantity}, the rest is {old.intent.rest}")
@@ -401,12 +478,15 @@ class Walk:
             fence, quantity = self._fence(order), None
             if order.is_pending and self.chance(60):
                 quantity = self.choices.one_of((order.intent.rest, order.quantity, Decimal(0)))
-            self.both(
-                "execution",
-                "select order_accepted(%s, %s, %s, %s::numeric)",
-                (order.id, fence, f"B{order.id}", quantity),
-                lambda: self.model.order_accepted(order, fence, quantity),
-            )
+            self._accept(order, fence, quantity)
+
+    def _accept(self, order: Order, fence: int, quantity: Decimal | None) -> None:
+        self.both(
+            "execution",
+            "select order_accepted(%s, %s, %s, %s::numeric)",
+            (order.id, fence, f"B{order.id}", quantity),
+            lambda: self.model.order_accepted(order, fence, quantity),
+        )
 
     def do_reject(self) -> None:
         if order := self._order():
@@ -506,12 +586,32 @@ class Walk:
             fill = self.choices.one_of(told)
             at = dt.datetime.combine(fill.date, dt.time(12), SEOUL)
             self._fill(
-                Fill(fill.order, fill.number, fill.date, fill.quantity, fill.price, fill.fee, fill.tax, fill.fee_qty),
+                Fill(
+                    fill.order,
+                    fill.number,
+                    fill.date,
+                    fill.quantity,
+                    fill.price,
+                    fill.fee,
+                    fill.tax,
+                    fill.fee_qty,
+                ),
                 at,
             )
 
     def do_fill_nobody_asked_for(self) -> None:
-        args = (self._account(), "no such order", None, f"F{next(self._numbers)}", 1, 1, 0, 0, self.model.now, 0)
+        args = (
+            self._account(),
+            "no such order",
+            None,
+            f"F{next(self._numbers)}",
+            1,
+            1,
+            0,
+            0,
+            self.model.now,
+            0,
+        )
         self.both("execution", FILL, args, lambda: "UNMATCHED")
 
     def do_cumulative(self) -> None:
@@ -527,7 +627,7 @@ class Walk:
         def expected() -> str:
             if more <= 0:
                 return "DUPLICATE"
-            number = f"cum:{order.id}:{total}"
+            number = f"cum:{order.id}:{total.normalize():f}"
             return model.record_fill(
                 Fill(order, number, _day(model.now), more, order.limit, paid - fee, ZERO, ZERO)
             )
@@ -585,7 +685,11 @@ class Walk:
         intent = self.choices.one_of(pending) if pending and self.chance(90) else self._intent()
         if intent:
             verb, decide = self.choices.one_of(
-                (("approve", self.model.approve), ("approve", self.model.approve), ("reject", self.model.reject))
+                (
+                    ("approve", self.model.approve),
+                    ("approve", self.model.approve),
+                    ("reject", self.model.reject),
+                )
             )
             self.both("desk", f"select {verb}(%s, 'test')", (intent.id,), lambda: decide(intent))
 
@@ -636,7 +740,8 @@ def _day(at: dt.datetime) -> dt.date:
 # Each step and how often a stream of choices takes it.
 STEPS: dict[str, int] = {
     "wait": 5, "quote": 3, "quotes": 4, "move_cash": 2, "create_intent": 14, "propose": 4, "route": 2,
-    "fire_exits": 5, "claim": 12, "amend": 4, "accept": 9, "reject": 3, "unknown": 3, "unsend": 2,
+    "fire_exits": 3, "hold": 4, "rest": 3, "crash": 4, "claim": 12, "amend": 4, "accept": 9, "reject": 3,
+    "unknown": 3, "unsend": 2,
     "not_found": 3, "ask_about_doubts": 3, "claim_cancels": 3, "cancelled": 4, "kill": 1, "fill": 12,
     "fill_again": 2, "fill_nobody_asked_for": 1, "cumulative": 4, "bust": 2, "expire": 2, "enforce": 2,
     "mode": 2, "decide": 3, "cancel": 4, "restart": 1, "agree": 4, "disagree": 2,

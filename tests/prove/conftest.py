@@ -1,0 +1,37 @@
+"""One database for all that is proven by walking and by storms: wiped between examples, never shared with others."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from cli.database import logins
+from cli.database.secrets import password_of
+from tests.conftest import Databases, PgServer
+from tests.prove.place import STRATEGY, Connect, Connection, Place
+
+
+@pytest.fixture(scope="module")
+def connect(
+    pg_server: PgServer, databases: Databases, maintenance: Connection, template: str, secrets: Path
+) -> Iterator[Connect]:
+    """Connect to this module's database as any login, None for the administrator."""
+    name = databases.create(template)
+    logins.secure_copy(maintenance, name)
+    with pg_server.connect(name) as conn:
+        logins.ensure_strategy_login(conn, STRATEGY, secrets)
+
+    def session(login: str | None) -> Connection:
+        password = password_of(login, secrets) if login else None
+        return psycopg.connect(pg_server.url(name, login, password), autocommit=True)
+
+    yield session
+    databases.retire(name)
+
+
+@pytest.fixture(scope="module")
+def place(connect: Connect) -> Iterator[Place]:
+    place = Place(connect)
+    yield place
+    place.close()

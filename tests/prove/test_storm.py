@@ -1,0 +1,15 @@
+"""Sixteen clients of all roles at once: no deadlock, no broken law, nothing but refusals.
+
+A minute of it: python -m tests.prove storm --seconds 60
+"""
+
+from tests.prove.place import Connect
+from tests.prove.storm import storm
+
+
+def test_a_storm_meets_no_deadlock_and_breaks_no_law(connect: Connect) -> None:
+    weather = storm(connect, seconds=8)
+
+    assert weather.is_clean, str(weather)
+    assert weather.fills > 20, str(weather)
+    assert {"route", "fire", "claim", "fill", "reconcile", "mode", "amend", "cancels"} <= set(weather.calls)
