@@ -33,6 +33,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "orders": "cli.show:orders",
         "fills": "cli.show:fills",
         "explain": "cli.explain:explain",
+        "incidents": "cli.incidents:incidents",
     },
     "Stop it": {
         "halt": "cli.halt:halt",

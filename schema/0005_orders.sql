@@ -217,7 +217,8 @@ comment on column trade.orders.account_id is 'The account, copied from the inten
 comment on column trade.orders.instrument_id is 'The instrument, copied from the intent.';
 comment on column trade.orders.side is 'BUY or SELL, copied from the intent.';
 comment on column trade.orders.client_order_id is 'Instance epoch, intent and attempt: the broker hears each one once.';
-comment on column trade.orders.broker_order_id is 'The broker''s number; null until it answered.';
+comment on column trade.orders.broker_order_id is
+    'The broker''s number; null until it answered. Where a broker uses numbers again the next day, its adapter puts the date in front.';
 comment on column trade.orders.status is 'Moves only along trade.order_transitions.';
 comment on column trade.orders.order_type is 'LIMIT or MARKET.';
 comment on column trade.orders.quantity is 'Quantity sent.';

@@ -106,25 +106,27 @@ comment on column risk.mode_history.evidence is 'The measurements behind it.';
 comment on column risk.mode_history.changed_by is 'The login that did it.';
 comment on column risk.mode_history.changed_at is 'When.';
 
+-- A sequence and not a column: whoever rolls back cannot take back that a wrong code was tried.
+create sequence risk.override_tries minvalue 0 start with 0;
+
+comment on sequence risk.override_tries is 'Wrong override codes in a row.';
+
 create table risk.override_codes (
     singleton    boolean     not null default true,
     salt         text        not null,
     digest       text        not null,
-    wrong_tries  integer     not null default 0,
     locked_until timestamptz,
     set_by       text        not null default session_user,
     set_at       timestamptz not null default bus.clock(),
 
     constraint override_codes_pkey primary key (singleton),
-    constraint override_codes_is_one_row check (singleton),
-    constraint override_codes_tries_not_negative check (wrong_tries >= 0)
+    constraint override_codes_is_one_row check (singleton)
 );
 
 comment on table risk.override_codes is 'The code that leaves HALT, salted and hashed. One row; without it nobody leaves HALT.';
 comment on column risk.override_codes.singleton is 'Always true: there is one row.';
 comment on column risk.override_codes.salt is 'Random text.';
 comment on column risk.override_codes.digest is 'sha256 of salt and code, as hex.';
-comment on column risk.override_codes.wrong_tries is 'Wrong codes in a row.';
 comment on column risk.override_codes.locked_until is 'No code is accepted before this; null when unlocked.';
 comment on column risk.override_codes.set_by is 'The login that set it.';
 comment on column risk.override_codes.set_at is 'When it was set.';

@@ -24,6 +24,8 @@ create table trade.position_exits (
     take_price    numeric,
     is_armed      boolean     not null,
     fired         integer     not null default 0,
+    rejections    integer     not null default 0,
+    not_before    timestamptz,
     note          text        not null default '',
     changed_at    timestamptz not null default bus.clock(),
 
@@ -43,6 +45,8 @@ comment on column trade.position_exits.stop_price is 'Sell when the bid is at or
 comment on column trade.position_exits.take_price is 'Sell when the bid is at or above; null for no target.';
 comment on column trade.position_exits.is_armed is 'Whether it fires.';
 comment on column trade.position_exits.fired is 'How many exit intents it has made: part of their idempotency keys.';
+comment on column trade.position_exits.rejections is 'Exits the broker definitely refused since the last fill.';
+comment on column trade.position_exits.not_before is 'Does not fire before this, after a refusal; null when it may.';
 comment on column trade.position_exits.note is 'Why it is not armed, where somebody should know.';
 comment on column trade.position_exits.changed_at is 'When it last changed.';
 

@@ -13,7 +13,6 @@ create table paper.orders (
     filled_qty      numeric     not null default 0,
     status          text        not null default 'OPEN',
     message         text        not null default '',
-    matched_seq     bigint      not null default 0,
     accepted_at     timestamptz not null default bus.clock(),
 
     constraint orders_pkey primary key (paper_order_id),
@@ -37,8 +36,24 @@ comment on column paper.orders.limit_price is 'Limit.';
 comment on column paper.orders.filled_qty is 'Quantity filled.';
 comment on column paper.orders.status is 'OPEN, FILLED, CANCELLED or REJECTED.';
 comment on column paper.orders.message is 'Why it was rejected.';
-comment on column paper.orders.matched_seq is 'The last quote it was matched against: a quote''s size is offered once.';
 comment on column paper.orders.accepted_at is 'When it arrived.';
+
+create table paper.taken (
+    instrument_id bigint  not null,
+    side          text    not null,
+    received_seq  bigint  not null,
+    quantity      numeric not null,
+
+    constraint taken_pkey primary key (instrument_id, side),
+    constraint taken_instrument_fkey foreign key (instrument_id) references market.instruments,
+    constraint taken_quantity_positive check (quantity > 0)
+);
+
+comment on table paper.taken is 'What our orders have taken of the size a quote shows: it is offered once, to all of them together.';
+comment on column paper.taken.instrument_id is 'The instrument.';
+comment on column paper.taken.side is 'BUY where asks were taken, SELL where bids were.';
+comment on column paper.taken.received_seq is 'The quote; another one offers its size anew.';
+comment on column paper.taken.quantity is 'Quantity taken of it.';
 
 create table paper.fills (
     paper_fill_id  bigint      generated always as identity,

@@ -234,6 +234,39 @@ end;
 comment on function api.raise_incident(text, text, jsonb) is
     'Opens an incident, or refreshes the open one of the same kind and subject; returns its id.';
 
+create or replace function api.close_incident(
+    p_incident_id bigint,
+    p_note        text
+)
+returns timestamptz
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_closed_at timestamptz;
+begin
+    update risk.incidents as i
+    set closed_at = bus.clock(),
+        detail = case jsonb_typeof(i.detail) when 'object' then i.detail else jsonb_build_object('facts', i.detail) end
+            || jsonb_build_object('closed_by', session_user, 'note', p_note)
+    where i.incident_id = p_incident_id and i.closed_at is null and i.kind <> 'breach'
+    returning i.closed_at into v_closed_at;
+
+    if not found then
+        raise exception 'there is no incident % that a person can close', p_incident_id
+            using errcode = 'TRI02',
+                  hint = 'A breach closes itself when it is over: select * from incidents where closed_at is null;';
+    end if;
+
+    return v_closed_at;
+end;
+$$;
+
+comment on function api.close_incident(bigint, text) is
+    'A person has dealt with an incident. One that still holds is opened again by whoever sees it. Raises TRI02.';
+
 create or replace function api.next_due()
 returns interval
 language sql
@@ -262,6 +295,10 @@ begin atomic
         select min(o.next_ask_at)
         from trade.orders as o
         where o.cancel_requested_at is not null and o.closed_at is null and o.next_ask_at > bus.clock()
+        union all
+        select min(e.not_before)
+        from trade.position_exits as e
+        where e.is_armed and e.not_before > bus.clock()
         union all
         select min(p.expires_at)
         from strategy.picks as p

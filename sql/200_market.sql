@@ -94,7 +94,7 @@ select
     b.is_tradable
     and f.status = 'CONNECTED'
     and f.last_heard_at >= bus.clock() - f.max_silence
-    and b.received_at >= bus.clock() - i.max_quote_age as is_fresh
+    and least(b.quote_ts, b.received_at) >= bus.clock() - i.max_quote_age as is_fresh
 from market.prices_best as b
 join market.feeds as f on f.feed = b.feed
 join market.instruments as i on i.instrument_id = b.instrument_id;

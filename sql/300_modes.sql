@@ -221,7 +221,8 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_code risk.override_codes;
+    v_code  risk.override_codes;
+    v_tries bigint;
 begin
     select c.* into v_code from risk.override_codes as c for update;
 
@@ -233,21 +234,30 @@ begin
         return 'the override code is locked until ' || to_char(v_code.locked_until, 'HH24:MI:SS TZ');
     end if;
 
-    if v_code.digest = encode(sha256(convert_to(v_code.salt || coalesce(p_code, ''), 'UTF8')), 'hex') then
-        update risk.override_codes set wrong_tries = 0, locked_until = null;
+    if v_code.locked_until is not null then
+        perform setval('risk.override_tries', 0, false);
+        update risk.override_codes set locked_until = null;
+    end if;
+
+    -- Counted before it is looked at, by a sequence, which a rollback does not turn back.
+    v_tries := nextval('risk.override_tries');
+
+    if v_tries < 5 and v_code.digest = encode(sha256(convert_to(v_code.salt || coalesce(p_code, ''), 'UTF8')), 'hex') then
+        perform setval('risk.override_tries', 0, false);
         return 'ok';
     end if;
 
-    update risk.override_codes as c
-    set wrong_tries = (c.wrong_tries + 1) % 5,
-        locked_until = case when c.wrong_tries = 4 then bus.clock() + interval '15 min' end;
+    if v_tries >= 4 then
+        update risk.override_codes set locked_until = bus.clock() + interval '15 min';
+        return 'wrong override code: it is locked for 15 minutes';
+    end if;
 
-    return format('wrong override code, %s more before it locks for 15 minutes', 4 - v_code.wrong_tries);
+    return format('wrong override code, %s more before it locks for 15 minutes', 4 - v_tries);
 end;
 $$;
 
 comment on function risk.code_answer(text) is
-    'ok, or why the code is not accepted. Five wrong codes in a row lock it for 15 minutes; the caller must let that commit.';
+    'ok, or why the code is not accepted. Five wrong codes in a row lock it for 15 minutes; a rollback does not take a try back.';
 
 create or replace function api.resume(
     p_reason text,

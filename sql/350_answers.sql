@@ -213,6 +213,10 @@ begin
         )
         from trade.order_intents as i
         where i.intent_id = v_order.intent_id;
+
+        perform trade.back_off_exit(i, v_reason)
+        from trade.order_intents as i
+        where i.intent_id = v_order.intent_id and i.intent_type = 'EXIT';
     end if;
 end;
 $$;

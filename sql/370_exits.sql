@@ -54,6 +54,8 @@ begin atomic
         stop_price = excluded.stop_price,
         take_price = excluded.take_price,
         is_armed = excluded.is_armed,
+        rejections = 0,
+        not_before = null,
         note = '',
         changed_at = bus.clock();
 end;
@@ -82,6 +84,7 @@ join market.quotes_now as q on q.instrument_id = e.instrument_id
 join trade.accounts as a on a.account_id = e.account_id
 join trade.brokers as b on b.broker = a.broker
 where e.is_armed
+  and (e.not_before is null or e.not_before <= bus.clock())
   and (q.bid <= e.stop_price or q.bid >= e.take_price)
   and q.is_fresh
   and (q.source = 'live' or not b.is_real)
@@ -149,6 +152,34 @@ $$;
 
 comment on function api.fire_exits(text[]) is
     'Makes sell intents for armed positions whose bid reached stop or target on a fresh price; null for all symbols. Returns how many. Raises TRM02.';
+
+create or replace function trade.back_off_exit(
+    p_intent trade.order_intents,
+    p_reason text
+)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    update trade.position_exits as e
+    set rejections = e.rejections + 1,
+        not_before = bus.clock() + least(interval '5 s' * 2 ^ least(e.rejections, 10), interval '10 min'),
+        note = p_reason,
+        changed_at = bus.clock()
+    where (e.account_id, e.instrument_id, e.owner) = (p_intent.account_id, p_intent.instrument_id, p_intent.owner);
+
+    perform api.raise_incident(
+        'rejected_exit',
+        format('position %s/%s/%s', p_intent.account_id, p_intent.instrument_id, p_intent.owner),
+        jsonb_build_object('intent_id', p_intent.intent_id, 'reason', p_reason)
+    );
+end;
+$$;
+
+comment on function trade.back_off_exit(trade.order_intents, text) is
+    'The broker definitely refused an exit: a person is told, and it fires again only after 5 seconds, doubled each time up to 10 minutes.';
 
 create or replace function trade.note_refused_exit(
     p_due     trade.exits_due,

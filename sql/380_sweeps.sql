@@ -117,6 +117,7 @@ begin
                   )
               ))
               or (v.verdict = 'APPROVE' and i.status = 'NEW' and i.approved_by is null)
+              or (v.verdict = 'ALLOW' and i.status = 'PENDING_APPROVAL')
           )
         order by i.account_id, i.instrument_id, i.owner, i.intent_id
         limit 100
@@ -126,7 +127,9 @@ begin
     for v_row in
         select
             i.intent_id,
-            i.status = 'NEW' and i.approved_by is null as is_unapproved,
+            i.status,
+            i.approved_by,
+            i.intent_type = 'EXIT' and i.pick_id is null as fires_anew,
             coalesce(v.verdict, 'DENY') as verdict,
             coalesce(v.mode, 'UNKNOWN') as mode
         from trade.order_intents as i
@@ -138,7 +141,17 @@ begin
         if v_row.verdict = 'DENY' then
             v_count := v_count
                 + trade.end_or_ask(v_row.intent_id, 'CANCELLED', format('mode %s', v_row.mode))::integer;
-        elsif v_row.verdict = 'APPROVE' and v_row.is_unapproved then
+        elsif v_row.verdict = 'ALLOW' and v_row.status = 'PENDING_APPROVAL' and v_row.fires_anew then
+            -- Its price is of the time it was put up: if its stop still holds it fires anew, on today's.
+            perform trade.close_intent(v_row.intent_id, 'CANCELLED', 'it needs no approval any more');
+            v_count := v_count + 1;
+        elsif v_row.verdict = 'ALLOW' and v_row.status = 'PENDING_APPROVAL' then
+            update trade.order_intents as i
+            set status = 'NEW',
+                expires_at = least(i.expires_at, bus.clock() + interval '1 min')
+            where i.intent_id = v_row.intent_id;
+            v_count := v_count + 1;
+        elsif v_row.verdict = 'APPROVE' and v_row.status = 'NEW' and v_row.approved_by is null then
             update trade.order_intents as i set status = 'PENDING_APPROVAL' where i.intent_id = v_row.intent_id;
             v_count := v_count + 1;
         end if;
@@ -149,7 +162,7 @@ end;
 $$;
 
 comment on function api.enforce_modes() is
-    'After a mode change: waiting intents it denies are cancelled, their live orders asked to cancel, waiting sells put up for approval. Returns how many.';
+    'After a mode change: waiting intents it denies are cancelled, their live orders asked to cancel, waiting sells put up for approval, and let go when none is needed any more. Returns how many.';
 
 create or replace function api.cancel_intent(
     p_intent_id bigint,

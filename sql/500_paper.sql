@@ -19,18 +19,14 @@ begin
     select o.* into v_order from paper.orders as o where o.paper_order_id = p_paper_order_id for no key update;
     select b.* into v_price from market.prices_best as b where b.instrument_id = v_order.instrument_id;
 
-    if v_order.status <> 'OPEN' or v_price.is_tradable is not true or v_price.received_seq <= v_order.matched_seq then
+    if v_order.status <> 'OPEN' or v_price.is_tradable is not true then
         return 0;
     end if;
 
     v_touch := case v_order.side when 'BUY' then v_price.ask else v_price.bid end;
     v_size := case v_order.side when 'BUY' then v_price.ask_size else v_price.bid_size end;
-    v_qty := least(v_order.quantity - v_order.filled_qty, v_size);
 
-    update paper.orders as o set matched_seq = v_price.received_seq where o.paper_order_id = p_paper_order_id;
-
-    if v_qty <= 0
-        or (v_order.order_type = 'LIMIT' and v_order.side = 'BUY' and v_touch > v_order.limit_price)
+    if (v_order.order_type = 'LIMIT' and v_order.side = 'BUY' and v_touch > v_order.limit_price)
         or (v_order.order_type = 'LIMIT' and v_order.side = 'SELL' and v_touch < v_order.limit_price) then
         return 0;
     end if;
@@ -41,6 +37,23 @@ begin
 
     -- Fill numbers are read with a cursor: they must become visible in their order.
     lock table paper.fills in exclusive mode;
+
+    select v_size - coalesce(sum(t.quantity), 0)
+    into v_size
+    from paper.taken as t
+    where (t.instrument_id, t.side, t.received_seq) = (v_order.instrument_id, v_order.side, v_price.received_seq);
+
+    v_qty := least(v_order.quantity - v_order.filled_qty, v_size);
+
+    if v_qty <= 0 then
+        return 0;
+    end if;
+
+    insert into paper.taken as t (instrument_id, side, received_seq, quantity)
+    values (v_order.instrument_id, v_order.side, v_price.received_seq, v_qty)
+    on conflict (instrument_id, side) do update
+    set quantity = excluded.quantity + case when t.received_seq = excluded.received_seq then t.quantity else 0 end,
+        received_seq = excluded.received_seq;
 
     insert into paper.fills (paper_order_id, account, quantity, price, fee, tax)
     values (

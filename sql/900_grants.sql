@@ -91,6 +91,7 @@ grant execute on function
     api.approve(bigint, text),
     api.reject(bigint, text),
     api.cancel_intent(bigint, text),
+    api.close_incident(bigint, text),
     api.create_intent(text, text, text, numeric, numeric, text, text, text, text, interval),
     api.add_account(text, text, text, text, text, numeric),
     api.record_cash(text, text, numeric, text),

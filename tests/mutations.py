@@ -180,7 +180,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     code(
         "L1",
         "risk.code_answer",
-        "c.wrong_tries = 4",
+        "v_code.locked_until > bus.clock()",
         "false",
         "test_modes.py::test_five_wrong_codes_lock_even_the_right_one_for_15_minutes",
     ),

@@ -245,3 +245,67 @@ def test_the_tables_know_when_something_is_due(kit):
     assert kit.call("risk", "select next_due()").total_seconds() == 60
     kit.claim_one()
     assert kit.call("risk", "select next_due()").total_seconds() == 1
+
+
+# -- when the broker does not want it ----------------------------------------------------------------------
+
+
+def refuse(kit):
+    order = kit.claim_one()
+    kit.call(
+        "execution",
+        "select order_rejected(%s, %s, 'APBK0400', 'not sellable', false)",
+        order.order_id,
+        order.fence,
+    )
+
+
+def test_a_definitely_refused_exit_does_not_fire_in_a_loop(kit, held):
+    kit.quote(60_000, 60_100)
+    assert fire(kit) == 1
+    refuse(kit)
+
+    kit.quote(59_900, 60_000)
+    assert fire(kit) == 0
+
+    kit.advance(seconds=5)
+    kit.quote(59_900, 60_000)
+    assert fire(kit) == 1
+
+
+def test_it_waits_twice_as_long_after_each_refusal_and_a_person_is_told(kit, held):
+    for wait in (5, 10, 20):
+        kit.quote(60_000, 60_100)
+        assert fire(kit) == 1
+        refuse(kit)
+        kit.advance(seconds=wait - 1)
+        kit.quote(60_000, 60_100)
+        assert fire(kit) == 0
+        kit.advance(seconds=1)
+
+    assert [kind for kind, _ in kit.incidents()] == ["rejected_exit"]
+
+
+def test_a_person_closes_an_incident_and_it_comes_back_when_it_is_seen_again(kit, held):
+    kit.quote(60_000, 60_100)
+    fire(kit)
+    refuse(kit)
+    incident = kit.call("desk", "select incident_id from incidents where closed_at is null")
+
+    kit.call("desk", "select close_incident(%s, 'the broker was told')", incident)
+    assert kit.call("desk", "select count(*) from incidents where closed_at is null") == 0
+
+    kit.advance(seconds=5)
+    kit.quote(60_000, 60_100)
+    fire(kit)
+    refuse(kit)
+    assert kit.call("desk", "select count(*) from incidents where closed_at is null") == 1
+
+
+def test_a_breach_is_not_closed_by_hand(kit):
+    kit.live_order("BUY", 10, 70_000)
+    kit.move_cash(-kit.balance().cash)
+    breach = kit.call("desk", "select incident_id from incidents where closed_at is null")
+
+    assert breach
+    assert refusal(lambda: kit.call("desk", "select close_incident(%s, 'never mind')", breach)) == "TRI02"

@@ -374,6 +374,18 @@ def test_five_wrong_codes_lock_even_the_right_one_for_15_minutes(kit):
     assert resume(kit, "1234").resumed
 
 
+def test_a_wrong_code_is_remembered_though_its_transaction_is_rolled_back(kit):
+    set_code(kit)
+    halt(kit)
+    guesser = kit.connect("desk")
+    for code in ("1", "22", "333", "4444", "55555"):
+        guesser.execute("begin")
+        guesser.execute("select * from resume('again', %s)", [code])
+        guesser.execute("rollback")
+
+    assert not resume(kit, "1234").resumed
+
+
 def test_the_right_code_forgets_the_wrong_ones(kit):
     set_code(kit)
     halt(kit)
@@ -445,6 +457,32 @@ def test_an_exit_waits_for_approval_while_halted(kit, pending):
     assert kit.position("momo").locked_qty == 10
     assert kit.claim() == []
     assert kit.call("exits", "select fire_exits()") == 0
+
+
+@pytest.mark.parametrize("bid", [60_000, 69_000])
+def test_when_trading_goes_on_a_waiting_exit_gives_way_to_one_at_todays_price(kit, pending, bid):
+    set_code(kit)
+    assert resume(kit, "1234").resumed
+    kit.quote(bid, bid + 100)
+
+    kit.call("router", "select enforce_modes()")
+
+    assert kit.intent_row(pending).status == "CANCELLED"
+    assert kit.call("exits", "select fire_exits()") == (1 if bid == 60_000 else 0)
+    assert len(kit.claim()) == (1 if bid == 60_000 else 0)
+
+
+def test_when_trading_goes_on_a_sell_by_hand_goes_out(kit):
+    kit.hold(10)
+    halt(kit)
+    waiting = kit.sell(10)
+    set_code(kit)
+    assert resume(kit, "1234").resumed
+
+    kit.call("router", "select enforce_modes()")
+
+    assert kit.intent_row(waiting).status == "NEW"
+    assert len(kit.claim()) == 1
 
 
 def test_an_approved_exit_goes_out_though_halted(kit, pending):

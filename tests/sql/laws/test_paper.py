@@ -68,6 +68,15 @@ def test_a_quotes_size_is_taken_once_and_the_next_quotes_again(kit):
     assert match(kit) == 0
 
 
+def test_two_orders_share_the_size_of_one_quote(kit):
+    kit.quote(70_000, 70_100, size=4)
+
+    place(kit, "A", quantity=3)
+    place(kit, "B", quantity=3)
+
+    assert [fill.quantity for fill in fills(kit)] == [3, 1]
+
+
 def test_an_unsound_quote_fills_nothing(kit):
     kit.quote(70_100, 70_000)
 

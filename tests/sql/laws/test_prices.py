@@ -211,6 +211,16 @@ def test_a_stale_price_fires_nothing_and_prices_nothing(kit, go_stale):
     assert [pick.code for pick in kit.rows("desk", "select * from picks")] == ["TRP01"]
 
 
+def test_a_quote_that_was_old_when_it_arrived_fires_nothing(kit):
+    kit.add_strategy()
+    kit.hold(10, owner="momo")
+    kit.advance(seconds=60)
+
+    kit.quote(60_000, 60_100, ts=kit.now - dt.timedelta(seconds=6))
+
+    assert kit.call("exits", "select fire_exits()") == 0
+
+
 def test_the_same_price_fresh_fires(kit):
     kit.add_strategy()
     kit.hold(10, owner="momo")

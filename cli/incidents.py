@@ -1,0 +1,49 @@
+"""`aegis incidents`: what a person should look at, and saying that it was dealt with."""
+
+from __future__ import annotations
+
+import click
+
+from cli.context import App, fetch, pass_app
+from cli.output import json_option
+
+OPEN = """
+select incident_id, kind, subject, detail, opened_at
+from incidents
+where closed_at is null
+order by incident_id
+"""
+ALL = "select incident_id, kind, subject, detail, opened_at, closed_at from incidents order by incident_id"
+
+
+@click.group(invoke_without_command=True)
+@click.option("--all", "everything", is_flag=True, help="Closed ones too.")
+@json_option
+@click.pass_context
+def incidents(context: click.Context, everything: bool) -> None:
+    """List what a person should look at, and close it when it is dealt with.
+
+    \b
+    Examples:
+      aegis incidents
+      aegis incidents close 7 "the broker was told"
+    """
+    if context.invoked_subcommand is None:
+        app = context.find_object(App)
+        assert app is not None
+        app.out.table(fetch(app.desk, ALL if everything else OPEN), empty="No incident is open.")
+
+
+@incidents.command()
+@click.argument("incident_id", metavar="INCIDENT", type=int)
+@click.argument("note")
+@pass_app
+def close(app: App, incident_id: int, note: str) -> None:
+    """Say that an incident is dealt with; NOTE says how.  One that still holds is opened again.
+
+    \b
+    Examples:
+      aegis incidents close 7 "the broker was told"
+    """
+    app.desk.execute("select close_incident(%s, %s)", [incident_id, note])
+    app.out.say(f"Incident {incident_id} is closed.")
