@@ -24,6 +24,7 @@ from cli.database.connect import Database
 from cli.database.embedded import Server
 from tests.cli.launcher import wait_until_dead
 from tests.e2e.books import violations
+from workers.runtime.process import PARENT
 from workers.runtime.registry import CORE
 from workers.runtime.settings import Settings
 
@@ -104,7 +105,8 @@ class Process:
 
     def __init__(self, system: System, name: str, *args: str, **settings: str) -> None:
         path = {key: os.environ[key] for key in ("PATH", "LANG", "TZ") if key in os.environ}
-        env = path | system.worker_env(name) | settings | {"PYTHONPATH": str(ROOT)}
+        env = path | system.worker_env(name) | settings
+        env |= {"PYTHONPATH": str(ROOT), PARENT: str(os.getpid())}  # it ends when the tests are killed
         self.log = system.cluster.place / f"{system.name}.{name}.log"
         with self.log.open("ab") as log:
             self.popen = subprocess.Popen(
