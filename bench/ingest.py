@@ -109,7 +109,7 @@ async def _busy(feed: Connection, seq: int) -> str:
         return f"limit: a batch of 200 takes {client * 1e6:.0f} us of Python"
     server = (after - server) / times
     return (
-        f"limit: a batch of 200 takes {server * 1e6:.0f} us of the server, mostly the upsert of a row for each "
+        f"limit: a batch of 200 takes {server * 1e6:.0f} us of the server, mostly the upsert of a row a "
         f"symbol,\n  and then {client * 1e6:.0f} us of Python, which writes the arrays as text: "
         f"{200 / (server + client):,.0f} quotes/s on an idle machine"
     )

@@ -216,8 +216,8 @@ def test_steps_do_not_depend_on_where_a_recording_begins():
     assert step_end(START + timedelta(milliseconds=49), step) == START + step
 
 
-# What reads a clock or draws lots, and why that changes no result: the runtime (deadlines, backoff, logs), the
-# pace of a live feed, the supervisor; in a replay the deadline of a send stands still.
+# What reads a clock or draws lots, and why that changes no result: the runtime (deadlines, backoff, logs),
+# the pace of a live feed, the supervisor; in a replay the deadline of a send stands still.
 UNTIMELY = re.compile(
     r"\btime\.(time|monotonic|perf_counter)|datetime\.(now|utcnow|today)|\(\)\.time\(\)|utc_now\(|"
     r"\b(random|secrets|uuid)\b(?= import|\.)|urandom"
