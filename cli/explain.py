@@ -2,31 +2,46 @@
 
 from __future__ import annotations
 
+import re
+
 import click
 
 from cli.context import App, fetch, pass_app
 from cli.output import json_option
 
+FUNCTIONS = {"intent": "explain", "order": "explain_order", "pick": "explain_pick"}
 STORY = """
 select e.at, round(extract(epoch from e.at - min(e.at) over ()) * 1000, 2) as ms, e.station, e.what
-from explain(%s) as e
+from {}(%s) as e
 """
 
 
+def parse(_context: click.Context, _argument: click.Parameter, text: str) -> tuple[str, int]:
+    """An intent by its number, or order:7, or pick:9."""
+    found = re.fullmatch(r"(?:(intent|order|pick):)?(\d{1,18})", text)
+    if found is None:
+        raise click.BadParameter(f"{text!r} is not a number of an intent, nor order:NUMBER or pick:NUMBER")
+    return found[1] or "intent", int(found[2])
+
+
 @click.command()
-@click.argument("intent_id", metavar="INTENT", type=int)
+@click.argument("target", metavar="INTENT|order:ID|pick:ID", callback=parse)
 @json_option
 @pass_app
-def explain(app: App, intent_id: int) -> None:
+def explain(app: App, target: tuple[str, int]) -> None:
     """Tell the story of an intent: its pick, the gates' answers, its orders, its fills.
 
+    An order tells the story of its intent.  A pick that became no intent tells which gate refused it and why.
     The milliseconds count from the beginning, by the database's clock.
 
     \b
     Examples:
       aegis explain 42
+      aegis explain order:7
+      aegis explain pick:9
     """
-    rows = fetch(app.desk, STORY, [intent_id])
+    kind, number = target
+    rows = fetch(app.desk, STORY.format(FUNCTIONS[kind]), [number])
     if app.out.json:
         app.out.table(rows)
         return

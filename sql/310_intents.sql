@@ -249,7 +249,8 @@ begin
         'intent_type', new.intent_type, 'side', new.side, 'reason', new.reason,
         'quantity', new.quantity, 'worst_price', new.worst_price, 'filled_qty', new.filled_qty,
         'overfill_qty', new.overfill_qty, 'reserved_qty', new.reserved_qty, 'reserved_cash', new.reserved_cash,
-        'approved_by', new.approved_by, 'closed_reason', new.closed_reason
+        'approved_by', new.approved_by, 'closed_reason', new.closed_reason, 'not_before', new.not_before,
+        'escalated_at', new.escalated_at
     ));
     return null;
 end;

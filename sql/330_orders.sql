@@ -196,7 +196,8 @@ begin
         'client_order_id', new.client_order_id, 'broker_order_id', new.broker_order_id, 'side', new.side,
         'quantity', new.quantity, 'limit_price', new.limit_price, 'filled_qty', new.filled_qty,
         'overfill_qty', new.overfill_qty, 'claimed_by', new.claimed_by, 'fence', new.fence,
-        'cancel_requested_at', new.cancel_requested_at, 'closed_reason', new.closed_reason
+        'cancel_requested_at', new.cancel_requested_at, 'closed_reason', new.closed_reason,
+        'parent_order_id', new.parent_order_id, 'amend_price', new.amend_price, 'not_found_count', new.not_found_count
     ));
     return null;
 end;

@@ -106,6 +106,8 @@ grant update (mode, reason, code) on api.system_mode to aegis_operator;
 -- everyone who may look
 grant execute on function
     api.explain(bigint),
+    api.explain_order(bigint),
+    api.explain_pick(bigint),
     api.work_waiting(),
     api.verify_seals()
 to aegis_viewer, aegis_operator;
