@@ -1,4 +1,4 @@
-"""One database for all that is proven by walking and by storms: wiped between examples, never shared with others."""
+"""Walks and storms share one database of their module, wiped in between; races have the kit of the laws."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +10,9 @@ from cli.database import logins
 from cli.database.secrets import password_of
 from tests.conftest import Databases, PgServer
 from tests.prove.place import STRATEGY, Connect, Connection, Place
+from tests.sql.laws.conftest import db, kit, mutation, threads
+
+__all__ = ["db", "kit", "mutation", "threads"]
 
 
 @pytest.fixture(scope="module")

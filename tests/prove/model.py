@@ -281,7 +281,7 @@ class Model:
                 and reconciled is not None
                 and reconciled >= self.started_at
                 and not any(
-                    o.status == "IN_DOUBT"
+                    (o.status == "IN_DOUBT" or (o.status == "SENDING" and o.send_before < self.now))
                     and (o.intent.account, o.intent.symbol, o.intent.side) == (i.account, i.symbol, i.side)
                     for o in self.orders.values()
                 )
