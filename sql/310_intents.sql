@@ -309,7 +309,7 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    -- Whoever works on several takes them all before the first change: all accounts, all positions, all intents.
+    -- Whoever works on several takes them all before the first change: all accounts, positions, intents, orders.
     perform
     from trade.balances as b
     where b.account_id in (select i.account_id from trade.order_intents as i where i.intent_id = any(p_intent_ids))
@@ -325,11 +325,17 @@ begin
     for no key update;
 
     perform from trade.order_intents as i where i.intent_id = any(p_intent_ids) order by i.intent_id for no key update;
+
+    perform
+    from trade.orders as o
+    where o.intent_id = any(p_intent_ids) and o.closed_at is null
+    order by o.order_id
+    for no key update;
 end;
 $$;
 
 comment on function trade.lock_intents(bigint[]) is
-    'Locks the accounts, positions and intents of several intents, in that order, before any of them is changed.';
+    'Locks the accounts, positions, intents and live orders of several intents, in that order, before any of them is changed.';
 
 create or replace function trade.close_intent(
     p_intent_id bigint,

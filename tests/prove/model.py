@@ -548,6 +548,13 @@ class Model:
             elif verdict == "APPROVE" and intent.status == "NEW" and not intent.approved:
                 intent.status = "PENDING_APPROVAL"
                 count += 1
+            elif verdict == "ALLOW" and intent.status == "PENDING_APPROVAL":
+                if intent.kind == "EXIT" and not intent.key.startswith("pick:"):
+                    intent.close("CANCELLED")  # it fires anew, on today's price
+                else:
+                    intent.status = "NEW"
+                    intent.expires = min(intent.expires, self.now + MINUTE)
+                count += 1
         return count
 
     def _waits(self, intent: Intent) -> bool:

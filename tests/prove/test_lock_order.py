@@ -1,0 +1,321 @@
+"""Lock order: no function of the door waits for a lock while it holds one that comes later in the order.
+
+The order is gate, accounts by id, positions by account, instrument and owner, intents by id, orders by id.
+Each function is run once for each lock it could want, with that lock held by somebody else.  If it is seen
+waiting, a third session asks of every other lock whether it is free: all that are taken must come before the
+one that is waited for.  Functions that wait for nothing (skip locked) pass; two that obey cannot deadlock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import psycopg
+import pytest
+from psycopg.types.json import Jsonb
+
+from tests.sql.laws.market_kit import FILL, INTENT, OTHER, SYMBOL, Connection, Kit
+
+Key: TypeAlias = tuple[int, ...] | tuple[int, int, int, str]
+Call: TypeAlias = tuple[str, str, tuple[Any, ...]]
+
+SECOND = "second"
+
+
+@dataclass(frozen=True)
+class Lock:
+    """One lock: its place in the order, and the statement that takes it or fails at once."""
+
+    key: Key
+    statement: str
+
+
+def locks_of(db: Connection) -> list[Lock]:
+    found = [Lock((0,), "lock table risk.gate in exclusive mode")]
+    for rank, table, columns in (
+        (1, "trade.balances", "account_id"),
+        (2, "trade.positions", "account_id, instrument_id, owner"),
+        (3, "trade.order_intents", "intent_id"),
+        (4, "trade.orders", "order_id"),
+    ):
+        for row in db.execute(f"select {columns} from {table} order by {columns}".encode()).fetchall():
+            where = " and ".join(f"{c} = '{v}'" for c, v in zip(columns.split(", "), row, strict=True))
+            found.append(Lock((rank, *row), f"select from {table} where {where} for no key update"))
+    return found
+
+
+class Tracer:
+    """Runs a call against one held lock at a time; what it does is rolled back each time."""
+
+    def __init__(self, kit: Kit, call: Call) -> None:
+        self.kit = kit
+        self.call = call
+        self.runner = kit.connect(call[0])
+        self.holder = kit.connect("superuser")
+        self.prober = kit.connect("superuser")
+        self.waited = 0
+
+    def held_while_waiting_for(self, lock: Lock, locks: list[Lock]) -> list[Key]:
+        with self.holder.transaction(force_rollback=True):
+            self.holder.execute(lock.statement.encode())
+            self.runner.execute("begin")
+            future = self.kit.background(self.runner, self.call[1], *self.call[2])
+            try:
+                if not self._is_seen_waiting(future):
+                    return []
+                self.waited += 1
+                return [other.key for other in locks if other is not lock and self._is_taken(other)]
+            finally:
+                self.prober.execute("select pg_cancel_backend(%s)", [self.runner.info.backend_pid])
+                future.exception(20)
+                self.runner.execute("rollback")
+
+    def _is_seen_waiting(self, future: Any) -> bool:
+        query = "select true from pg_stat_activity where pid = %s and wait_event_type = 'Lock'"
+        while not future.done():
+            if self.prober.execute(query, [self.runner.info.backend_pid]).fetchone():
+                return True
+        error = future.exception()
+        assert error is None or error.sqlstate.startswith("TR"), error
+        return False
+
+    def _is_taken(self, lock: Lock) -> bool:
+        try:
+            with self.prober.transaction(force_rollback=True):
+                self.prober.execute(f"{lock.statement} nowait".encode())
+        except psycopg.errors.LockNotAvailable:
+            return True
+        return False
+
+
+# -- the calls, each in a state in which it has as much to do as it can ------------------------------------
+
+
+def busy(kit: Kit) -> None:
+    """Two accounts, two symbols, two owners; something held, resting, waiting and doubtful of each."""
+    kit.add_account(SECOND)
+    kit.open_account(SECOND)
+    kit.add_strategy()
+    query = "select add_strategy('nemo', 'x:Y', %s, %s::text[], 90000000, 5000000, 'swing')"
+    kit.call("desk", query, SECOND, [SYMBOL, OTHER])
+    kit.call("desk", "select start_strategy('nemo')")
+    for account, owner in (("demo", "momo"), (SECOND, "nemo")):
+        for symbol in (SYMBOL, OTHER):
+            kit.buy(10, 70_000, account=account, owner=owner, symbol=symbol, intent_type="ENTRY")
+            kit.buy(10, 70_000, account=account, symbol=symbol)
+    for order in kit.claim():
+        kit.accept(order)
+        kit.fill(order, 10, 70_000, account=order.account)
+    for account, owner in ((SECOND, "nemo"), ("demo", "momo")):
+        for symbol in (OTHER, SYMBOL):
+            kit.sell(4, 74_000, account=account, owner=owner, symbol=symbol, intent_type="EXIT", ttl="1 h")
+            kit.buy(1, 69_000, account=account, symbol=symbol, ttl="1 h")
+    for order in kit.claim():
+        kit.accept(order)
+    for account, owner in ((SECOND, "nemo"), ("demo", "momo")):
+        for symbol in (OTHER, SYMBOL):
+            kit.sell(1, 75_000, account=account, owner=owner, symbol=symbol, intent_type="EXIT")
+            kit.buy(1, 68_000, account=account, symbol=symbol)
+
+
+def crash(kit: Kit) -> None:
+    for symbol in (SYMBOL, OTHER):
+        kit.quote(60_000, 60_100, symbol=symbol)
+
+
+def some(kit: Kit, where: str, offset: int = 0) -> Any:
+    return kit.look(f"select * from trade.orders where {where} order by order_id offset {offset} limit 1")
+
+
+def resting(kit: Kit) -> Any:
+    return some(kit, "status = 'SUBMITTED'")
+
+
+def child(kit: Kit) -> Any:
+    """The child of an amend that waits for its answer."""
+    fired(kit)
+    kit.rows("execution", "select order_id from due_amends(%s, 100)", kit.worker())
+    return some(kit, "is_pending")
+
+
+def claimed(kit: Kit) -> Any:
+    kit.claim()
+    return some(kit, "status = 'SENDING'")
+
+
+def doubtful(kit: Kit) -> Any:
+    order = claimed(kit)
+    kit.call("execution", "select order_unknown(%s, %s, 'x')", order.order_id, order.fence)
+    kit.advance(minutes=1)
+    return order
+
+
+def fill_of(order: Any, kit: Kit) -> Call:
+    account = kit.call(kit.db, "select account from trade.accounts where account_id = %s", order.account_id)
+    args = (account, order.client_order_id, None, "L1", order.quantity, 70_000, 1, 1, kit.now)
+    return "execution", FILL, args
+
+
+def answer(verb: str, find: Callable[[Kit], Any], *more: Any) -> Callable[[Kit], Call]:
+    def call(kit: Kit) -> Call:
+        order = find(kit)
+        places = ", ".join(["%s"] * (2 + len(more)))
+        return "execution", f"select {verb}({places})", (order.order_id, order.fence, *more)
+
+    return call
+
+
+def decided(side: str, quantity: int) -> Callable[[Kit], Call]:
+    args = ("demo", SYMBOL, side, quantity, 70_000, "test", "manual", "MANUAL", None, "1 min")
+    return lambda _: ("desk", INTENT, args)
+
+
+def after(prepare: Callable[[Kit], Any], *call: Any) -> Callable[[Kit], Call]:
+    def made(kit: Kit) -> Call:
+        prepare(kit)
+        return call[0], call[1], call[2:]
+
+    return made
+
+
+def halted(kit: Kit) -> int:
+    kit.call("desk", "select halt('test')")
+    return kit.sell(1, owner="momo", intent_type="EXIT")
+
+
+def proposed(kit: Kit) -> Call:
+    """Picks of both accounts in an order that is not that of the locks."""
+    for owner, symbol, side in (("nemo", OTHER, "SELL"), ("momo", OTHER, "SELL"), ("momo", SYMBOL, "SELL")):
+        strategy = kit.connect(f"aegis_s_{owner}")
+        kind = "EXIT" if side == "SELL" else "ADD"
+        kit.call(strategy, "select propose(%s, %s, %s, 1)", symbol, side, kind)
+    kit.db.execute("update strategy.strategies set budget = 1000000000")
+    kit.call(kit.connect("aegis_s_nemo"), "select propose(%s, 'BUY', 'ADD', 1)", SYMBOL)
+    return "router", "select route_picks(100)", ()
+
+
+def disagreeing(kit: Kit) -> Call:
+    for order in kit.rows(kit.db, "select order_id, fence from trade.orders where closed_at is null"):
+        kit.call("execution", "select order_cancelled(%s, %s, 0)", order.order_id, order.fence)
+    kit.call("risk", "select expire_due()")
+    mark = kit.call("reconcile", "select holdings_mark('demo')")
+    snapshot = Jsonb({"holdings": {SYMBOL: 3, OTHER: 25}, "cash": 5})
+    query = "select reconcile('demo', %s, %s)"
+    assert kit.call("reconcile", query, mark, snapshot) == "DIFFERS"
+    return "reconcile", query, (mark, snapshot)
+
+
+def busted(_: Kit) -> Call:
+    return "execution", "select bust_fill('demo', 'F1', '2026-03-02', 'test')", ()
+
+
+def cumulative(kit: Kit) -> Call:
+    order = resting(kit)
+    account = kit.call(kit.db, "select account from trade.accounts where account_id = %s", order.account_id)
+    query = "select record_cumulative(%s, %s, null, 1, 70000, 0, 0, %s)"
+    return "execution", query, (account, order.client_order_id, kit.now)
+
+
+def late(kit: Kit) -> None:
+    kit.advance(hours=3)
+
+
+def fired(kit: Kit) -> None:
+    crash(kit)
+    kit.call("exits", "select fire_exits()")
+
+
+def cancels_asked(kit: Kit) -> None:
+    for (intent_id,) in kit.db.execute(
+        "select intent_id from trade.orders where status = 'SUBMITTED'"
+    ).fetchall():
+        kit.call("desk", "select cancel_intent(%s, 'test')", intent_id)
+
+
+def by_worker(query: str, prepare: Callable[[Kit], Any] = lambda _: None) -> Callable[[Kit], Call]:
+    def made(kit: Kit) -> Call:
+        prepare(kit)
+        return "execution", query, (kit.worker(),)
+
+    return made
+
+
+CALLS: dict[str, Callable[[Kit], Call]] = {
+    "create_intent, a buy": decided("BUY", 1),
+    "create_intent, a sell": decided("SELL", 1),
+    "cancel_intent": lambda kit: ("desk", "select cancel_intent(%s, 'test')", (resting(kit).intent_id,)),
+    "approve": lambda kit: ("desk", "select approve(%s, 'test')", (halted(kit),)),
+    "reject": lambda kit: ("desk", "select reject(%s, 'test')", (halted(kit),)),
+    "record_cash": lambda _: ("desk", "select record_cash('demo', 'withdrawal', -99000000, 'test')", ()),
+    "halt": lambda _: ("desk", "select halt('test')", ()),
+    "safe": lambda _: ("desk", "select safe('test')", ()),
+    "resume": lambda _: ("desk", "select resumed from resume('test')", ()),
+    "begin_run": lambda _: ("router", "select run_number from begin_run()", ()),
+    "route_picks": proposed,
+    "fire_exits": after(crash, "exits", "select fire_exits()"),
+    "enforce_modes": after(halted, "risk", "select enforce_modes()"),
+    "expire_due": after(late, "risk", "select expire_due()"),
+    "claim_intents": by_worker("select order_id from claim_intents(%s, 100)"),
+    "claim_cancels": by_worker("select order_id from claim_cancels(%s, 100)", cancels_asked),
+    "orders_in_doubt": by_worker("select order_id from orders_in_doubt(%s, 100)", doubtful),
+    "due_amends": by_worker("select order_id from due_amends(%s, 100)", fired),
+    "unsend": answer("unsend", claimed),
+    "unsend, a child": answer("unsend", child),
+    "order_accepted": answer("order_accepted", claimed, "B"),
+    "order_accepted, a child": answer("order_accepted", child, "B"),
+    "order_rejected": answer("order_rejected", claimed, "X", "no", False),
+    "order_rejected, a child": answer("order_rejected", child, "X", "no", False),
+    "order_unknown": answer("order_unknown", claimed, "x"),
+    "order_not_found": answer("order_not_found", doubtful),
+    "order_cancelled": answer("order_cancelled", resting, 0),
+    "order_cancelled, a child": answer("order_cancelled", child, 0),
+    "record_fill": lambda kit: fill_of(resting(kit), kit),
+    "record_fill, a child": lambda kit: fill_of(child(kit), kit),
+    "record_cumulative": cumulative,
+    "bust_fill": busted,
+    "reconcile": disagreeing,
+}  # fmt: skip
+# What changes nothing that the order is about.
+ELSEWHERE = {
+    "add_account", "add_instrument", "add_strategy", "adopt", "advance_consumer", "advance_fills_cursor",
+    "close_incident", "run_marker",
+    "cancel_pick", "drop_partitions", "feed_status", "heartbeat", "hold_worker_lock", "ingest_quotes",
+    "ingest_trades", "log_error", "make_partitions", "measure_equity", "next_due", "open_feed",
+    "paper_cancel", "paper_match", "paper_place", "paper_replace", "propose", "raise_incident", "read_events",
+    "register_worker", "run_due_jobs", "seal_events", "set_override_code", "start_strategy", "stop_strategy",
+    "stop_worker",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_lock_is_waited_for_only_with_earlier_ones_in_hand(kit: Kit, name: str) -> None:
+    busy(kit)
+    tracer = Tracer(kit, CALLS[name](kit))
+    kit.db.execute("alter function risk.lock_gate() reset lock_timeout")
+    locks = locks_of(kit.db)
+
+    broken = []
+    for lock in locks:
+        held = tracer.held_while_waiting_for(lock, locks)
+        broken += [f"waits for {lock.key} with {key} in hand" for key in held if key > lock.key]
+
+    assert broken == []
+    assert tracer.waited or name in ("claim_cancels", "orders_in_doubt"), (
+        "it wanted none: it had nothing to do"
+    )
+
+
+def test_every_function_that_writes_is_traced(kit: Kit) -> None:
+    writers = {
+        name
+        for (name,) in kit.db.execute(
+            "select proname from pg_proc where pronamespace = 'api'::regnamespace and provolatile = 'v'"
+            " and prorettype <> 'trigger'::regtype"
+        )
+    }
+    traced = {name.split(",")[0] for name in CALLS}
+
+    assert writers - traced - ELSEWHERE == set(), "trace them, or say that they are elsewhere"
+    assert (traced | ELSEWHERE) - writers == set()
