@@ -202,7 +202,8 @@ create unique index orders_one_pending_child on trade.orders (intent_id)
 create unique index orders_broker_order_id_key on trade.orders (account_id, broker_order_id)
     where broker_order_id is not null;
 create index orders_unanswered on trade.orders (send_before) where status in ('SENDING', 'IN_DOUBT');
-create index orders_in_doubt on trade.orders (account_id, instrument_id, side) where status = 'IN_DOUBT';
+create index orders_unsettled on trade.orders (account_id, instrument_id, side)
+    where status in ('SENDING', 'IN_DOUBT');
 create index orders_cancel_asked on trade.orders (order_id)
     where cancel_requested_at is not null and closed_at is null;
 create index orders_amend_due on trade.orders (amend_at)

@@ -300,6 +300,15 @@ begin atomic
         from trade.position_exits as e
         where e.is_armed and e.not_before > bus.clock()
         union all
+        -- An account that has not agreed with its broker since the start is asked about until it has.
+        select bus.clock() + interval '1 s'
+        where exists (
+            select
+            from trade.accounts as a
+            cross join bus.instance as n
+            where a.reconciled_at is null or a.reconciled_at < n.started_at
+        )
+        union all
         select min(p.expires_at)
         from strategy.picks as p
         where p.status = 'NEW' and p.expires_at > bus.clock()

@@ -50,14 +50,15 @@ begin
                   and (v.verdict = 'ALLOW' or (v.verdict = 'APPROVE' and i.approved_by is not null))
                   and a.reconciled_at >= (select n.started_at from bus.instance as n where not n.is_foreign)
                   and (r.bucket is null or bus.tokens_now(r) >= 1)
-                  -- An order in doubt blocks its symbol and side.
+                  -- An order in doubt, or one that should have left and did not answer, blocks its symbol and side.
                   and not exists (
                       select
                       from trade.orders as o
                       where o.account_id = i.account_id
                         and o.instrument_id = i.instrument_id
                         and o.side = i.side
-                        and o.status = 'IN_DOUBT'
+                        and (o.status = 'IN_DOUBT' or (o.status = 'SENDING' and o.send_before < bus.clock()))
+                        and o.status in ('SENDING', 'IN_DOUBT')
                   )
                 order by i.side desc, i.intent_id
                 limit p_limit

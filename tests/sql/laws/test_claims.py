@@ -225,12 +225,13 @@ def test_no_more_is_handed_out_than_there_are_tokens(kit):
     for _ in range(10):
         kit.buy(1)
 
-    handed = [len(kit.claim())]
-    handed.append(len(kit.claim()))
-    kit.advance(seconds=1)
-    handed.append(len(kit.claim()))
-    kit.advance(seconds=30)
-    handed.append(len(kit.claim()))
+    handed = []
+    for pause in (0, 0, 1, 30):
+        kit.advance(seconds=pause)
+        orders = kit.claim()
+        handed.append(len(orders))
+        for order in orders:
+            kit.accept(order)
 
     assert handed == [3, 0, 2, 3]
 
@@ -564,3 +565,13 @@ def test_an_intent_waits_until_its_time(kit):
     assert kit.claim() == []
     kit.advance(seconds=30)
     assert len(kit.claim()) == 1
+
+
+def test_an_order_that_should_have_left_and_did_not_answer_blocks_its_symbol_and_side(kit):
+    kit.buy(1)
+    kit.claim_one()
+    kit.advance(seconds=1.1)
+    kit.buy(1)
+    kit.buy(1, symbol=OTHER)
+
+    assert [order.symbol for order in kit.claim()] == [OTHER]
