@@ -39,11 +39,11 @@ flowchart LR
 
 
 def lifecycle_text(title: str, moves: Iterable[Move]) -> str:
-    """A line for each status: where it may go, in the order an order meets them."""
+    """A line for each status: where it may go, in the order an order meets them, the ends last."""
     ways = _ways(moves)
     width = max(map(len, ways), default=0)
     lines = [f"{title} (begins as {', '.join(ways.pop(BEGIN, []))})"]
-    for status, targets in ways.items():
+    for status, targets in sorted(ways.items(), key=lambda way: not way[1]):
         lines.append(f"  {status:<{width}}  {'-> ' + ', '.join(targets) if targets else 'end'}")
     return "\n".join(lines)
 

@@ -130,6 +130,20 @@ $$;
 comment on function api.seal_events(integer) is
     'Seals settled events in their order, off the hot path; returns how many.';
 
+create or replace view bus.dropped_events as
+select (d.value ->> 'from')::bigint as from_id, (d.value ->> 'to')::bigint as to_id
+from (
+    select e.data
+    from bus.events as e
+    where e.entity = 'history' and e.change = 'retention'
+    order by e.event_id desc
+    limit 1
+) as l
+cross join lateral jsonb_array_elements(l.data -> 'dropped') as d;
+
+comment on view bus.dropped_events is
+    'Which events retention has dropped: told, and itself sealed, by the last drop, which also tells of those before.';
+
 create or replace function api.verify_seals()
 returns table (event_id bigint, problem text)
 language sql
@@ -141,6 +155,7 @@ begin atomic
     from bus.seals as s
     left join bus.events as e on e.event_id = s.event_id
     where e.event_id is null
+      and not exists (select from bus.dropped_events as d where s.event_id between d.from_id and d.to_id)
     union all
     select s.event_id, 'changed'
     from bus.seals as s
@@ -245,7 +260,12 @@ as $$
 declare
     v_name  text;
     v_young boolean;
+    v_range jsonb;
     v_count integer := 0;
+    v_all   jsonb := (
+        select coalesce(jsonb_agg(jsonb_build_object('from', d.from_id, 'to', d.to_id) order by d.from_id), '[]')
+        from bus.dropped_events as d
+    );
 begin
     for v_name in
         select c.relname
@@ -260,11 +280,16 @@ begin
         ) into v_young using p_before;
         continue when v_young;
 
+        execute format(
+            'select jsonb_build_object(''from'', min(e.event_id), ''to'', max(e.event_id)) from bus.%I as e', v_name
+        ) into v_range;
+        v_all := v_all || v_range;
         execute format('drop table bus.%I', v_name);
         v_count := v_count + 1;
     end loop;
 
-    perform bus.record_event('history', null, 'retention', null, jsonb_build_object('before', p_before, 'partitions', v_count));
+    perform bus.record_event('history', null, 'retention', null,
+        jsonb_build_object('before', p_before, 'partitions', v_count, 'dropped', v_all));
     return v_count;
 end;
 $$;

@@ -148,3 +148,20 @@ def test_laws_that_held_and_one_that_did_not(command, sealed, forge):
     broken = command("audit", "laws", "--json")
     assert broken.exit_code == 1
     assert {row["law"] for row in json.loads(broken.stdout)} == {"L3"}
+
+
+def test_what_retention_dropped_is_no_finding_but_what_was_removed_beside_it_is(command, db, forge):
+    """Twice, for the second drop must also tell of the first."""
+    for _ in range(2):
+        db.execute("select api.make_partitions(10)")
+        for _ in range(30):
+            db.execute("select bus.record_event('test', null, 'told', null, '{}')")
+        db.execute(SEAL)
+        assert db.execute("select api.drop_partitions(now() + interval '1 day')").fetchone() >= (1,)
+    db.execute(SEAL)
+
+    assert found(command) == (set(), 0)
+
+    (kept,) = db.execute("select max(event_id) from bus.events where entity = 'test'").fetchone()
+    forge("delete from bus.events where event_id = %s", kept)
+    assert found(command) == ({(kept, "removed")}, 1)
