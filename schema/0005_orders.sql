@@ -110,6 +110,8 @@ create table trade.order_intents (
 create index order_intents_waiting on trade.order_intents (side desc, intent_id) where status = 'NEW';
 create index order_intents_live on trade.order_intents (account_id, instrument_id, owner) where closed_at is null;
 create index order_intents_live_expiry on trade.order_intents (expires_at) where closed_at is null;
+create index order_intents_entries on trade.order_intents (account_id, created_at)
+    where side = 'BUY' and filled_qty > 0;
 create index order_intents_by_pick on trade.order_intents (pick_id) where pick_id is not null;
 
 comment on table trade.order_intents is 'A decision to buy or sell that was admitted: what it may spend or sell is reserved.';
@@ -202,6 +204,7 @@ create unique index orders_one_pending_child on trade.orders (intent_id)
 create unique index orders_broker_order_id_key on trade.orders (account_id, broker_order_id)
     where broker_order_id is not null;
 create index orders_unanswered on trade.orders (send_before) where status in ('SENDING', 'IN_DOUBT');
+create index orders_open on trade.orders (account_id) where closed_at is null;
 create index orders_unsettled on trade.orders (account_id, instrument_id, side)
     where status in ('SENDING', 'IN_DOUBT');
 create index orders_cancel_asked on trade.orders (order_id)
@@ -331,6 +334,7 @@ create table trade.cash_entries (
 );
 
 create index cash_entries_by_account on trade.cash_entries (account_id, cash_entry_id);
+create index cash_entries_flows on trade.cash_entries (account_id, created_at) where kind in ('deposit', 'withdrawal');
 
 comment on table trade.cash_entries is 'Every movement of cash; their sum is the balance. Append-only.';
 comment on column trade.cash_entries.cash_entry_id is 'Order of writing.';

@@ -289,6 +289,7 @@ begin
         select i.*
         from trade.order_intents as i
         where i.account_id = p_account_id
+          and i.closed_at is null  -- as its index says: it is asked after every fill
           and i.status in ('NEW', 'PENDING_APPROVAL')
           and ((i.side = 'SELL' and i.instrument_id = p_instrument_id and i.owner = p_owner) or i.side = 'BUY')
         order by i.intent_id desc

@@ -47,11 +47,11 @@ begin atomic
         coalesce(string_agg(
             format('%s:%s:%s', p.instrument_id, p.owner, p.version), ',' order by p.instrument_id, p.owner
         ), '')
-        || '/' || (select count(*) from trade.cash_entries as c where c.account_id = a.account_id)
+        || '/' || (select b.cash from trade.balances as b where b.account_id = a.account_id)
         || '/' || (
             select count(*)
             from trade.orders as o
-            where o.account_id = a.account_id and o.status in ('SENDING', 'IN_DOUBT', 'SUBMITTED', 'PARTIAL_FILLED')
+            where o.account_id = a.account_id and o.closed_at is null
         )
     )
     from trade.accounts as a
