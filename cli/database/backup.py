@@ -14,6 +14,7 @@ import json
 import re
 import shutil
 import subprocess
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -84,7 +85,7 @@ def backups_in(directory: Path) -> list[Backup]:
 
 def take(conn: Connection, server: Server, binaries: Binaries, directory: Path) -> Backup:
     """Copy the running server with the log that makes the copy whole, and verify it."""
-    path = directory / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    path = _next_name(directory)
     unfinished = directory / f".{path.name}.unfinished"
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -135,6 +136,13 @@ def run(binaries: Binaries, program: str, *arguments: str) -> None:
     if done.returncode != 0:
         said = (done.stderr.strip() or done.stdout.strip()).splitlines()
         raise BackupError(f"{program} failed: {said[-1] if said else done.returncode}")
+
+
+def _next_name(directory: Path) -> Path:
+    """Where the next goes: a name says the second, so the second in one second waits."""
+    while (path := directory / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}").exists():
+        time.sleep(0.05)
+    return path
 
 
 def _finished_at(conn: Connection) -> datetime:
