@@ -7,7 +7,6 @@ a terminal only, and NO_COLOR turns them off.
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -86,7 +85,7 @@ def console(stream: TextIO) -> Console:
     """A rich console on this stream as it is now (tests swap streams)."""
     from rich.console import Console
 
-    wide = None if stream.isatty() else int(os.environ.get("COLUMNS", WIDE))
+    wide = None if stream.isatty() else WIDE
     return Console(file=stream, highlight=False, soft_wrap=wide is not None, width=wide)
 
 

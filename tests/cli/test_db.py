@@ -114,8 +114,8 @@ def test_url_holds_no_password_unless_asked(aegis, secrets, pg_server, database)
     assert plain == pg_server.url(database, "aegis_desk", None)
     assert f"aegis_desk:{password}@" in aegis("db", "url", "--with-password").output
     assert "//aegis_w_router@" in aegis("db", "url", "--login", "aegis_w_router").output
-    unknown = aegis("db", "url", "--login", "aegis_s_nobody")
-    assert (unknown.exit_code, "no password for aegis_s_nobody" in unknown.output) == (1, True)
+    unknown = aegis("db", "url", "--login", "aegis_s_unheard_of")
+    assert (unknown.exit_code, "no password for aegis_s_unheard_of" in unknown.output) == (1, True)
 
 
 def test_the_pooled_url_of_an_external_server_must_be_named(aegis, monkeypatch):

@@ -249,7 +249,8 @@ def test_on_a_terminal_there_is_a_live_screen(aegis):
     aegis.started.append(process)
     os.close(slave)
 
-    shown = read_until(master, lambda text: re.search(r"BUY .*Ctrl-C stops everything", text, re.DOTALL))
+    whole = re.compile(r"to target.*BUY .*Ctrl-C stops everything", re.DOTALL)
+    shown = read_until(master, whole.search)
     process.send_signal(signal.SIGINT)
     shown += read_until(master, lambda text: "aegis account add" in text)
 

@@ -135,7 +135,7 @@ async def test_every_event_is_applied_superseded_or_quarantined_and_counted(sync
         quote(after=0.5),
         quote(after=0.1),  # older than the one before
         quote("999999", after=0.1),  # not in the universe
-        quote(after=60),  # from the future
+        quote(after=86_400),  # from the future
         quote("000660", bid="-1", after=0.1),
         trade("000660", price="0", after=0.1),
         trade("000660", price="186500", after=0.1),
