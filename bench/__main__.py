@@ -1,6 +1,6 @@
 """`python -m bench [NAME ...]`: run the benchmarks and print their figures.
 
-NAME is latency, ingest, intents, replay or memory; without one, all of them.
+NAME is latency, ingest, intents, replay, memory or flat; without one, all of them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from importlib import import_module
 
 from bench.scratch import scratch
 
-BENCHES = ("latency", "ingest", "intents", "replay", "memory")
+BENCHES = ("latency", "ingest", "intents", "replay", "memory", "flat")
 
 
 def main(names: list[str]) -> int:
