@@ -1,0 +1,117 @@
+-- 365_busts: executions a venue takes back.  Nothing is deleted: new rows undo what the fill did.
+
+create or replace function trade.undo_in_position(
+    p_fill     trade.fills,
+    p_position trade.positions
+)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_value  numeric := p_fill.quantity * p_fill.price;
+    v_change numeric := p_fill.fee_qty - case p_fill.side when 'BUY' then p_fill.quantity else -p_fill.quantity end;
+    v_basis  numeric;
+    v_qty    numeric := p_position.qty + v_change;
+    v_undone numeric;
+begin
+    -- A buy leaves at what it came in for; a sell comes back at the basis it left with.
+    v_basis := case p_fill.side
+        when 'BUY' then v_value
+        else v_value - p_fill.fee - p_fill.tax - p_fill.realized_pnl
+    end;
+    v_undone := -p_fill.realized_pnl;
+
+    if p_fill.side = 'BUY' and (v_qty <= 0 or p_position.qty * p_position.avg_price <= v_basis) then
+        -- Part of it was sold since: the rest leaves at the average price, the difference is profit or loss.
+        v_undone := v_undone + v_basis + v_change * p_position.avg_price;
+        v_basis := -v_change * p_position.avg_price;
+    end if;
+
+    update trade.positions as p
+    set qty = v_qty,
+        avg_price = case
+            when v_qty <= 0 then 0
+            else round((p.qty * p.avg_price + case p_fill.side when 'BUY' then -v_basis else v_basis end) / v_qty, 12)
+        end,
+        realized_pnl = p.realized_pnl + v_undone,
+        opened_at = case when v_qty > 0 then coalesce(p.opened_at, bus.clock()) end
+    where (p.account_id, p.instrument_id, p.owner) = (p_fill.account_id, p_fill.instrument_id, p_fill.owner);
+end;
+$$;
+
+comment on function trade.undo_in_position(trade.fills, trade.positions) is
+    'Takes a fill back out of its locked position, at the cost it came in or left with.';
+
+create or replace function api.bust_fill(
+    p_account        text,
+    p_broker_fill_id text,
+    p_trade_date     date,
+    p_reason         text
+)
+returns text
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_fill     trade.fills;
+    v_position trade.positions;
+    v_change   numeric;
+    v_id       bigint;
+begin
+    select f.* into v_fill
+    from trade.fills as f
+    where f.account_id = trade.account_id(p_account)
+      and f.broker_fill_id = p_broker_fill_id
+      and f.trade_date = p_trade_date;
+
+    if not found then
+        return trade.keep_unmatched(p_account, 'bust ' || p_broker_fill_id,
+            jsonb_build_object('bust', p_broker_fill_id, 'trade_date', p_trade_date, 'reason', p_reason));
+    end if;
+
+    perform trade.lock_for_fill(v_fill.order_id);
+
+    if exists (select from trade.busts as b where b.fill_id = v_fill.fill_id) then
+        return 'DUPLICATE';
+    end if;
+
+    v_position := trade.ensure_position(v_fill.account_id, v_fill.instrument_id, v_fill.owner);
+    v_change := v_fill.fee_qty - case v_fill.side when 'BUY' then v_fill.quantity else -v_fill.quantity end;
+
+    if v_change < 0 then
+        v_position := trade.cover_oversale(v_position, -v_change, v_fill.price);
+    end if;
+
+    perform trade.undo_in_position(v_fill, v_position);
+    insert into trade.reconciliations (account_id, instrument_id, owner, quantity, price, reason)
+    values (v_fill.account_id, v_fill.instrument_id, v_fill.owner, v_change, v_fill.price, 'bust: ' || p_reason)
+    returning reconciliation_id into v_id;
+    insert into trade.busts (fill_id, reconciliation_id, reason) values (v_fill.fill_id, v_id, p_reason);
+
+    insert into trade.cash_entries (account_id, kind, amount, note)
+    select v_fill.account_id, 'correction', -sum(c.amount), format('bust of fill %s: %s', v_fill.fill_id, p_reason)
+    from trade.cash_entries as c
+    where c.fill_id = v_fill.fill_id
+    having sum(c.amount) <> 0;
+
+    perform bus.record_event('fill', v_fill.fill_id, 'busted', v_fill.intent_id, jsonb_build_object('reason', p_reason));
+    perform trade.arm_exits(v_fill.account_id, v_fill.instrument_id, v_fill.owner);
+    perform trade.shed_unsent(v_fill.account_id, v_fill.instrument_id, v_fill.owner);
+    return 'BUSTED';
+end;
+$$;
+
+comment on function api.bust_fill(text, text, date, text) is
+    'A venue took an execution back: undone once, by new rows. BUSTED, DUPLICATE or UNMATCHED. Raises TRI02, TRM02.';
+
+create or replace trigger _100_append_only
+before update or delete on trade.busts
+for each row execute function bus.tg_append_only();
+
+create or replace trigger _110_no_truncate
+before truncate on trade.busts
+for each statement execute function bus.tg_append_only();
