@@ -64,7 +64,7 @@ as $$
 declare
     v_account_id bigint := trade.account_id(p_account);
 begin
-    if p_kind not in ('deposit', 'withdrawal', 'dividend', 'correction') or coalesce(p_amount, 0) = 0 or abs(p_amount) >= 'Infinity'
+    if coalesce(p_kind, '') not in ('deposit', 'withdrawal', 'dividend', 'correction') or coalesce(p_amount, 0) = 0 or abs(p_amount) >= 'Infinity'
         or (p_kind = 'deposit' and p_amount < 0) or (p_kind = 'withdrawal' and p_amount > 0) then
         raise exception '% of % is not a movement of cash', p_kind, coalesce(p_amount::text, 'null')
             using errcode = 'TRI01',
