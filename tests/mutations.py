@@ -94,6 +94,8 @@ NEVER_REMOVED = "test_lifecycle.py::test_intents_and_orders_are_never_removed"
 HOLDINGS_KEPT = "test_reservations.py::test_holdings_are_never_removed"
 FACTS_KEPT = "test_fills.py::test_facts_are_only_added_to"
 EVENTS_KEPT = "test_history.py::test_events_are_only_added_to"
+BUSTS_KEPT = "test_busts.py::test_a_bust_is_only_added_to_and_of_one_fill"
+SEALS_KEPT = "test_partitions.py::test_seals_are_only_added_to_and_one_of_each_event"
 GATES_KEPT = "test_history.py::test_the_answers_of_the_gates_are_only_added_to"
 EACH_TOLD = "test_history.py::test_each_change_of_an_intent_is_one_event_with_its_actor"
 STALE = "test_prices.py::test_a_stale_price_fires_nothing_and_prices_nothing"
@@ -184,6 +186,13 @@ MUTATIONS: tuple[Mutation, ...] = (
         "false",
         "test_modes.py::test_five_wrong_codes_lock_even_the_right_one_for_15_minutes",
     ),
+    code(
+        "L1",
+        "api.due_amends",
+        "v.verdict = 'ALLOW' or",
+        "true or",
+        "test_amends.py::test_no_child_is_stored_while_the_mode_forbids_it",
+    ),
     # L2 and L3: reservations
     constraint("L2", POSITIONS, "positions_locked_within_qty", WRONG_LOCK),
     constraint("L2", POSITIONS, "positions_not_negative", WRONG_LOCK),
@@ -268,6 +277,55 @@ MUTATIONS: tuple[Mutation, ...] = (
         "perform concat(",
         "test_breaches.py::test_a_withdrawal_sheds_buys_that_were_not_sent",
     ),
+    code(
+        "L3",
+        "api.record_cash",
+        "coalesce(p_kind, '') not in ('deposit', 'withdrawal', 'dividend', 'correction') or",
+        "",
+        "test_cash.py::test_what_is_no_movement_of_cash_is_refused",
+    ),
+    code(
+        "L2",
+        "api.bust_fill",
+        "perform trade.shed_unsent(",
+        "perform concat(",
+        "test_busts.py::test_a_bust_under_a_live_sell_breaches_and_sheds",
+    ),
+    code(
+        "L2",
+        "trade.correct_holding",
+        "perform trade.shed_unsent(",
+        "perform concat(",
+        "test_corrections.py::test_a_sale_by_hand_sheds_the_sells_that_have_become_too_many",
+    ),
+    code(
+        "L3",
+        "api.reconcile",
+        "perform trade.shed_unsent(",
+        "perform concat(",
+        "test_corrections.py::test_cash_that_went_sheds_the_buys_it_was_promised_to",
+    ),
+    code(
+        "L3",
+        "trade.open_intent",
+        "greatest(v_fees.maker_rate, v_fees.taker_rate) + v_fees.buy_tax_rate",
+        "v_fees.taker_rate",
+        "test_costs.py::test_a_buy_reserves_the_dearer_commission_and_its_tax_but_not_that_of_the_sell",
+    ),
+    code(
+        "L3",
+        "api.measure_equity",
+        "coalesce(v_last.peak, v_row.equity) + v_flow",
+        "coalesce(v_last.peak, v_row.equity)",
+        "test_equity.py::test_two_days_with_a_deposit_and_a_withdrawal",
+    ),
+    code(
+        "L3",
+        "api.measure_equity",
+        "flows = q.flows + v_flow",
+        "flows = q.flows",
+        "test_equity.py::test_a_flow_counts_once_however_often_is_measured",
+    ),
     # L4: lifecycles
     trigger(
         "L4",
@@ -317,6 +375,62 @@ MUTATIONS: tuple[Mutation, ...] = (
             "amend_has_price",
             "pending_is_child",
         )
+    ),
+    code(
+        "L5",
+        "trade.drop_child",
+        "cancel_requested_at = coalesce(o.cancel_requested_at, bus.clock())",
+        "cancel_requested_at = o.cancel_requested_at",
+        "test_amends.py::test_an_amend_that_failed_is_not_tried_again_but_its_parent_cancelled_and_the_stop_fires_anew",
+    ),
+    code(
+        "L5",
+        "trade.drop_child",
+        "amend_at = null,",
+        "amend_at = o.amend_at,",
+        "test_amends.py::test_an_amend_that_failed_is_not_tried_again_but_its_parent_cancelled_and_the_stop_fires_anew",
+    ),
+    code(
+        "L5",
+        "trade.take_over",
+        "quantity = least(",
+        "quantity = coalesce(",
+        "test_amends.py::test_a_fill_of_the_parent_while_the_child_is_under_way_makes_the_child_smaller",
+    ),
+    code(
+        "L5",
+        "api.order_accepted",
+        "perform trade.take_over(v_order, p_quantity);",
+        "",
+        "test_amends.py::test_accepted_it_takes_its_parents_place",
+    ),
+    code(
+        "L5",
+        "trade.take_fill",
+        "perform trade.take_over(p_order, null);",
+        "",
+        "test_amends.py::test_a_fill_of_the_child_says_that_it_was_accepted",
+    ),
+    code(
+        "L5",
+        "trade.take_fill",
+        "perform trade.curb_orders(p_order.intent_id);",
+        "",
+        "test_amends.py::test_a_late_fill_of_the_replaced_parent_counts_and_what_is_too_much_is_called_back",
+    ),
+    code(
+        "L5",
+        "api.order_cancelled",
+        "c.is_pending and c.closed_at is null",
+        "false",
+        "test_amends.py::test_a_cancel_waits_until_it_is_known_what_became_of_the_child",
+    ),
+    code(
+        "L5",
+        "api.due_amends",
+        "and o.cancel_requested_at is null",
+        "",
+        "test_amends.py::test_an_order_that_was_asked_to_cancel_is_not_amended",
     ),
     # L6: sent once
     constraint(
@@ -395,6 +509,15 @@ MUTATIONS: tuple[Mutation, ...] = (
         "reconciliations_not_nothing",
         "test_fills.py::test_a_reconciliation_corrects_something",
     ),
+    constraint("L7", "trade.busts", "busts_pkey", BUSTS_KEPT),
+    trigger("L7", "trade.busts", "_100_append_only", BUSTS_KEPT),
+    trigger("L7", "trade.busts", "_110_no_truncate", BUSTS_KEPT),
+    constraint(
+        "L7",
+        "trade.reconciliation_runs",
+        "reconciliation_runs_answer_known",
+        "test_corrections.py::test_a_comparison_written_by_hand_says_what_came_of_it",
+    ),
     index(
         "L7",
         "risk.incidents_one_open_per_subject",
@@ -413,6 +536,111 @@ MUTATIONS: tuple[Mutation, ...] = (
         ">= 'Infinity'",
         "< 0",
         "test_fills.py::test_a_fill_that_fits_nothing_is_kept_as_an_incident",
+    ),
+    code(
+        "L7",
+        "api.record_cumulative",
+        "v_order := trade.lock_for_fill(v_order.order_id);",
+        "",
+        "test_cumulative.py::test_a_total_told_by_stream_and_poll_at_once_counts_once",
+    ),
+    code(
+        "L7",
+        "api.record_cumulative",
+        "v_quantity <= 0 or p_notional <= v_booked.notional",
+        "p_notional <= v_booked.notional",
+        "test_cumulative.py::test_a_total_of_no_more_units_is_known_whatever_it_is_worth",
+    ),
+    code(
+        "L7",
+        "api.record_cumulative",
+        "(p_notional - v_booked.notional) / v_quantity",
+        "p_notional / p_quantity",
+        "test_cumulative.py::test_a_total_records_what_is_new_at_the_price_of_what_is_new",
+    ),
+    code(
+        "L7",
+        "api.record_cumulative",
+        "trim_scale(p_quantity)",
+        "p_quantity",
+        "test_cumulative.py::test_an_id_is_the_same_whoever_brings_the_news_and_however_it_is_written",
+    ),
+    code(
+        "L7",
+        "trade.take_fill",
+        "v_sign * p_quantity - p_fee_qty",
+        "v_sign * p_quantity",
+        "test_costs.py::test_a_buy_brings_less_by_a_commission_in_kind_and_each_unit_costs_more",
+    ),
+    code(
+        "L7",
+        "api.record_fill",
+        "and p_fee_qty < p_quantity",
+        "",
+        "test_costs.py::test_a_commission_in_kind_that_makes_no_sense_is_kept_as_an_incident",
+    ),
+    code(
+        "L7",
+        "api.bust_fill",
+        "return 'DUPLICATE';",
+        "null;",
+        "test_busts.py::test_a_bust_told_twice_counts_once",
+    ),
+    code(
+        "L7",
+        "api.bust_fill",
+        "perform trade.lock_for_fill(v_fill.order_id);",
+        "",
+        "test_busts.py::test_a_bust_told_by_two_sessions_at_once_counts_once",
+    ),
+    code(
+        "L7",
+        "trade.undo_in_position",
+        "else v_value - p_fill.fee - p_fill.tax - p_fill.realized_pnl",
+        "else v_value",
+        "test_busts.py::test_a_bust_with_nothing_in_between_gives_back_what_was",
+    ),
+    code(
+        "L7",
+        "trade.undo_in_position",
+        "v_undone := v_undone + v_basis",
+        "v_undone := v_undone + 0 * v_basis",
+        "test_busts.py::test_what_cannot_leave_at_its_own_price_leaves_at_the_average_and_the_rest_is_loss_or_profit",
+    ),
+    code(
+        "L7",
+        "api.reconcile",
+        "v_last.differences = v_found and",
+        "",
+        "test_corrections.py::test_two_looks_that_differ_from_each_other_prove_nothing",
+    ),
+    code(
+        "L7",
+        "api.reconcile",
+        "and v_last.mark = p_mark",
+        "",
+        "test_corrections.py::test_a_difference_that_outlived_a_change_is_looked_at_twice_again",
+    ),
+    code(
+        "L7",
+        "api.reconcile",
+        "api.holdings_mark(p_account) is distinct from p_mark",
+        "false",
+        "test_corrections.py::test_what_moved_while_the_broker_was_asked_proves_nothing",
+    ),
+    code(
+        "L7",
+        "api.reconcile",
+        "v_found <> '[]' and exists",
+        "false and exists",
+        "test_corrections.py::test_while_an_order_is_in_flight_a_difference_proves_nothing_and_an_agreement_does",
+    ),
+    code(
+        "L7",
+        "trade.correct_holding",
+        "order by p.owner <> 'manual', p.owner",
+        "order by p.owner",
+        "test_corrections.py::test_a_sale_by_hand_takes_from_manual_first_and_then_from_owners_by_name",
     ),
     # L8: fresh prices
     code(
@@ -482,6 +710,37 @@ MUTATIONS: tuple[Mutation, ...] = (
     trigger("L9", "bus.events", "_100_append_only", EVENTS_KEPT),
     trigger("L9", "bus.events", "_110_no_truncate", EVENTS_KEPT),
     trigger("L9", "bus.events_default", "_110_no_truncate", EVENTS_KEPT),
+    constraint("L9", "bus.seals", "seals_event_id_key", SEALS_KEPT),
+    trigger("L9", "bus.seals", "_100_append_only", SEALS_KEPT),
+    trigger("L9", "bus.seals", "_110_no_truncate", SEALS_KEPT),
+    code(
+        "L9",
+        "api.make_partitions",
+        "'create trigger _110_no_truncate before truncate on bus.%I",
+        "'-- %I",
+        "test_partitions.py::test_they_are_only_added_to",
+    ),
+    code(
+        "L9",
+        "api.drop_partitions",
+        "or s.event_id is null",
+        "",
+        "test_partitions.py::test_one_event_that_is_not_sealed_keeps_its_partition",
+    ),
+    code(
+        "L9",
+        "api.drop_partitions",
+        "e.at >= $1 or",
+        "$1 is null or",
+        "test_partitions.py::test_the_young_stay",
+    ),
+    code(
+        "L9",
+        "api.drop_partitions",
+        "v_all := v_all || v_range;",
+        "v_all := v_range;",
+        "test_partitions.py::test_what_was_dropped_was_not_removed",
+    ),
     trigger("L9", "strategy.gate_results", "_100_append_only", GATES_KEPT),
     trigger("L9", "strategy.gate_results", "_110_no_truncate", GATES_KEPT),
     # L10: versioned

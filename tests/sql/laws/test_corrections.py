@@ -218,16 +218,21 @@ def test_a_position_that_is_gone_is_disarmed_and_one_that_shrank_stays_armed(kit
 
 def test_what_is_not_in_our_universe_is_told_and_nothing_else(kit):
     kit.hold(10)
-    query = "select reconcile('demo', %s, %s)"
-    snapshot = Jsonb({"holdings": {SYMBOL: "10", "STRANGE": "7"}})
-
-    assert kit.call("reconcile", query, mark(kit), snapshot) == "DIFFERS"
-    kit.call("reconcile", query, mark(kit), snapshot)
+    look(kit, {SYMBOL: 10, "STRANGE": 7})
+    look(kit, {SYMBOL: 10, "STRANGE": 7})
 
     assert kit.incidents() == [("disagreement", True)]
     assert corrections(kit) == []
     assert held(kit) == {"manual": 10}
     assert kit.audit() == []
+
+
+def test_a_difference_counts_from_its_first_look_after_a_correction(kit):
+    kit.hold(10)
+    correct(kit, {SYMBOL: 8})
+
+    assert look(kit, {SYMBOL: 6}) == "DIFFERS"
+    assert held(kit) == {"manual": 8}
 
 
 # -- cash --------------------------------------------------------------------------------------------------

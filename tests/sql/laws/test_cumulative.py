@@ -60,6 +60,14 @@ def test_a_total_that_is_not_larger_is_known(kit, order, again):
     assert kit.audit() == []
 
 
+@pytest.mark.parametrize("quantity", [4, 3])
+def test_a_total_of_no_more_units_is_known_whatever_it_is_worth(kit, order, quantity):
+    tell(kit, order, 4, 280_000)
+
+    assert tell(kit, order, quantity, 290_000) == "DUPLICATE"
+    assert kit.balance().cash == 100_000_000 - 280_000
+
+
 def test_totals_may_come_in_any_order(kit, order):
     answers = [tell(kit, order, q, q * 70_000) for q in (6, 2, 10, 6, 8, 10)]
 

@@ -211,3 +211,17 @@ def test_partitions_made_ahead_are_empty_and_stay(kit):
 @pytest.mark.parametrize("station", ["risk", "execution", "feed"])
 def test_only_people_drop(kit, station):
     assert refusal(lambda: kit.call(station, "select drop_partitions(%s)", kit.now)) == "42501"
+
+
+def test_seals_are_only_added_to_and_one_of_each_event(kit):
+    write(kit, 1)
+    seal(kit)
+
+    assert refuses_truncate(kit.db, "bus.seals")
+    for statement in ("update bus.seals set chain = ''", "delete from bus.seals"):
+        assert refusal(lambda s=statement: kit.db.execute(s.encode())) == "TRL02", statement
+    again = (
+        "insert into bus.seals (seal_no, event_id, generation, xid, event_hash, chain)"
+        " select seal_no + 1000, event_id, generation, xid, event_hash, chain from bus.seals limit 1"
+    )
+    assert refusal(lambda: kit.db.execute(again)) == "23505"
