@@ -192,6 +192,7 @@ create table market.prices_best (
     received_seq  bigint,
     received_at   timestamptz,
     is_tradable   boolean     not null default false,
+    mark          numeric,
     last          numeric,
     last_size     numeric,
     trade_ts      timestamptz,
@@ -218,6 +219,7 @@ comment on column market.prices_best.quote_ts is 'The venue''s time of the quote
 comment on column market.prices_best.received_seq is 'Order of arrival within the feed; null until the first quote.';
 comment on column market.prices_best.received_at is 'When the database took the quote; null until the first.';
 comment on column market.prices_best.is_tradable is 'False for a zero, crossed or out-of-limit quote: it is shown and fires nothing.';
+comment on column market.prices_best.mark is 'What a unit was worth while the quote was sound: the last price clipped to bid and ask; null until then.';
 comment on column market.prices_best.last is 'Price of the last trade; null until the first.';
 comment on column market.prices_best.last_size is 'Quantity of the last trade; null until the first.';
 comment on column market.prices_best.trade_ts is 'The venue''s time of the last trade; null until the first.';

@@ -334,6 +334,7 @@ create table trade.cash_entries (
 );
 
 create index cash_entries_by_account on trade.cash_entries (account_id, cash_entry_id);
+create index cash_entries_by_fill on trade.cash_entries (fill_id) where fill_id is not null;
 create index cash_entries_flows on trade.cash_entries (account_id, created_at) where kind in ('deposit', 'withdrawal');
 
 comment on table trade.cash_entries is 'Every movement of cash; their sum is the balance. Append-only.';

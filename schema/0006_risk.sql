@@ -175,6 +175,7 @@ create table risk.account_equity (
     opening_equity numeric     not null,
     equity         numeric     not null,
     flows          numeric     not null default 0,
+    external       numeric     not null default 0,
     peak           numeric     not null,
     is_flagged     boolean     not null default false,
     measured_at    timestamptz not null default bus.clock(),
@@ -189,6 +190,7 @@ comment on column risk.account_equity.day_start is 'When the account''s day bega
 comment on column risk.account_equity.opening_equity is 'Equity when the day was first measured.';
 comment on column risk.account_equity.equity is 'Equity at measured_at: cash plus positions at marks clipped to bid and ask.';
 comment on column risk.account_equity.flows is 'Deposits less withdrawals since the day was first measured: left out of profit.';
+comment on column risk.account_equity.external is 'Deposits less withdrawals of all time, seen together with equity.';
 comment on column risk.account_equity.peak is 'Highest equity so far over all days, moved along with deposits and withdrawals.';
 comment on column risk.account_equity.is_flagged is 'True when a mark was missing or stale and the last good one was used.';
 comment on column risk.account_equity.measured_at is 'When it was last measured.';

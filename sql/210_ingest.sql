@@ -155,7 +155,8 @@ begin
 
     written as (
         insert into market.prices_best as b (
-            instrument_id, feed, source, bid, bid_size, ask, ask_size, quote_ts, received_seq, received_at, is_tradable
+            instrument_id, feed, source, bid, bid_size, ask, ask_size, quote_ts, received_seq, received_at, is_tradable,
+            mark
         )
         select
             n.instrument_id,
@@ -169,7 +170,8 @@ begin
             n.seq,
             v_now,
             n.bid > 0 and n.ask > n.bid
-            and (n.limit_low is null or (n.bid >= n.limit_low and n.ask <= n.limit_high))
+            and (n.limit_low is null or (n.bid >= n.limit_low and n.ask <= n.limit_high)),
+            case when n.bid > 0 and n.ask > n.bid then n.bid end
         from newest as n
         order by n.instrument_id
         on conflict (instrument_id) do update
@@ -182,7 +184,12 @@ begin
             quote_ts = excluded.quote_ts,
             received_seq = excluded.received_seq,
             received_at = excluded.received_at,
-            is_tradable = excluded.is_tradable
+            is_tradable = excluded.is_tradable,
+            mark = case
+                when excluded.is_tradable
+                    then least(greatest(coalesce(b.last, excluded.bid), excluded.bid), excluded.ask)
+                else b.mark
+            end
         where b.quote_ts is null
            or (excluded.quote_ts, excluded.received_seq) > (b.quote_ts, b.received_seq)
         returning 1
@@ -317,7 +324,8 @@ begin
         set last = excluded.last,
             last_size = excluded.last_size,
             trade_ts = excluded.trade_ts,
-            trade_seq = excluded.trade_seq
+            trade_seq = excluded.trade_seq,
+            mark = case when b.is_tradable then least(greatest(excluded.last, b.bid), b.ask) else b.mark end
         where b.trade_ts is null
            or (excluded.trade_ts, excluded.trade_seq) > (b.trade_ts, b.trade_seq)
         returning 1

@@ -11,7 +11,7 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if not p_child.is_pending then
+    if not p_child.is_pending or p_child.closed_at is not null then
         return;
     end if;
 

@@ -215,7 +215,8 @@ create or replace function trade.take_fill(
     p_fee            numeric,
     p_tax            numeric,
     p_fee_qty        numeric,
-    p_filled_at      timestamptz
+    p_filled_at      timestamptz,
+    p_notional       numeric
 )
 returns text
 language plpgsql
@@ -262,7 +263,7 @@ begin
         v_position := trade.cover_oversale(v_position, -v_change, p_price);
     end if;
 
-    v_realized := trade.move_position(v_position, v_change, p_quantity * p_price, p_fee + p_tax);
+    v_realized := trade.move_position(v_position, v_change, p_notional, p_fee + p_tax);
 
     insert into trade.fills (
         order_id, intent_id, account_id, instrument_id, owner, side, trade_date, broker_fill_id, quantity, price, fee,
@@ -275,7 +276,7 @@ begin
 
     insert into trade.cash_entries (account_id, kind, amount, fill_id)
     select p_order.account_id, e.kind, e.amount, v_fill_id
-    from (values ('fill', -v_sign * p_quantity * p_price), ('fee', -p_fee), ('tax', -p_tax)) as e (kind, amount)
+    from (values ('fill', -v_sign * p_notional), ('fee', -p_fee), ('tax', -p_tax)) as e (kind, amount)
     where e.amount <> 0;
 
     perform trade.arm_exits(p_order.account_id, p_order.instrument_id, v_intent.owner);
@@ -284,8 +285,8 @@ begin
 end;
 $$;
 
-comment on function trade.take_fill(trade.orders, text, numeric, numeric, numeric, numeric, numeric, timestamptz) is
-    'All that a fill of a locked order does: order, intent, position, cash, exits. RECORDED, or DUPLICATE when it is known.';
+comment on function trade.take_fill(trade.orders, text, numeric, numeric, numeric, numeric, numeric, timestamptz, numeric) is
+    'All that a fill of a locked order does: order, intent, position, cash, exits; p_notional is the money that changed hands. RECORDED, or DUPLICATE when it is known.';
 
 create or replace function trade.keep_unmatched(
     p_account text,
@@ -342,7 +343,7 @@ begin
 
     v_order := trade.lock_for_fill(v_order.order_id);
     return trade.take_fill(v_order, p_broker_fill_id, p_quantity, p_price, coalesce(p_fee, 0), coalesce(p_tax, 0), p_fee_qty,
-        coalesce(p_filled_at, bus.clock()));
+        coalesce(p_filled_at, bus.clock()), p_quantity * p_price);
 end;
 $$;
 
@@ -385,7 +386,10 @@ begin
     v_order := trade.lock_for_fill(v_order.order_id);
     select
         coalesce(sum(f.quantity), 0) as quantity,
-        coalesce(sum(f.quantity * f.price), 0) as notional,
+        -- What was paid, not quantity times price: a price that was divided out is not exact.
+        coalesce(sum((
+            select abs(c.amount) from trade.cash_entries as c where c.fill_id = f.fill_id and c.kind = 'fill'
+        )), 0) as notional,
         coalesce(sum(f.fee), 0) as fee,
         coalesce(sum(f.tax), 0) as tax
     into v_booked
@@ -406,7 +410,8 @@ begin
         coalesce(p_fee, 0) - v_booked.fee,
         coalesce(p_tax, 0) - v_booked.tax,
         0,
-        coalesce(p_filled_at, bus.clock())
+        coalesce(p_filled_at, bus.clock()),
+        p_notional - v_booked.notional
     );
 end;
 $$;

@@ -10,7 +10,9 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_value  numeric := p_fill.quantity * p_fill.price;
+    v_value  numeric := (
+        select abs(c.amount) from trade.cash_entries as c where c.fill_id = p_fill.fill_id and c.kind = 'fill'
+    );
     v_change numeric := p_fill.fee_qty - case p_fill.side when 'BUY' then p_fill.quantity else -p_fill.quantity end;
     v_basis  numeric;
     v_qty    numeric := p_position.qty + v_change;

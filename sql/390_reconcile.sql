@@ -23,6 +23,8 @@ begin atomic
     full join (
         select h.key as symbol, h.value::numeric as qty
         from jsonb_each_text(p_snapshot -> 'holdings') as h
+        join trade.accounts as a on a.account_id = p_account_id
+        join market.instruments as i on i.venue = a.venue and i.symbol = h.key
     ) as t on t.symbol = o.symbol
     where coalesce(o.qty, 0) <> coalesce(t.qty, 0)
     union all
@@ -34,7 +36,7 @@ begin atomic
 end;
 
 comment on function trade.holdings_differences(bigint, jsonb) is
-    'Where the broker''s holdings and cash differ from the sum of our owners.';
+    'Where the broker''s holdings and cash differ from the sum of our owners, for what is in our universe.';
 
 create or replace function api.holdings_mark(p_account text)
 returns text
@@ -63,6 +65,39 @@ end;
 comment on function api.holdings_mark(text) is
     'A mark of all an account holds and has in flight. Read before asking the broker; if it changed meanwhile, the answer proves nothing.';
 
+create or replace function trade.tell_unknown_holdings(
+    p_account  trade.accounts,
+    p_snapshot jsonb
+)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_unknown jsonb;
+begin
+    select jsonb_object_agg(h.key, h.value)
+    into v_unknown
+    from jsonb_each_text(p_snapshot -> 'holdings') as h
+    where h.value::numeric <> 0
+      and not exists (
+          select from market.instruments as i where i.venue = p_account.venue and i.symbol = h.key
+      );
+
+    if v_unknown is not null then
+        perform api.raise_incident('unknown_holding', p_account.account, v_unknown);
+    else
+        update risk.incidents as i
+        set closed_at = bus.clock()
+        where i.kind = 'unknown_holding' and i.subject = p_account.account and i.closed_at is null;
+    end if;
+end;
+$$;
+
+comment on function trade.tell_unknown_holdings(trade.accounts, jsonb) is
+    'Keeps an incident open while the broker holds what is not in our universe: we cannot trade it, and it stops nothing else.';
+
 create or replace function trade.correct_holding(
     p_account_id bigint,
     p_symbol     text,
@@ -86,10 +121,6 @@ begin
     join market.instruments as i on i.venue = a.venue and i.symbol = p_symbol
     left join market.prices_best as b on b.instrument_id = i.instrument_id
     where a.account_id = p_account_id;
-
-    if v_instrument_id is null then
-        return;  -- not in our universe: the incident tells
-    end if;
 
     perform trade.ensure_position(p_account_id, v_instrument_id, 'manual');
 
@@ -194,6 +225,7 @@ begin
 
     insert into trade.reconciliation_runs (account_id, answer, mark, differences)
     values (v_account_id, v_answer, p_mark, v_found);
+    perform trade.tell_unknown_holdings(a, p_snapshot) from trade.accounts as a where a.account_id = v_account_id;
 
     if v_answer <> 'AGREES' then
         perform api.raise_incident('disagreement', p_account, jsonb_build_object('answer', v_answer, 'differences', v_found));

@@ -9,6 +9,7 @@ select
     -- The last price, clipped to what could be had now; a dead quote keeps its last good one and is flagged.
     coalesce(
         case when b.bid > 0 and b.ask > 0 then least(greatest(coalesce(b.last, b.bid), b.bid), b.ask) end,
+        b.mark,
         b.last,
         p.avg_price
     ) as mark,
@@ -31,10 +32,7 @@ group by b.account_id, b.cash;
 
 comment on view trade.equities is 'Cash plus positions at their marks.';
 
-create or replace function trade.flows_since(
-    p_account_id bigint,
-    p_since      timestamptz
-)
+create or replace function trade.external_cash(p_account_id bigint)
 returns numeric
 language sql
 stable
@@ -42,11 +40,10 @@ begin atomic
     select coalesce(sum(c.amount), 0)
     from trade.cash_entries as c
     where c.account_id = p_account_id
-      and c.kind in ('deposit', 'withdrawal')
-      and c.created_at > p_since;
+      and c.kind in ('deposit', 'withdrawal');
 end;
 
-comment on function trade.flows_since(bigint, timestamptz) is 'Deposits less withdrawals after an instant.';
+comment on function trade.external_cash(bigint) is 'Deposits less withdrawals of all time.';
 
 create or replace function api.measure_equity()
 returns integer
@@ -56,35 +53,46 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_row   record;
-    v_last  risk.account_equity;
-    v_flow  numeric;
-    v_count integer := 0;
+    v_account trade.accounts;
+    v_now     record;
+    v_last    risk.account_equity;
+    v_flow    numeric;
+    v_count   integer := 0;
 begin
-    for v_row in
-        select a.account_id, e.equity, e.is_flagged, market.day_start(v.time_zone, a.day_boundary, bus.clock()) as day_start
-        from trade.accounts as a
-        join market.venues as v on v.venue = a.venue
-        join trade.equities as e on e.account_id = a.account_id
-        order by a.account_id
+    for v_account in
+        select a.* from trade.accounts as a order by a.account_id
     loop
+        -- Whoever moves cash holds this row: what is read next was seen together.
+        perform from trade.balances as b where b.account_id = v_account.account_id for no key update;
+
+        select
+            e.equity,
+            e.is_flagged,
+            trade.external_cash(v_account.account_id) as external,
+            market.day_start(v.time_zone, v_account.day_boundary, bus.clock()) as day_start
+        into strict v_now
+        from trade.equities as e
+        join market.venues as v on v.venue = v_account.venue
+        where e.account_id = v_account.account_id;
+
         select q.* into v_last
         from risk.account_equity as q
-        where q.account_id = v_row.account_id
+        where q.account_id = v_account.account_id
         order by q.day_start desc
         limit 1;
 
-        v_flow := case when found then trade.flows_since(v_row.account_id, v_last.measured_at) else 0 end;
+        v_flow := v_now.external - coalesce(v_last.external, v_now.external);
 
         insert into risk.account_equity as q (
-            account_id, day_start, opening_equity, equity, flows, peak, is_flagged
+            account_id, day_start, opening_equity, equity, flows, external, peak, is_flagged
         ) values (
-            v_row.account_id, v_row.day_start, coalesce(v_last.equity, v_row.equity), v_row.equity, v_flow,
-            greatest(v_row.equity, coalesce(v_last.peak, v_row.equity) + v_flow), v_row.is_flagged
+            v_account.account_id, v_now.day_start, coalesce(v_last.equity, v_now.equity), v_now.equity, v_flow,
+            v_now.external, greatest(v_now.equity, coalesce(v_last.peak, v_now.equity) + v_flow), v_now.is_flagged
         )
         on conflict (account_id, day_start) do update
         set equity = excluded.equity,
             flows = q.flows + v_flow,
+            external = excluded.external,
             peak = excluded.peak,
             is_flagged = excluded.is_flagged,
             measured_at = bus.clock();

@@ -45,7 +45,11 @@ class Failed(AssertionError):
     """A walk ended in a violation: which one, and how to walk it again."""
 
     def __init__(self, seed: str, number: int, step: str, error: BaseException, script: str) -> None:
-        super().__init__(
+        super().__init__(seed, number, step, error, script)  # all of them: it travels between processes
+
+    def __str__(self) -> str:
+        seed, number, step, error, script = self.args
+        return (
             f"seed {seed}, example {number}, at {step}: {error!r}\n\n{script}\n\n"
             f"again: python -m tests.prove --seed {seed} --first {number} --steps 1"
         )

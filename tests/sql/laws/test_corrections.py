@@ -221,9 +221,12 @@ def test_what_is_not_in_our_universe_is_told_and_nothing_else(kit):
     look(kit, {SYMBOL: 10, "STRANGE": 7})
     look(kit, {SYMBOL: 10, "STRANGE": 7})
 
-    assert kit.incidents() == [("disagreement", True)]
+    assert kit.incidents() == [("unknown_holding", True)]
     assert corrections(kit) == []
     assert held(kit) == {"manual": 10}
+    assert look(kit, {SYMBOL: 10, "STRANGE": 7}) == "AGREES"
+    look(kit, {SYMBOL: 10})
+    assert kit.incidents() == [("unknown_holding", False)]
     assert kit.audit() == []
 
 

@@ -202,3 +202,12 @@ def test_a_snapshot_that_could_miss_an_order_is_refused(kit, order):
     args = ("not ours", None, 4, 280_000, 0, 0, kit.now)
 
     assert refusal(lambda: kit.call(conn, TOTAL, *args)) == "TRM02"
+
+
+def test_a_total_whose_price_does_not_come_out_even_leaves_cash_exact(kit):
+    before = kit.balance().cash
+    order = kit.live_order("BUY", 3, 71_000)
+
+    assert tell(kit, order, 3, 210_100) == "RECORDED"
+
+    assert kit.balance().cash == before - 210_100

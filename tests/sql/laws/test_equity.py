@@ -214,3 +214,19 @@ def test_profit_begins_anew_at_the_accounts_own_boundary(kit):
     assert row.day_pnl == 0
     assert row.day_start == dt.datetime(2026, 3, 2, 21, 0, tzinfo=dt.UTC)
     assert kit.call("desk", "select count(*) from performance") == 2
+
+
+def test_an_empty_book_without_any_trade_leaves_the_last_sound_quote_as_mark(kit):
+    kit.hold(10, 60_000)
+    kit.quote(70_000, 70_100)
+    kit.quote(0, 0)
+
+    assert mark(kit) == (70_000, True)
+
+
+def test_a_deposit_in_the_very_instant_of_a_measure_is_no_profit(kit):
+    kit.call(kit.db, "select api.measure_equity()")
+    kit.move_cash(1_000_000)
+    kit.call(kit.db, "select api.measure_equity()")
+
+    assert kit.call("desk", "select day_pnl from performance where account = 'demo'") == 0

@@ -22,6 +22,7 @@ GUARDED = (
     *("risk.gate", "risk.system_mode", "risk.scoped_modes", "risk.mode_history"),
     *("trade.positions", "trade.balances", "trade.cash_entries", "trade.order_intents", "trade.orders"),
     *("trade.fills", "trade.reconciliations", "bus.events", "strategy.gate_results"),
+    *("trade.busts", "bus.seals", "trade.reconciliation_runs", "risk.account_equity"),
 )
 GUARDS = """
     select conrelid::regclass || '.' || conname from pg_constraint

@@ -225,3 +225,18 @@ def test_seals_are_only_added_to_and_one_of_each_event(kit):
         " select seal_no + 1000, event_id, generation, xid, event_hash, chain from bus.seals limit 1"
     )
     assert refusal(lambda: kit.db.execute(again)) == "23505"
+
+
+def test_the_law_audit_does_not_miss_what_retention_has_dropped(kit):
+    make(kit, 10)
+    while last_event(kit) < 11:
+        write(kit, 1)
+    kit.hold(10)
+    kit.sell(10)
+    write(kit, 20)
+    make(kit, 10)
+    seal(kit)
+    kit.advance(seconds=1)
+    assert drop(kit) > 0
+
+    assert kit.audit() == []
