@@ -231,6 +231,8 @@ def _table(*columns: str) -> Table:
 
     table = Table(box=None, padding=(0, 2, 0, 2), pad_edge=False, header_style="dim")
     for name in columns:
-        right = name.startswith(">")
-        table.add_column(name.removeprefix(">"), justify="right" if right else "left", no_wrap=True)
+        header = name.removeprefix(">")
+        table.add_column(
+            header, justify="left" if header == name else "right", no_wrap=True, min_width=len(header)
+        )
     return table
