@@ -94,6 +94,8 @@ async def _claims(scratch: Scratch, section: Section, size: int) -> None:
     async with scratch.connect("aegis_w_execution") as executor, scratch.connect() as admin:
         waiting = await admin.fetchval("select count(*) from api.intents where status = 'NEW'")
         worker = await executor.fetchval("select api.register_worker('execution', 1, 'bench')")
+        # Nobody answers here: an order that should have left would block its symbol.
+        await admin.execute("update trade.brokers set send_within = '1 h'")
         began, claimed = time.perf_counter(), 0
         while claimed < CLAIMS and time.perf_counter() - began < SECONDS:
             claimed += len(await executor.fetch("select * from api.claim_intents($1, $2)", worker, size))
