@@ -11,7 +11,7 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if not p_child.is_pending or p_child.closed_at is not null then
+    if not p_child.is_pending then
         return;
     end if;
 
@@ -26,7 +26,9 @@ begin
     update trade.orders as o
     set is_pending = false,
         quantity = least(o.quantity, coalesce(
-            case when p_quantity > 0 then p_quantity end, nullif(i.quantity - i.filled_qty, 0), o.quantity
+            case when p_quantity > 0 then p_quantity end,
+            case when i.closed_at is null then nullif(i.quantity - i.filled_qty, 0) end,
+            o.quantity
         ))
     from trade.order_intents as i
     where o.order_id = p_child.order_id

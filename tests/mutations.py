@@ -145,7 +145,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     code("L1", "risk.hold_gate", "lock table risk.gate in row share mode;", "", HALT_WAITS),
     code(
         "L1",
-        "risk.hold_gate",
+        "bus.require_the_latest",
         "<> 'read committed'",
         "= 'never'",
         "test_modes.py::test_a_snapshot_that_could_miss_a_halt_is_refused",
@@ -315,8 +315,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     code(
         "L3",
         "api.measure_equity",
-        "coalesce(v_last.peak, v_row.equity) + v_flow",
-        "coalesce(v_last.peak, v_row.equity)",
+        "coalesce(v_last.peak, v_now.equity) + v_flow",
+        "coalesce(v_last.peak, v_now.equity)",
         "test_equity.py::test_two_days_with_a_deposit_and_a_withdrawal",
     ),
     code(
@@ -476,8 +476,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     code(
         "L6",
         "trade.claimable",
-        "and o.status = 'IN_DOUBT'",
-        "and false",
+        "o.status = 'IN_DOUBT' or ",
+        "",
         "test_claims.py::test_a_doubt_blocks_its_symbol_and_side_and_nothing_else",
     ),
     code(
@@ -682,7 +682,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     view("L8", "market.quotes_now", "f.status = 'CONNECTED'::text", "true", STALE),
     view("L8", "market.quotes_now", "f.last_heard_at >=", "now() >=", STALE),
-    view("L8", "market.quotes_now", "b.received_at >=", "now() >=", STALE),
+    view("L8", "market.quotes_now", "LEAST(b.quote_ts, b.received_at) >=", "now() >=", STALE),
     # L9: told
     trigger("L9", INTENTS, "_950_record_new", EACH_TOLD),
     trigger("L9", INTENTS, "_960_record_change", EACH_TOLD),
