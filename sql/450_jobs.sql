@@ -17,6 +17,7 @@ begin
         from bus.jobs as j
         where j.next_run_at <= bus.clock()
         order by j.next_run_at, j.job
+        limit 1  -- a transaction each: a partition locks the events, equity the accounts
         for update skip locked
     loop
         v_result := case v_job.job
@@ -42,4 +43,4 @@ begin
 end;
 $$;
 
-comment on function api.run_due_jobs() is 'Runs what is due by the clock, each job once at a time whoever calls; returns how many ran.';
+comment on function api.run_due_jobs() is 'Runs the job that is due by the clock, each once at a time whoever calls; returns how many ran, 0 or 1: call it until 0.';

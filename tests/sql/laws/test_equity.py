@@ -104,7 +104,8 @@ def test_accounts_are_measured_each_by_itself(kit):
 
 def test_the_clock_measures_by_itself(kit):
     kit.db.execute("update bus.jobs set next_run_at = %s", [kit.now])
-    kit.call("risk", "select run_due_jobs()")
+    while kit.call("risk", "select run_due_jobs()"):
+        pass
 
     assert kit.call("desk", "select count(*) from performance") == 1
 

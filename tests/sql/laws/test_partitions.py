@@ -94,7 +94,8 @@ def test_partitions_are_made_on_as_events_come_and_after_they_were_late(kit):
 
 def test_the_clock_makes_them(kit):
     kit.db.execute("update bus.jobs set next_run_at = %s", [kit.now])
-    kit.call("risk", "select run_due_jobs()")
+    while kit.call("risk", "select run_due_jobs()"):
+        pass
 
     assert list(partitions(kit)) == ["events_from_10000000", "events_from_20000000"]
 
