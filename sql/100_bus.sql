@@ -234,6 +234,21 @@ end;
 comment on function api.raise_incident(text, text, jsonb) is
     'Opens an incident, or refreshes the open one of the same kind and subject; returns its id.';
 
+create or replace function risk.end_incident(
+    p_kind    text,
+    p_subject text
+)
+returns void
+language sql
+volatile
+begin atomic
+    update risk.incidents as i
+    set closed_at = bus.clock()
+    where i.kind = p_kind and i.subject = p_subject and i.closed_at is null;
+end;
+
+comment on function risk.end_incident(text, text) is 'What an incident was about is over; nothing where none is open.';
+
 create or replace function api.close_incident(
     p_incident_id bigint,
     p_note        text
@@ -338,8 +353,4 @@ for each row execute function bus.tg_append_only();
 
 create or replace trigger _110_no_truncate
 before truncate on bus.events
-for each statement execute function bus.tg_append_only();
-
-create or replace trigger _110_no_truncate
-before truncate on bus.events_default
 for each statement execute function bus.tg_append_only();

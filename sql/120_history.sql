@@ -213,6 +213,28 @@ create or replace trigger _110_no_truncate
 before truncate on bus.seals
 for each statement execute function bus.tg_append_only();
 
+create or replace function bus.guard_partition(p_partition regclass)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    execute format(
+        'create or replace trigger _110_no_truncate before truncate on %s for each statement execute function bus.tg_append_only()',
+        p_partition
+    );
+end;
+$$;
+
+comment on function bus.guard_partition(regclass) is
+    'L9: a partition of the events is not truncated either: unlike the other guards of its table this one is not inherited.';
+
+-- Partitions are made by the clock and named in no file: each deployment guards those that are there.
+select bus.guard_partition(h.inhrelid::regclass)
+from pg_inherits as h
+where h.inhparent = 'bus.events'::regclass;
+
 create or replace function api.make_partitions(p_size bigint default 10000000)
 returns integer
 language plpgsql
@@ -222,24 +244,28 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_last  bigint := coalesce((select max(e.event_id) from bus.events as e), 0);
-    v_from  bigint;
+    v_next  bigint := (v_last / p_size + 1) * p_size;
+    v_from  bigint := (
+        select max(substring(pg_get_expr(c.relpartbound, c.oid) from 'TO \(''(\d+)''\)')::bigint)
+        from pg_inherits as h
+        join pg_class as c on c.oid = h.inhrelid
+        where h.inhparent = 'bus.events'::regclass
+    );
     v_name  text;
     v_count integer := 0;
 begin
-    -- The two after the one events go to now: the default partition takes what none of them does.
-    for v_ahead in 1..2 loop
-        v_from := (v_last / p_size + v_ahead) * p_size;
-        v_name := format('events_from_%s', v_from);
-        continue when to_regclass('bus.' || v_name) is not null;
+    -- On from the last one, or, where events have come past it into the default partition, from the next border.
+    v_from := case when v_from > v_last then v_from else v_next end;
 
+    -- Until there are two after the one events go to now.
+    while v_from <= v_next + p_size loop
+        v_name := format('events_from_%s', v_from);
         execute format(
             'create table bus.%I partition of bus.events for values from (%s) to (%s)', v_name, v_from, v_from + p_size
         );
         execute format('comment on table bus.%I is %L', v_name, format('Events from %s.', v_from));
-        execute format(
-            'create trigger _110_no_truncate before truncate on bus.%I for each statement execute function bus.tg_append_only()',
-            v_name
-        );
+        perform bus.guard_partition(format('bus.%I', v_name)::regclass);
+        v_from := v_from + p_size;
         v_count := v_count + 1;
     end loop;
 

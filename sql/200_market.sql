@@ -39,6 +39,23 @@ end;
 comment on function market.round_to_tick(text, numeric, text) is
     'The nearest valid price that is not worse for the sender: down for a buy, up for a sell.';
 
+create or replace function market.is_enough(
+    p_instrument market.instruments,
+    p_quantity   numeric,
+    p_price      numeric
+)
+returns boolean
+language sql
+immutable
+parallel safe
+begin atomic
+    select l.quantity > 0 and l.quantity * p_price >= p_instrument.min_notional
+    from (select trunc(p_quantity / p_instrument.lot_size) * p_instrument.lot_size as quantity) as l;
+end;
+
+comment on function market.is_enough(market.instruments, numeric, numeric) is
+    'Whether the whole lots in a quantity are an order its venue takes at a price.';
+
 create or replace function market.phase_at(
     p_venue text,
     p_at    timestamptz

@@ -237,7 +237,7 @@ begin
     v_quantity := trunc(p_quantity / v_instrument.lot_size) * v_instrument.lot_size;
     v_worst := trade.worst_price(v_instrument, p_side, v_action, p_limit_price, v_real);
 
-    if coalesce(v_quantity, 0) <= 0 or v_quantity * v_worst < v_instrument.min_notional then
+    if market.is_enough(v_instrument, v_quantity, v_worst) is not true then
         raise exception '% of % is too little to trade', coalesce(trim_scale(p_quantity)::text, 'null'), v_instrument.symbol
             using errcode = 'TRI01',
                   hint = format('The lot is %s and the least notional %s.',

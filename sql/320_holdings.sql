@@ -22,7 +22,7 @@ begin
     end if;
 
     new.version := old.version + (
-        (old.qty, old.avg_price, old.realized_pnl) is distinct from (new.qty, new.avg_price, new.realized_pnl)
+        (old.qty, old.cost, old.realized_pnl) is distinct from (new.qty, new.cost, new.realized_pnl)
     )::integer;
 
     return new;
@@ -75,9 +75,7 @@ begin
     if p_after > 0 then
         perform api.raise_incident('breach', p_subject, p_detail || jsonb_build_object('breach', p_after));
     elsif p_before > 0 then
-        update risk.incidents as i
-        set closed_at = bus.clock()
-        where i.kind = 'breach' and i.subject = p_subject and i.closed_at is null;
+        perform risk.end_incident('breach', p_subject);
     end if;
 end;
 $$;
@@ -102,7 +100,7 @@ begin
         perform bus.record_event('position', new.instrument_id, case tg_op when 'INSERT' then 'created' else 'changed' end,
             null, jsonb_build_object(
                 'account_id', new.account_id, 'owner', new.owner, 'qty', new.qty, 'locked_qty', new.locked_qty,
-                'breach_qty', new.breach_qty, 'avg_price', new.avg_price, 'realized_pnl', new.realized_pnl,
+                'breach_qty', new.breach_qty, 'cost', new.cost, 'realized_pnl', new.realized_pnl,
                 'version', new.version
             ));
     end if;
@@ -233,6 +231,21 @@ $$;
 
 comment on function trade.ensure_position(bigint, bigint, text) is 'Locks a position, making a flat one where there is none.';
 
+create or replace function trade.cost_of(
+    p_position trade.positions,
+    p_quantity numeric
+)
+returns numeric
+language sql
+immutable
+begin atomic
+    -- What stays is cut to 18 decimals and what leaves is the rest of it: together they are always the whole.
+    select p_position.cost - trunc(p_position.cost * (p_position.qty - p_quantity) / p_position.qty, 18);
+end;
+
+comment on function trade.cost_of(trade.positions, numeric) is
+    'What a part of a held position cost, at its average price; all of it, exactly, when nothing is left.';
+
 create or replace function trade.move_position(
     p_position trade.positions,
     p_change   numeric,
@@ -246,18 +259,17 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_qty      numeric := p_position.qty + p_change;
-    v_avg      numeric := p_position.avg_price;
+    v_cost     numeric := p_value;
     v_realized numeric := -p_costs;
 begin
-    if p_change > 0 then
-        v_avg := round((p_position.qty * p_position.avg_price + p_value) / v_qty, 12);
-    else
-        v_realized := v_realized + p_value + p_change * p_position.avg_price;
+    if p_change < 0 then
+        v_cost := -trade.cost_of(p_position, -p_change);
+        v_realized := v_realized + p_value + v_cost;
     end if;
 
     update trade.positions as p
     set qty = v_qty,
-        avg_price = case when v_qty > 0 then v_avg else 0 end,
+        cost = p.cost + v_cost,
         realized_pnl = p.realized_pnl + v_realized,
         opened_at = case when v_qty > 0 then coalesce(p.opened_at, bus.clock()) end
     where p.account_id = p_position.account_id
@@ -269,7 +281,7 @@ end;
 $$;
 
 comment on function trade.move_position(trade.positions, numeric, numeric, numeric) is
-    'Applies a trade to a locked position: a signed change of quantity, the money paid or received for it, and the costs. Returns the realized profit: money received - quantity sold x average price - costs.';
+    'Applies a trade to a locked position: a signed change of quantity, the money paid or received for it, and the costs. Returns the realized profit: money received - cost of what was sold - costs of trading.';
 
 create or replace function trade.shed_unsent(
     p_account_id    bigint,

@@ -164,6 +164,61 @@ $$;
 comment on function trade.cover_oversale(trade.positions, numeric, numeric) is
     'Adopts, as a recorded reconciliation, what a sale took beyond the position we knew; returns the position now.';
 
+-- What an execution moved, as its entries of cash say: costs may be told later than the execution itself, and
+-- what was paid is exact where a price that was divided out is not.
+create or replace view trade.fill_money as
+select f.fill_id, f.order_id, f.quantity, m.notional, m.fee, m.tax, m.cash
+from trade.fills as f
+cross join lateral (
+    select
+        coalesce(sum(abs(c.amount)) filter (where c.kind = 'fill'), 0) as notional,
+        coalesce(-sum(c.amount) filter (where c.kind = 'fee'), 0) as fee,
+        coalesce(-sum(c.amount) filter (where c.kind = 'tax'), 0) as tax,
+        coalesce(sum(c.amount), 0) as cash
+    from trade.cash_entries as c
+    where c.fill_id = f.fill_id
+) as m;
+
+comment on view trade.fill_money is 'What each execution moved by now: money for the instrument, commission, tax, and cash in all.';
+
+create or replace function trade.restate_costs(
+    p_fill_id bigint,
+    p_fee     numeric,
+    p_tax     numeric
+)
+returns text
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_fill trade.fills;
+begin
+    if (p_fee = 0 and p_tax = 0) or exists (select from trade.busts as b where b.fill_id = p_fill_id) then
+        return 'DUPLICATE';
+    end if;
+
+    select f.* into strict v_fill from trade.fills as f where f.fill_id = p_fill_id;
+
+    update trade.positions as p
+    set realized_pnl = p.realized_pnl - p_fee - p_tax
+    where (p.account_id, p.instrument_id, p.owner) = (v_fill.account_id, v_fill.instrument_id, v_fill.owner);
+
+    insert into trade.cash_entries (account_id, kind, amount, fill_id, note)
+    select v_fill.account_id, e.kind, -e.amount, p_fill_id, 'told after the execution'
+    from (values ('fee', p_fee), ('tax', p_tax)) as e (kind, amount)
+    where e.amount <> 0;
+
+    perform bus.record_event('fill', p_fill_id, 'restated', v_fill.intent_id,
+        jsonb_build_object('fee_added', p_fee, 'tax_added', p_tax));
+    perform trade.shed_unsent(v_fill.account_id, v_fill.instrument_id, v_fill.owner);
+    return 'RESTATED';
+end;
+$$;
+
+comment on function trade.restate_costs(bigint, numeric, numeric) is
+    'Costs of a known execution that are told later, or otherwise than at first: books the difference. RESTATED, or DUPLICATE when there is none. The caller holds the locks.';
+
 create or replace function trade.find_order(
     p_account_id      bigint,
     p_client_order_id text,
@@ -230,6 +285,7 @@ declare
     v_change   numeric := v_sign * p_quantity - p_fee_qty;
     v_date     date;
     v_realized numeric;
+    v_known    trade.fill_money;
     v_fill_id  bigint;
 begin
     select (p_filled_at at time zone v.time_zone)::date
@@ -238,13 +294,14 @@ begin
     join market.venues as v on v.venue = a.venue
     where a.account_id = p_order.account_id;
 
-    if exists (
-        select
-        from trade.fills as f
-        where (f.account_id, f.instrument_id, f.trade_date, f.broker_fill_id)
-            = (p_order.account_id, p_order.instrument_id, v_date, p_broker_fill_id)
-    ) then
-        return 'DUPLICATE';
+    select f.fill_id into v_fill_id
+    from trade.fills as f
+    where (f.account_id, f.instrument_id, f.trade_date, f.broker_fill_id)
+        = (p_order.account_id, p_order.instrument_id, v_date, p_broker_fill_id);
+
+    if found then
+        select m.* into strict v_known from trade.fill_money as m where m.fill_id = v_fill_id;
+        return trade.restate_costs(v_fill_id, coalesce(p_fee - v_known.fee, 0), coalesce(p_tax - v_known.tax, 0));
     end if;
 
     perform trade.take_over(p_order, null);
@@ -263,21 +320,22 @@ begin
         v_position := trade.cover_oversale(v_position, -v_change, p_price);
     end if;
 
-    v_realized := trade.move_position(v_position, v_change, p_notional, p_fee + p_tax);
+    v_realized := trade.move_position(v_position, v_change, p_notional, coalesce(p_fee, 0) + coalesce(p_tax, 0));
 
     insert into trade.fills (
         order_id, intent_id, account_id, instrument_id, owner, side, trade_date, broker_fill_id, quantity, price, fee,
         tax, fee_qty, realized_pnl, filled_at
     ) values (
         p_order.order_id, p_order.intent_id, p_order.account_id, p_order.instrument_id, v_intent.owner, p_order.side,
-        v_date, p_broker_fill_id, p_quantity, p_price, p_fee, p_tax, p_fee_qty, v_realized, p_filled_at
+        v_date, p_broker_fill_id, p_quantity, p_price, coalesce(p_fee, 0), coalesce(p_tax, 0), p_fee_qty, v_realized,
+        p_filled_at
     )
     returning fill_id into v_fill_id;
 
     insert into trade.cash_entries (account_id, kind, amount, fill_id)
     select p_order.account_id, e.kind, e.amount, v_fill_id
     from (values ('fill', -v_sign * p_notional), ('fee', -p_fee), ('tax', -p_tax)) as e (kind, amount)
-    where e.amount <> 0;
+    where e.amount <> 0;  -- nor where it was not told
 
     perform trade.arm_exits(p_order.account_id, p_order.instrument_id, v_intent.owner);
     perform trade.shed_unsent(p_order.account_id, p_order.instrument_id, v_intent.owner);
@@ -286,7 +344,7 @@ end;
 $$;
 
 comment on function trade.take_fill(trade.orders, text, numeric, numeric, numeric, numeric, numeric, timestamptz, numeric) is
-    'All that a fill of a locked order does: order, intent, position, cash, exits; p_notional is the money that changed hands. RECORDED, or DUPLICATE when it is known.';
+    'All that a fill of a locked order does: order, intent, position, cash, exits; p_notional is the money that changed hands. RECORDED; RESTATED when it is known and its costs were told otherwise, else DUPLICATE.';
 
 create or replace function trade.keep_unmatched(
     p_account text,
@@ -342,13 +400,13 @@ begin
     end if;
 
     v_order := trade.lock_for_fill(v_order.order_id);
-    return trade.take_fill(v_order, p_broker_fill_id, p_quantity, p_price, coalesce(p_fee, 0), coalesce(p_tax, 0), p_fee_qty,
+    return trade.take_fill(v_order, p_broker_fill_id, p_quantity, p_price, p_fee, p_tax, p_fee_qty,
         coalesce(p_filled_at, bus.clock()), p_quantity * p_price);
 end;
 $$;
 
 comment on function api.record_fill(text, text, text, text, numeric, numeric, numeric, numeric, timestamptz, numeric) is
-    'Records an execution once: RECORDED, DUPLICATE, or UNMATCHED (kept as an incident). Fee and tax in the account''s currency; p_fee_qty is a fee taken in the instrument. Never refuses a fact. Raises TRI02 for an unknown account, TRM02.';
+    'Records an execution once: RECORDED, DUPLICATE, RESTATED (known, with other costs than before: the difference is booked) or UNMATCHED (kept as an incident). Fee and tax in the account''s currency, null while the broker has not told them; p_fee_qty is a fee taken in the instrument. Never refuses a fact. Raises TRI02 for an unknown account, TRM02.';
 
 create or replace function api.record_cumulative(
     p_account         text,
@@ -385,18 +443,22 @@ begin
     -- What is new is decided under the order's lock: stream and poll may bring the same news at once.
     v_order := trade.lock_for_fill(v_order.order_id);
     select
-        coalesce(sum(f.quantity), 0) as quantity,
-        -- What was paid, not quantity times price: a price that was divided out is not exact.
-        coalesce(sum((
-            select abs(c.amount) from trade.cash_entries as c where c.fill_id = f.fill_id and c.kind = 'fill'
-        )), 0) as notional,
-        coalesce(sum(f.fee), 0) as fee,
-        coalesce(sum(f.tax), 0) as tax
+        coalesce(sum(m.quantity), 0) as quantity,
+        coalesce(sum(m.notional), 0) as notional,
+        coalesce(sum(m.fee), 0) as fee,
+        coalesce(sum(m.tax), 0) as tax,
+        max(m.fill_id) as last_fill_id
     into v_booked
-    from trade.fills as f
-    where f.order_id = v_order.order_id;
+    from trade.fill_money as m
+    where m.order_id = v_order.order_id;
 
     v_quantity := p_quantity - v_booked.quantity;
+
+    if v_quantity = 0 and v_booked.last_fill_id is not null then
+        return trade.restate_costs(
+            v_booked.last_fill_id, coalesce(p_fee - v_booked.fee, 0), coalesce(p_tax - v_booked.tax, 0)
+        );
+    end if;
 
     if v_quantity <= 0 or p_notional <= v_booked.notional then
         return 'DUPLICATE';
@@ -407,8 +469,8 @@ begin
         format('cum:%s:%s', v_order.order_id, trim_scale(p_quantity)),
         v_quantity,
         (p_notional - v_booked.notional) / v_quantity,
-        coalesce(p_fee, 0) - v_booked.fee,
-        coalesce(p_tax, 0) - v_booked.tax,
+        p_fee - v_booked.fee,
+        p_tax - v_booked.tax,
         0,
         coalesce(p_filled_at, bus.clock()),
         p_notional - v_booked.notional
@@ -417,7 +479,7 @@ end;
 $$;
 
 comment on function api.record_cumulative(text, text, text, numeric, numeric, numeric, numeric, timestamptz) is
-    'For brokers without execution ids: takes an order''s total quantity, notional, fee and tax so far and records what is new as one fill, with an id that is the same whoever brings it. RECORDED, DUPLICATE or UNMATCHED. Raises TRI02, TRM02.';
+    'For brokers without execution ids: takes an order''s total quantity, notional, fee and tax so far and records what is new as one fill, with an id that is the same whoever brings it; fee and tax are null while the broker has not told them. RECORDED, DUPLICATE, RESTATED (the same quantity with other costs) or UNMATCHED. Raises TRI02, TRM02.';
 
 create or replace function api.advance_fills_cursor(
     p_account text,

@@ -10,33 +10,29 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_value  numeric := (
-        select abs(c.amount) from trade.cash_entries as c where c.fill_id = p_fill.fill_id and c.kind = 'fill'
-    );
+    v_money  trade.fill_money;
     v_change numeric := p_fill.fee_qty - case p_fill.side when 'BUY' then p_fill.quantity else -p_fill.quantity end;
-    v_basis  numeric;
     v_qty    numeric := p_position.qty + v_change;
+    v_cost   numeric;
     v_undone numeric;
 begin
-    -- A buy leaves at what it came in for; a sell comes back at the basis it left with.
-    v_basis := case p_fill.side
-        when 'BUY' then v_value
-        else v_value - p_fill.fee - p_fill.tax - p_fill.realized_pnl
-    end;
-    v_undone := -p_fill.realized_pnl;
+    select m.* into strict v_money from trade.fill_money as m where m.fill_id = p_fill.fill_id;
+    v_undone := v_money.fee - p_fill.fee + v_money.tax - p_fill.tax - p_fill.realized_pnl;
 
-    if p_fill.side = 'BUY' and (v_qty <= 0 or p_position.qty * p_position.avg_price <= v_basis) then
+    if p_fill.side = 'SELL' then
+        -- It comes back at the cost it left with.
+        v_cost := v_money.notional - p_fill.fee - p_fill.tax - p_fill.realized_pnl;
+    elsif v_qty > 0 and p_position.cost > v_money.notional then
+        v_cost := -v_money.notional;
+    else
         -- Part of it was sold since: the rest leaves at the average price, the difference is profit or loss.
-        v_undone := v_undone + v_basis + v_change * p_position.avg_price;
-        v_basis := -v_change * p_position.avg_price;
+        v_cost := -trade.cost_of(p_position, -v_change);
+        v_undone := v_undone + v_money.notional + v_cost;
     end if;
 
     update trade.positions as p
     set qty = v_qty,
-        avg_price = case
-            when v_qty <= 0 then 0
-            else round((p.qty * p.avg_price + case p_fill.side when 'BUY' then -v_basis else v_basis end) / v_qty, 12)
-        end,
+        cost = p.cost + v_cost,
         realized_pnl = p.realized_pnl + v_undone,
         opened_at = case when v_qty > 0 then coalesce(p.opened_at, bus.clock()) end
     where (p.account_id, p.instrument_id, p.owner) = (p_fill.account_id, p_fill.instrument_id, p_fill.owner);
@@ -48,6 +44,7 @@ comment on function trade.undo_in_position(trade.fills, trade.positions) is
 
 create or replace function api.bust_fill(
     p_account        text,
+    p_symbol         text,
     p_broker_fill_id text,
     p_trade_date     date,
     p_reason         text
@@ -66,13 +63,16 @@ declare
 begin
     select f.* into v_fill
     from trade.fills as f
+    join market.instruments as i on i.instrument_id = f.instrument_id
     where f.account_id = trade.account_id(p_account)
+      and i.symbol = p_symbol
       and f.broker_fill_id = p_broker_fill_id
       and f.trade_date = p_trade_date;
 
     if not found then
-        return trade.keep_unmatched(p_account, 'bust ' || p_broker_fill_id,
-            jsonb_build_object('bust', p_broker_fill_id, 'trade_date', p_trade_date, 'reason', p_reason));
+        return trade.keep_unmatched(p_account, format('bust %s %s', p_symbol, p_broker_fill_id), jsonb_build_object(
+            'bust', p_broker_fill_id, 'symbol', p_symbol, 'trade_date', p_trade_date, 'reason', p_reason
+        ));
     end if;
 
     perform trade.lock_for_fill(v_fill.order_id);
@@ -95,10 +95,9 @@ begin
     insert into trade.busts (fill_id, reconciliation_id, reason) values (v_fill.fill_id, v_id, p_reason);
 
     insert into trade.cash_entries (account_id, kind, amount, note)
-    select v_fill.account_id, 'correction', -sum(c.amount), format('bust of fill %s: %s', v_fill.fill_id, p_reason)
-    from trade.cash_entries as c
-    where c.fill_id = v_fill.fill_id
-    having sum(c.amount) <> 0;
+    select v_fill.account_id, 'correction', -m.cash, format('bust of fill %s: %s', v_fill.fill_id, p_reason)
+    from trade.fill_money as m
+    where m.fill_id = v_fill.fill_id and m.cash <> 0;
 
     perform bus.record_event('fill', v_fill.fill_id, 'busted', v_fill.intent_id, jsonb_build_object('reason', p_reason));
     perform trade.arm_exits(v_fill.account_id, v_fill.instrument_id, v_fill.owner);
@@ -107,7 +106,7 @@ begin
 end;
 $$;
 
-comment on function api.bust_fill(text, text, date, text) is
+comment on function api.bust_fill(text, text, text, date, text) is
     'A venue took an execution back: undone once, by new rows. BUSTED, DUPLICATE or UNMATCHED. Raises TRI02, TRM02.';
 
 create or replace trigger _100_append_only

@@ -13,12 +13,9 @@ join market.instruments as i on i.instrument_id = p.instrument_id
 left join market.prices_best as b on b.instrument_id = p.instrument_id
 where p.qty > 0
   and p.locked_qty = 0
-  and (
-      p.qty < i.lot_size
-      or trunc(p.qty / i.lot_size) * i.lot_size * coalesce(nullif(b.bid, 0), p.avg_price) < i.min_notional
-  );
+  and not market.is_enough(i, p.qty, coalesce(nullif(b.bid, 0), p.avg_price));
 
-comment on view trade.dust is 'Positions below the smallest order their venue takes.';
+comment on view trade.dust is 'Positions below the smallest order their venue takes, at the price of now.';
 
 create or replace function trade.arm_exits(
     p_account_id    bigint,
@@ -39,11 +36,7 @@ begin atomic
         x.profile,
         market.round_to_tick(i.tick_table, p.avg_price * (1 - x.stop_loss_rate), 'SELL'),
         market.round_to_tick(i.tick_table, p.avg_price * (1 + x.take_profit_rate), 'SELL'),
-        p.qty > 0 and not exists (
-            select
-            from trade.dust as d
-            where (d.account_id, d.instrument_id, d.owner) = (p.account_id, p.instrument_id, p.owner)
-        )
+        p.qty > 0
     from trade.positions as p
     join strategy.strategies as s on s.strategy = p.owner
     join trade.exit_profiles as x on x.profile = s.exit_profile
@@ -88,11 +81,11 @@ where e.is_armed
   and (q.bid <= e.stop_price or q.bid >= e.take_price)
   and q.is_fresh
   and (q.source = 'live' or not b.is_real)
-  and p.qty > p.locked_qty
+  and market.is_enough(i, p.qty - p.locked_qty, q.bid)
   and p.breach_qty = 0
   and (market.phase_at(i.venue, bus.clock())).exits_fire;
 
-comment on view trade.exits_due is 'Armed positions to be sold now, and why.';
+comment on view trade.exits_due is 'Armed positions to be sold now, and why; a rest too small to be sold waits until its price makes it enough.';
 
 create or replace function api.fire_exits(p_symbols text[] default null)
 returns integer
@@ -196,8 +189,6 @@ declare
 begin
     update trade.position_exits as e
     set note = v_note,
-        -- What is too little to trade stays too little until the next fill.
-        is_armed = p_code <> 'TRI01',
         changed_at = bus.clock()
     where e.account_id = p_due.account_id
       and e.instrument_id = p_due.instrument_id

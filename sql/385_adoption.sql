@@ -210,9 +210,7 @@ begin
     get diagnostics v_doubt = row_count;
 
     update bus.instance set is_foreign = false;
-    update risk.incidents as i
-    set closed_at = bus.clock()
-    where i.kind = 'foreign_database' and i.closed_at is null;
+    perform risk.end_incident('foreign_database', current_database());
     perform bus.record_event('instance', null, 'adopted', null,
         jsonb_build_object('reason', p_reason, 'expired', v_expired, 'in_doubt', v_doubt));
 

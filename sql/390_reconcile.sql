@@ -1,42 +1,81 @@
 -- 390_reconcile: does the broker hold what we think?  A disagreement is an incident; nothing is corrected
 -- silently.  An account's claims wait for its first agreement after a start.
 
+create or replace function trade.is_snapshot(p_snapshot jsonb)
+returns boolean
+language sql
+immutable
+begin atomic
+    select jsonb_typeof(p_snapshot -> 'holdings') = 'object'
+        and not exists (
+            select
+            from jsonb_each_text(
+                case jsonb_typeof(p_snapshot -> 'holdings') when 'object' then p_snapshot -> 'holdings' else '{}' end
+            ) as h
+            where (h.value ~ '^(\d+\.?\d*|\.\d+)([eE][-+]?\d{1,3})?$') is not true
+        )
+        and coalesce(p_snapshot ->> 'cash' ~ '^-?(\d+\.?\d*|\.\d+)([eE][-+]?\d{1,3})?$', true);
+end;
+
+comment on function trade.is_snapshot(jsonb) is
+    'Whether each holding is a number, not below zero, and cash a number or not told.';
+
+create or replace function trade.is_in_flight(
+    p_account_id    bigint,
+    p_instrument_id bigint
+)
+returns boolean
+language sql
+stable
+begin atomic
+    select exists (
+        select
+        from trade.orders as o
+        where o.account_id = p_account_id
+          and o.closed_at is null
+          and (p_instrument_id is null or o.instrument_id = p_instrument_id)
+    );
+end;
+
+comment on function trade.is_in_flight(bigint, bigint) is
+    'Whether the broker may be ahead of us in an instrument, or, where that is null, in cash: an order lives.';
+
 create or replace function trade.holdings_differences(
     p_account_id bigint,
     p_snapshot   jsonb
 )
-returns table (item text, ours numeric, theirs numeric)
+returns table (item text, ours numeric, theirs numeric, in_flight boolean)
 language sql
 stable
 begin atomic
     select
-        coalesce(o.symbol, t.symbol),
+        i.symbol,
         coalesce(o.qty, 0),
-        coalesce(t.qty, 0)
+        coalesce(t.qty, 0),
+        trade.is_in_flight(p_account_id, i.instrument_id)
     from (
-        select i.symbol, sum(p.qty) as qty
+        select p.instrument_id, sum(p.qty) as qty
         from trade.positions as p
-        join market.instruments as i on i.instrument_id = p.instrument_id
         where p.account_id = p_account_id
-        group by i.symbol
+        group by p.instrument_id
     ) as o
     full join (
-        select h.key as symbol, h.value::numeric as qty
+        select n.instrument_id, h.value::numeric as qty
         from jsonb_each_text(p_snapshot -> 'holdings') as h
         join trade.accounts as a on a.account_id = p_account_id
-        join market.instruments as i on i.venue = a.venue and i.symbol = h.key
-    ) as t on t.symbol = o.symbol
+        join market.instruments as n on n.venue = a.venue and n.symbol = h.key
+    ) as t on t.instrument_id = o.instrument_id
+    join market.instruments as i on i.instrument_id = coalesce(o.instrument_id, t.instrument_id)
     where coalesce(o.qty, 0) <> coalesce(t.qty, 0)
     union all
-    select 'cash', b.cash, (p_snapshot ->> 'cash')::numeric
+    select 'cash', b.cash, (p_snapshot ->> 'cash')::numeric, trade.is_in_flight(p_account_id, null)
     from trade.balances as b
     where b.account_id = p_account_id
-      and p_snapshot ? 'cash'
       and b.cash <> (p_snapshot ->> 'cash')::numeric;
 end;
 
 comment on function trade.holdings_differences(bigint, jsonb) is
-    'Where the broker''s holdings and cash differ from the sum of our owners, for what is in our universe.';
+    'Where the broker''s holdings and cash differ from the sum of our owners, for what is in our universe, and where an order in flight may explain it.';
 
 create or replace function api.holdings_mark(p_account text)
 returns text
@@ -88,9 +127,7 @@ begin
     if v_unknown is not null then
         perform api.raise_incident('unknown_holding', p_account.account, v_unknown);
     else
-        update risk.incidents as i
-        set closed_at = bus.clock()
-        where i.kind = 'unknown_holding' and i.subject = p_account.account and i.closed_at is null;
+        perform risk.end_incident('unknown_holding', p_account.account);
     end if;
 end;
 $$;
@@ -152,6 +189,38 @@ $$;
 comment on function trade.correct_holding(bigint, text, numeric) is
     'Brings our holding to the broker''s by recorded rows at the last price: additions go to manual, reductions take from manual first, then from owners by name.';
 
+create or replace function trade.correct_account(
+    p_account_id bigint,
+    p_snapshot   jsonb
+)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_diff record;
+begin
+    for v_diff in
+        select d.item, d.theirs - d.ours as change
+        from trade.holdings_differences(p_account_id, p_snapshot) as d
+        where not d.in_flight
+        order by d.item
+    loop
+        if v_diff.item = 'cash' then
+            insert into trade.cash_entries (account_id, kind, amount, note)
+            values (p_account_id, 'correction', v_diff.change, 'the broker holds another amount');
+            perform trade.shed_unsent(p_account_id, null, null);
+        else
+            perform trade.correct_holding(p_account_id, v_diff.item, v_diff.change);
+        end if;
+    end loop;
+end;
+$$;
+
+comment on function trade.correct_account(bigint, jsonb) is
+    'Brings holdings and cash to the broker''s by recorded rows, where no order in flight may explain the difference.';
+
 create or replace function api.reconcile(
     p_account  text,
     p_mark     text,
@@ -167,11 +236,19 @@ declare
     v_account_id bigint := trade.account_id(p_account);
     v_last       trade.reconciliation_runs;
     v_found      jsonb;
-    v_answer     text := 'AGREES';
-    v_diff       record;
+    v_waiting    jsonb;
+    v_is_again   boolean;
+    v_answer     text;
 begin
     -- In an old snapshot an order that is in flight would be missing, and its fill be taken for a disagreement.
     perform bus.require_the_latest('an order in flight');
+
+    if trade.is_snapshot(p_snapshot) is not true then
+        perform api.raise_incident('unreadable_snapshot', p_account, jsonb_build_object('snapshot', p_snapshot));
+        return 'UNREADABLE';
+    end if;
+
+    perform risk.end_incident('unreadable_snapshot', p_account);
 
     -- Lock order: account, positions.
     perform from trade.balances as b where b.account_id = v_account_id for no key update;
@@ -185,16 +262,12 @@ begin
         return 'CHANGED';
     end if;
 
-    select coalesce(jsonb_agg(to_jsonb(d) order by d.item), '[]')
-    into v_found
+    -- Where an order is in flight the broker may be ahead of us: there a difference proves nothing yet.
+    select
+        coalesce(jsonb_agg(to_jsonb(d) - 'in_flight' order by d.item) filter (where not d.in_flight), '[]'),
+        coalesce(jsonb_agg(to_jsonb(d) - 'in_flight' order by d.item) filter (where d.in_flight), '[]')
+    into v_found, v_waiting
     from trade.holdings_differences(v_account_id, p_snapshot) as d;
-
-    -- While orders are in flight the broker may be ahead of us: a difference proves nothing.
-    if v_found <> '[]' and exists (
-        select from trade.orders as o where o.account_id = v_account_id and o.closed_at is null
-    ) then
-        return 'CHANGED';
-    end if;
 
     select r.* into v_last
     from trade.reconciliation_runs as r
@@ -202,35 +275,31 @@ begin
     order by r.run_id desc
     limit 1;
 
-    if v_found <> '[]' then
-        v_answer := case
-            when v_last.answer = 'DIFFERS' and v_last.differences = v_found and v_last.mark = p_mark then 'CORRECTED'
-            else 'DIFFERS'
-        end;
-    end if;
+    v_is_again := v_last.mark = p_mark and v_last.differences = v_found || v_waiting;
+    v_answer := case
+        when v_found <> '[]' and v_is_again and v_last.answer = 'DIFFERS' then 'CORRECTED'
+        when v_found <> '[]' then 'DIFFERS'
+        when v_waiting <> '[]' then 'WAITS'
+        else 'AGREES'
+    end;
 
     if v_answer = 'CORRECTED' then
-        for v_diff in
-            select d.item, d.theirs - d.ours as change from trade.holdings_differences(v_account_id, p_snapshot) as d
-        loop
-            if v_diff.item = 'cash' then
-                insert into trade.cash_entries (account_id, kind, amount, note)
-                values (v_account_id, 'correction', v_diff.change, 'the broker holds another amount');
-                perform trade.shed_unsent(v_account_id, null, null);
-            else
-                perform trade.correct_holding(v_account_id, v_diff.item, v_diff.change);
-            end if;
-        end loop;
+        perform trade.correct_account(v_account_id, p_snapshot);
     end if;
 
-    insert into trade.reconciliation_runs (account_id, answer, mark, differences)
-    values (v_account_id, v_answer, p_mark, v_found);
+    -- A wait is one row from its first look on, however often it is looked at.
+    if v_answer <> 'WAITS' or v_is_again is not true or v_last.answer <> 'WAITS' then
+        insert into trade.reconciliation_runs (account_id, answer, mark, differences)
+        values (v_account_id, v_answer, p_mark, v_found || v_waiting);
+    end if;
+
     perform trade.tell_unknown_holdings(a, p_snapshot) from trade.accounts as a where a.account_id = v_account_id;
 
-    if v_answer <> 'AGREES' then
-        perform api.raise_incident('disagreement', p_account, jsonb_build_object('answer', v_answer, 'differences', v_found));
-    else
+    if v_answer = 'AGREES' then
         perform trade.open_account(v_account_id, p_account);
+    elsif v_answer <> 'WAITS' or (v_is_again and v_last.answer = 'WAITS' and v_last.ran_at < bus.clock() - interval '1 min') then
+        perform api.raise_incident('disagreement', p_account,
+            jsonb_build_object('answer', v_answer, 'differences', v_found || v_waiting));
     end if;
 
     return v_answer;
@@ -238,7 +307,7 @@ end;
 $$;
 
 comment on function api.reconcile(text, text, jsonb) is
-    'Compares a broker''s snapshot {"holdings": {symbol: quantity}, "cash": amount} with ours: AGREES, DIFFERS (seen once), CORRECTED (seen twice, put right by recorded rows) or CHANGED (proves nothing, ask again). A difference is an incident. Raises TRI02, TRM02.';
+    'Compares a broker''s snapshot {"holdings": {symbol: quantity}, "cash": amount} with ours: AGREES, DIFFERS (seen once), CORRECTED (seen twice, put right by recorded rows), WAITS (an order in flight may explain it; told when that lasts a minute), CHANGED (proves nothing, ask again) or UNREADABLE (kept as an incident). Raises TRI02, TRM02.';
 
 create or replace function trade.open_account(
     p_account_id bigint,
@@ -252,9 +321,7 @@ as $$
 declare
     v_was_open boolean;
 begin
-    update risk.incidents as i
-    set closed_at = bus.clock()
-    where i.kind = 'disagreement' and i.subject = p_account and i.closed_at is null;
+    perform risk.end_incident('disagreement', p_account);
 
     select a.reconciled_at >= n.started_at into v_was_open
     from trade.accounts as a

@@ -17,7 +17,7 @@ begin atomic
     where s.strategy = p_pick.strategy and p_pick.quantity is null and p_pick.side = 'BUY'
     union all
     select 'budget', (s.budget - coalesce((
-        select sum(p.qty * p.avg_price)
+        select sum(p.cost)
         from trade.positions as p
         where p.account_id = s.account_id and p.owner = s.strategy
     ), 0) - coalesce((

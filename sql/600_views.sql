@@ -118,13 +118,14 @@ select
     p.qty - p.locked_qty as free_qty,
     p.breach_qty,
     p.avg_price,
+    p.cost,
     b.bid,
-    p.qty * coalesce(nullif(b.bid, 0), b.last, p.avg_price) as value,
-    p.qty * (coalesce(nullif(b.bid, 0), b.last, p.avg_price) - p.avg_price) as unrealized_pnl,
+    coalesce(p.qty * coalesce(nullif(b.bid, 0), b.last), p.cost) as value,
+    coalesce(p.qty * coalesce(nullif(b.bid, 0), b.last), p.cost) - p.cost as unrealized_pnl,
     p.realized_pnl,
     e.stop_price,
     e.take_price,
-    coalesce(e.is_armed, false) as is_armed,
+    coalesce(e.is_armed and d.qty is null, false) as is_armed,
     e.note,
     p.version,
     p.opened_at
@@ -133,7 +134,9 @@ join trade.accounts as a on a.account_id = p.account_id
 join market.instruments as i on i.instrument_id = p.instrument_id
 left join market.prices_best as b on b.instrument_id = p.instrument_id
 left join trade.position_exits as e
-    on e.account_id = p.account_id and e.instrument_id = p.instrument_id and e.owner = p.owner;
+    on e.account_id = p.account_id and e.instrument_id = p.instrument_id and e.owner = p.owner
+left join trade.dust as d
+    on d.account_id = p.account_id and d.instrument_id = p.instrument_id and d.owner = p.owner;
 
 comment on view api.positions is 'What each owner holds, what is promised of it, and the prices at which it is sold by itself.';
 
@@ -260,19 +263,20 @@ select
     f.side,
     f.quantity,
     f.price,
-    f.fee,
-    f.tax,
-    f.realized_pnl,
+    m.fee,
+    m.tax,
+    f.realized_pnl - (m.fee - f.fee) - (m.tax - f.tax) as realized_pnl,
     t.reason,
     f.broker_fill_id,
     f.filled_at,
     f.recorded_at
 from trade.fills as f
+join trade.fill_money as m on m.fill_id = f.fill_id
 join trade.accounts as a on a.account_id = f.account_id
 join market.instruments as i on i.instrument_id = f.instrument_id
 join trade.order_intents as t on t.intent_id = f.intent_id;
 
-comment on view api.fills is 'Executions, each counted once.';
+comment on view api.fills is 'Executions, each counted once, with the costs told by now.';
 
 create or replace view api.prices as
 select

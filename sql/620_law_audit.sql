@@ -126,6 +126,25 @@ left join (
 ) as s on s.account_id = p.account_id and s.instrument_id = p.instrument_id and s.owner = p.owner
 where p.qty <> coalesce(s.total, 0)
 union all
+select 'L7', format('position %s/%s/%s has earned %s and cost %s, its money sums to %s', p.account_id,
+    p.instrument_id, p.owner, p.realized_pnl, p.cost, coalesce(s.total, 0))
+from trade.positions as p
+left join (
+    select m.account_id, m.instrument_id, m.owner, sum(m.amount) as total
+    from (
+        select f.account_id, f.instrument_id, f.owner, c.amount
+        from trade.cash_entries as c
+        join trade.fills as f on f.fill_id = c.fill_id
+        where not exists (select from trade.busts as b where b.fill_id = f.fill_id)
+        union all
+        select r.account_id, r.instrument_id, r.owner, -r.quantity * r.price
+        from trade.reconciliations as r
+        where not exists (select from trade.busts as b where b.reconciliation_id = r.reconciliation_id)
+    ) as m
+    group by m.account_id, m.instrument_id, m.owner
+) as s on s.account_id = p.account_id and s.instrument_id = p.instrument_id and s.owner = p.owner
+where p.realized_pnl - p.cost <> coalesce(s.total, 0)
+union all
 select 'L9', format('intent %s is %s, its last event says %s', i.intent_id, i.status, coalesce(e.change, 'nothing'))
 from trade.order_intents as i
 left join lateral (

@@ -8,7 +8,8 @@ grant usage on schema api
 to aegis_operator, aegis_strategy, aegis_feed, aegis_engine, aegis_executor, aegis_viewer;
 
 -- what views call, with the rights of whoever reads them
-grant execute on function bus.now(), bus.clock(), bus.worker_lock_class(), bus.worker_is_alive(bigint)
+grant execute on function bus.now(), bus.clock(), bus.worker_lock_class(), bus.worker_is_alive(bigint),
+    market.is_enough(market.instruments, numeric, numeric)
 to aegis_operator, aegis_strategy, aegis_feed, aegis_engine, aegis_executor, aegis_viewer;
 
 -- every process
@@ -66,7 +67,7 @@ grant execute on function
     api.orders_in_doubt(bigint, integer),
     api.record_fill(text, text, text, text, numeric, numeric, numeric, numeric, timestamptz, numeric),
     api.record_cumulative(text, text, text, numeric, numeric, numeric, numeric, timestamptz),
-    api.bust_fill(text, text, date, text),
+    api.bust_fill(text, text, text, date, text),
     api.accounts_to_execute(),
     api.accounts_to_reconcile(),
     api.advance_fills_cursor(text, text),

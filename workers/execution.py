@@ -31,7 +31,7 @@ CANCELLED = "select api.order_cancelled($1, $2, $3)"
 DOUBTS = "select * from api.orders_in_doubt($1, $2)"
 NOT_FOUND = "select api.order_not_found($1, $2)"
 ACCOUNTS = "select account, broker, fills_cursor from api.accounts_to_execute()"
-FILL = "select api.record_fill($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+FILL = "select api.record_fill($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
 ADVANCE = "select api.advance_fills_cursor($1, $2)"
 MATCH = "select api.paper_match()"
 
@@ -154,6 +154,7 @@ class Execution(Worker):
             fill.fee,
             fill.tax,
             fill.filled_at,
+            fill.fee_qty,
         )
         await checkpoint("execution.fill_recorded")
         if answer == "UNMATCHED":

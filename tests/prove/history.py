@@ -9,7 +9,7 @@ from tests.prove.place import Connection
 
 GROWING = (
     "trade.order_intents", "trade.orders", "trade.fills", "trade.cash_entries", "strategy.picks",
-    "strategy.gate_results", "paper.orders", "paper.fills", "bus.events_default", "trade.reconciliation_runs",
+    "strategy.gate_results", "paper.orders", "paper.fills", "bus.events_from_0", "trade.reconciliation_runs",
     "trade.reconciliations", "market.quarantine", "risk.mode_history", "risk.incidents",
 )  # fmt: skip
 

@@ -461,8 +461,9 @@ class Model:
     def record_fill(self, fill: Fill) -> str:
         order, intent = fill.order, fill.order.intent
         same = (intent.account, intent.symbol, fill.date, fill.number)
-        if any((f.order.intent.account, f.order.intent.symbol, f.date, f.number) == same for f in self.fills):
-            return "DUPLICATE"
+        for known in self.fills:
+            if (known.order.intent.account, known.order.intent.symbol, known.date, known.number) == same:
+                return self._restate(known, fill.fee - known.fee, fill.tax - known.tax)
         self.fills.append(fill)
         self.reached["fill of a closed order"] += order.closed
         self.reached["fill before the answer"] += order.status == "SENDING"
@@ -478,6 +479,19 @@ class Model:
         self.accounts[intent.account].cash += fill.cash
         self.shed(*intent.holding)
         return "RECORDED"
+
+    def _restate(self, known: Fill, fee: Decimal, tax: Decimal) -> str:
+        if known.busted or not (fee or tax):
+            return "DUPLICATE"
+        known.fee, known.tax = known.fee + fee, known.tax + tax
+        self.accounts[known.order.intent.account].cash -= fee + tax
+        self.shed(*known.order.intent.holding)
+        return "RESTATED"
+
+    def restate_total(self, order: Order, fee: Decimal, tax: Decimal) -> str:
+        """A total of no more units with other costs: booked to the last fill of the order."""
+        mine = [f for f in self.fills if f.order is order]
+        return self._restate(mine[-1], fee, tax) if mine else "DUPLICATE"
 
     @staticmethod
     def _fill_order(order: Order, quantity: Decimal) -> None:
@@ -603,16 +617,24 @@ class Model:
         }
         if cash is not None and cash != account.cash:
             found["cash"] = cash - account.cash
-        if found and any(not o.closed and o.intent.account == name for o in self.orders.values()):
-            return "CHANGED"
+        in_flight = {
+            o.intent.symbol for o in self.orders.values() if not o.closed and o.intent.account == name
+        }
+        if in_flight:
+            in_flight.add("cash")
+        waiting = {item for item in found if item in in_flight}
         answer = "AGREES"
-        if found:
+        if found and found.keys() == waiting:
+            answer = "WAITS"
+        elif found:
             answer = "CORRECTED" if account.last_run == ("DIFFERS", found, mark) else "DIFFERS"
-        account.last_run = answer, found, mark
+        account.last_run = answer, dict(found), mark
         self.reached[answer] += 1
         if answer == "AGREES":
             account.reconciled_at = self.now
         elif answer == "CORRECTED":
+            for item in waiting:
+                del found[item]
             account.cash += found.pop("cash", ZERO)
             self.shed(name)
             for symbol, change in found.items():

@@ -208,7 +208,7 @@ def disagreeing(kit: Kit) -> Call:
 
 
 def busted(_: Kit) -> Call:
-    return "execution", "select bust_fill('demo', 'F1', '2026-03-02', 'test')", ()
+    return "execution", "select bust_fill('demo', '005930', 'F1', '2026-03-02', 'test')", ()
 
 
 def cumulative(kit: Kit) -> Call:

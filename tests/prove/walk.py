@@ -592,8 +592,8 @@ class Walk:
                     fill.date,
                     fill.quantity,
                     fill.price,
-                    fill.fee,
-                    fill.tax,
+                    fill.fee + self.choices.one_of((0, 0, 0, 11, -3)),  # told later, or otherwise
+                    fill.tax + self.choices.one_of((0, 0, 0, 5)),
                     fill.fee_qty,
                 ),
                 at,
@@ -626,7 +626,7 @@ class Walk:
 
         def expected() -> str:
             if more <= 0:
-                return "DUPLICATE"
+                return model.restate_total(order, paid - fee, ZERO)
             number = f"cum:{order.id}:{total.normalize():f}"
             return model.record_fill(
                 Fill(order, number, _day(model.now), more, order.limit, paid - fee, ZERO, ZERO)
@@ -642,8 +642,8 @@ class Walk:
     def do_bust(self) -> None:
         if self.model.fills and self.chance(40):
             fill = self.choices.one_of(self.model.fills)
-            query = "select bust_fill(%s, %s, %s, 'error')"
-            args = (fill.order.intent.account, fill.number, fill.date)
+            query = "select bust_fill(%s, %s, %s, %s, 'error')"
+            args = (fill.order.intent.account, fill.order.intent.symbol, fill.number, fill.date)
             self.both("reconcile", query, args, lambda: self.model.bust(fill))
 
     # -- the steps: time, mode, people ---------------------------------------------------------------------

@@ -111,17 +111,23 @@ class OrderState:
 
 @dataclass(frozen=True, slots=True)
 class Fill:
-    """One execution. `cursor` is how far the broker's list has been read when this one is recorded."""
+    """One execution, as `api.record_fill` takes it.
+
+    `fee` and `tax` are in the account's currency and None while the broker has not told them: told again with
+    them they are booked then.  `fee_qty` is a commission the broker took in the instrument itself.  `cursor`
+    is how far the broker's list has been read when this one is recorded.
+    """
 
     broker_fill_id: str
     broker_order_id: str
     client_order_id: str | None
     quantity: Decimal
     price: Decimal
-    fee: Decimal
-    tax: Decimal
+    fee: Decimal | None
+    tax: Decimal | None
     filled_at: datetime
     cursor: str
+    fee_qty: Decimal = Decimal(0)
 
 
 class Broker(Protocol):

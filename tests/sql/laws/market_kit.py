@@ -259,13 +259,13 @@ class Kit:
         quantity: Number,
         price: Number,
         *,
-        fee: Number = 0,
-        tax: Number = 0,
+        fee: Number | None = 0,
+        tax: Number | None = 0,
         fill_id: str | None = None,
         account: str = ACCOUNT,
         by: str | Connection = "execution",
     ) -> Any:
-        """An execution the broker reports for an order; returns RECORDED, DUPLICATE or UNMATCHED."""
+        """An execution the broker reports for an order: RECORDED, RESTATED, DUPLICATE or UNMATCHED."""
         number = fill_id or f"F{next(self._fill_ids)}"
         return self.call(
             by, FILL, account, order.client_order_id, None, number, quantity, price, fee, tax, self.now

@@ -4,9 +4,9 @@ from decimal import Decimal
 
 import pytest
 
-from tests.sql.laws.market_kit import refusal, refuses_truncate
+from tests.sql.laws.market_kit import SYMBOL, refusal, refuses_truncate
 
-BUST = "select bust_fill('demo', %s, %s, 'clearly wrong')"
+BUST = f"select bust_fill('demo', '{SYMBOL}', %s, %s, 'clearly wrong')"
 DAY = "2026-03-02"
 
 
@@ -24,7 +24,7 @@ def holding(kit, owner="manual"):
 def kept_exact(kit):
     """No money comes from nowhere: what is not in cash is in the position or was earned or lost."""
     position = kit.position()
-    assert kit.balance().cash == 100_000_000 + position.realized_pnl - position.qty * position.avg_price
+    assert kit.balance().cash == 100_000_000 + position.realized_pnl - position.cost
     assert kit.audit() == []
 
 
@@ -191,6 +191,45 @@ def test_what_was_filled_stays_told(kit, held):
         ("fee", Decimal(-105)),
         ("correction", Decimal(700_105)),
     ]
+
+
+@pytest.mark.parametrize("side", ["BUY", "SELL"])
+def test_costs_that_were_told_later_go_with_it(kit, held, side):
+    before = holding(kit)
+    order = trade(kit, side, 4, 71_300, "F", fee=None, tax=None)
+    assert kit.fill(order, 4, 71_300, fill_id="F", fee="42.78", tax="427.8") == "RESTATED"
+
+    bust(kit, "F")
+
+    assert holding(kit) == before
+    kept_exact(kit)
+
+
+def test_costs_of_what_was_busted_are_not_booked_any_more(kit, held):
+    before = holding(kit)
+    order = trade(kit, "SELL", 4, 71_300, "F", fee=None)
+    bust(kit, "F")
+
+    assert kit.fill(order, 4, 71_300, fill_id="F", fee="42.78") == "DUPLICATE"
+
+    assert holding(kit) == before
+    kept_exact(kit)
+
+
+def test_thirds_come_back_to_the_last_digit(kit):
+    """A third of what cost 100 cannot be written down; taken back it is whole again."""
+    buy = kit.live_order("BUY", 3, 80_000)
+    kit.fill(buy, 1, 70_000)
+    kit.fill(buy, 2, 70_050)
+    before = holding(kit)
+    for fill_id in ("S1", "S2"):
+        trade(kit, "SELL", 1, 71_000, fill_id)
+
+    bust(kit, "S1")
+    bust(kit, "S2")
+
+    assert holding(kit) == before
+    assert kit.position().cost == 210_100
 
 
 # -- once --------------------------------------------------------------------------------------------------

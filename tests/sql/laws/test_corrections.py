@@ -129,12 +129,92 @@ def test_while_an_order_is_in_flight_a_difference_proves_nothing_and_an_agreemen
     kit.hold(10)
     order = kit.live_order("BUY", 5, 70_000)
 
-    assert [look(kit, {SYMBOL: 15}) for _ in range(3)] == ["CHANGED"] * 3
+    assert [look(kit, {SYMBOL: 15}) for _ in range(3)] == ["WAITS"] * 3
     assert look(kit, {SYMBOL: 10}) == "AGREES"
 
     assert kit.incidents() == []
+    assert corrections(kit) == []
     kit.fill(order, 5, 70_000)
     assert look(kit, {SYMBOL: 15}) == "AGREES"
+
+
+def test_a_difference_that_waits_for_an_order_longer_than_a_minute_is_told(kit):
+    kit.hold(10)
+    kit.live_order("SELL", 5, 90_000)
+    assert look(kit, {SYMBOL: 8}) == "WAITS"
+    kit.advance(seconds=60)
+    assert look(kit, {SYMBOL: 8}) == "WAITS"
+    assert kit.incidents() == []
+
+    kit.advance(seconds=1)
+    assert look(kit, {SYMBOL: 8}) == "WAITS"
+
+    assert kit.incidents() == [("disagreement", True)]
+    assert held(kit) == {"manual": 10}
+    waits = kit.rows("desk", "select differences from reconciliations where answer = 'WAITS'")
+    assert [row.differences for row in waits] == [[{"item": SYMBOL, "ours": 10, "theirs": 8}]]
+    look(kit, {SYMBOL: 10})
+    assert kit.incidents() == [("disagreement", False)]
+
+
+def test_a_difference_that_waits_is_waited_for_anew_when_it_changes(kit):
+    kit.hold(10)
+    kit.live_order("SELL", 5, 90_000)
+    look(kit, {SYMBOL: 8})
+    kit.advance(seconds=61)
+
+    assert look(kit, {SYMBOL: 7}) == "WAITS"
+
+    assert kit.incidents() == []
+
+
+def test_a_difference_waits_only_where_an_order_is_in_flight(kit):
+    kit.hold(10)
+    kit.live_order("SELL", 5, 90_000)
+    theirs = {SYMBOL: 8, OTHER: 3}
+    cash = kit.balance().cash + 5
+
+    assert [look(kit, theirs, cash) for _ in range(2)] == ["DIFFERS", "CORRECTED"]
+
+    assert (held(kit), held(kit, OTHER)) == ({"manual": 10}, {"manual": 3})
+    assert kit.balance().cash == cash - 5, "an order may have moved it"
+    assert look(kit, theirs, cash) == "WAITS"
+    assert kit.audit() == []
+
+
+@pytest.mark.parametrize(
+    "snapshot",
+    [
+        {},
+        {"holdings": None},
+        {"holdings": [SYMBOL]},
+        *({"holdings": {SYMBOL: odd}} for odd in (None, "", "ten", "NaN", "Infinity", "-1", True, [10])),
+        *({"holdings": {SYMBOL: 10}, "cash": odd} for odd in ("", "much", "NaN", "-Infinity", False)),
+    ],
+    ids=str,
+)
+def test_a_snapshot_that_cannot_be_read_is_told_and_proves_nothing(kit, snapshot):
+    kit.hold(10)
+    kit.advance(seconds=1)
+    kit.call("router", "select begin_run()")
+    before = kit.balance()
+
+    assert kit.call("reconcile", RECONCILE, mark(kit), Jsonb(snapshot)) == "UNREADABLE"
+
+    assert kit.incidents() == [("unreadable_snapshot", True)]
+    assert (held(kit), kit.balance()) == ({"manual": 10}, before)
+    assert not kit.look("select is_open from api.accounts").is_open
+    assert look(kit, {SYMBOL: 10}) == "AGREES"
+    assert kit.incidents() == [("unreadable_snapshot", False)]
+    assert kit.audit() == []
+
+
+@pytest.mark.parametrize("ten", [10, 10.0, "10", "10.", "1e1", "1.0E+1"])
+def test_a_number_is_read_however_it_is_written(kit, ten):
+    kit.hold(10)
+    snapshot = {"holdings": {SYMBOL: ten, OTHER: "0E-8"}, "cash": None}
+
+    assert kit.call("reconcile", RECONCILE, mark(kit), Jsonb(snapshot)) == "AGREES"
 
 
 # -- whose it is -------------------------------------------------------------------------------------------

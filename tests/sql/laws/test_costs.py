@@ -97,7 +97,7 @@ def dust(kit):
 
 
 def armed(kit):
-    return kit.look("select is_armed from trade.position_exits where owner = 'momo'").is_armed
+    return kit.look("select is_armed from api.positions where owner = 'momo'").is_armed
 
 
 def route(kit, strategy, symbol):
@@ -134,6 +134,33 @@ def test_dust_that_is_bought_again_is_a_position_like_any_other(kit, coin):
     trade_in_kind(kit, "BUY", "0.01", 1_000_000, 0, "momo")
 
     assert (dust(kit), armed(kit)) == ([], True)
+
+
+def test_dust_is_protected_again_as_soon_as_its_price_makes_it_enough(kit, coin):
+    kit.add_strategy(symbols=[COIN])
+    trade_in_kind(
+        kit, "BUY", "0.01", 1_000_000, "0.006", "momo"
+    )  # a target at 2,650,000, a stop at 2,425,000
+    assert (dust(kit), armed(kit)) == ([(COIN, "momo", Decimal("0.004"))], False)
+
+    kit.quote(2_700_000, 2_700_100, symbol=COIN)
+
+    assert (dust(kit), armed(kit)) == ([], True)
+    assert kit.call("exits", "select fire_exits()") == 1
+    assert kit.intent_row(2).reason == "TAKE_PROFIT"
+
+
+def test_a_rest_beside_a_resting_sell_does_not_disarm_the_whole(kit, coin):
+    kit.add_strategy(symbols=[COIN])
+    trade_in_kind(kit, "BUY", "0.01", 1_000_000, 0, "momo")
+    resting = kit.sell("0.009", 1_100_000, owner="momo", symbol=COIN, intent_type="EXIT")
+    kit.quote(960_000, 960_100, symbol=COIN)
+    kit.call("exits", "select fire_exits()")
+    kit.call("desk", "select cancel_intent(%s, 'test')", resting)
+
+    assert kit.call("exits", "select fire_exits()") == 1
+
+    assert kit.intent_row(resting + 1).quantity == Decimal("0.01")
 
 
 def test_what_is_dust_follows_the_price(kit, coin):

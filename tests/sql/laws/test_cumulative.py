@@ -131,6 +131,31 @@ def test_a_total_with_less_commission_gives_the_difference_back(kit, order):
     assert kit.balance().cash == 100_000_000 - 700_000 - 20
 
 
+def test_costs_that_are_told_later_are_booked_then(kit, order):
+    assert tell(kit, order, 10, 700_000, fee=None, tax=None) == "RECORDED"
+
+    assert tell(kit, order, 10, 700_000, fee=105, tax=7) == "RESTATED"
+    assert tell(kit, order, 10, 700_000, fee=105, tax=7) == "DUPLICATE"
+    assert tell(kit, order, 10, 700_000, fee="99.5", tax=7) == "RESTATED"
+
+    assert kit.balance().cash == 100_000_000 - 700_000 - Decimal("106.5")
+    assert kit.position().realized_pnl == -Decimal("106.5")
+    told = kit.look("select fee, tax, realized_pnl from api.fills")
+    assert tuple(told) == (Decimal("99.5"), 7, -Decimal("106.5"))
+    assert kit.audit() == []
+
+
+def test_costs_that_are_not_told_with_a_larger_total_stay(kit, order):
+    tell(kit, order, 4, 280_000, fee=50, tax=3)
+
+    assert tell(kit, order, 10, 700_000, fee=None, tax=None) == "RECORDED"
+
+    assert kit.balance().cash == 100_000_000 - 700_000 - 53
+    assert tell(kit, order, 10, 700_000, fee=80, tax=None) == "RESTATED"
+    assert kit.balance().cash == 100_000_000 - 700_000 - 83
+    assert kit.audit() == []
+
+
 def test_a_total_may_come_before_the_acceptance_and_after_the_end(kit):
     kit.buy(10)
     order = kit.claim_one()

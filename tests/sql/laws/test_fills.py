@@ -47,6 +47,37 @@ def test_a_fill_told_twice_counts_once(kit, order):
     assert kit.audit() == []
 
 
+def test_costs_that_are_told_later_are_booked_then(kit, order):
+    assert kit.fill(order, 4, 70_000, fill_id="F", fee=None, tax=None) == "RECORDED"
+    before = kit.position()
+
+    assert kit.fill(order, 4, 70_000, fill_id="F", fee="42.5", tax=3) == "RESTATED"
+    assert kit.fill(order, 4, 70_000, fill_id="F", fee="42.5", tax=3) == "DUPLICATE"
+    assert kit.fill(order, 4, 70_000, fill_id="F", fee=None, tax=None) == "DUPLICATE"
+
+    after = kit.position()
+    assert (after.qty, after.cost) == (before.qty, before.cost)
+    assert after.realized_pnl == before.realized_pnl - Decimal("45.5")
+    assert after.version == before.version + 1
+    assert kit.balance().cash == 100_000_000 - 280_000 - Decimal("45.5")
+    assert [event.change for event in kit.events("fill")] == ["BUY", "restated"]
+    assert kit.audit() == []
+
+
+def test_costs_that_are_told_by_two_sessions_at_once_are_booked_once(kit, order):
+    kit.fill(order, 4, 70_000, fill_id="F", fee=None)
+    first, second = kit.connect("execution"), kit.connect("reconcile")
+    args = ("demo", order.client_order_id, None, "F", 4, 70_000, 42, 0, kit.now)
+    with first.transaction():
+        assert kit.call(first, FILL, *args) == "RESTATED"
+        late = kit.background(second, FILL, *args)
+        kit.wait_for_lock(second)
+
+    assert late.result(20) == [("DUPLICATE",)]
+    assert kit.balance().cash == 100_000_000 - 280_000 - 42
+    assert kit.audit() == []
+
+
 def test_a_fill_told_by_two_sessions_at_once_counts_once(kit, order):
     first, second = kit.connect("execution"), kit.connect("reconcile")
     args = ("demo", order.client_order_id, None, "F", 4, 70_000, 0, 0, kit.now)
@@ -395,10 +426,42 @@ def test_a_partial_sale_leaves_the_average_price(kit):
     assert position.realized_pnl == 15 * 1_500 - Decimal("164.25") - Decimal("1642.5")
 
 
-def test_an_average_that_does_not_come_out_even_is_kept_to_twelve_decimals(kit):
+def test_an_average_that_does_not_come_out_even_loses_nothing(kit):
     position = traded(kit, ("BUY", 1, 70_000, 0, 0), ("BUY", 2, 70_100, 0, 0))
 
-    assert position.avg_price == Decimal("70066.666666666667")
+    assert position.cost == 210_200
+    assert position.avg_price == pytest.approx(Decimal(210_200) / 3, rel=Decimal("1e-15"))
+
+
+def test_thirds_are_sold_without_losing_a_digit(kit):
+    """One of three that cost 210,200 leaves at a third of it, cut; what stays and what left are the whole."""
+    first = traded(kit, ("BUY", 1, 70_000, 0, 0), ("BUY", 2, 70_100, 0, 0), ("SELL", 1, 70_100, 0, 0))
+    assert first.realized_pnl - first.cost == 70_100 - 210_200
+    assert first.realized_pnl == pytest.approx(Decimal(100) / 3, rel=Decimal("1e-12"))
+
+    last = traded(kit, ("SELL", 1, 70_100, 0, 0), ("SELL", 1, 70_100, 0, 0))
+
+    assert (last.qty, last.cost, last.realized_pnl) == (0, 0, 100)
+
+
+def test_a_coin_of_a_millionth_is_exact_too(kit):
+    query = "select add_instrument('SIM', 'PEPE', 'Coin', 'KRW', '0.00000001', 1, 0)"
+    kit.call("desk", query)
+    kit.quote("0.00001234", "0.00001235", symbol="PEPE")
+    for fill_id, (side, quantity, price) in {
+        "P1": ("BUY", 700_000_001, "0.00001234"),
+        "P2": ("BUY", 299_999_999, "0.00001301"),
+        "P3": ("SELL", 333_333_333, "0.00001299"),
+    }.items():
+        order = kit.live_order(side, quantity, "0.00001400" if side == "BUY" else "0.00001", symbol="PEPE")
+        assert kit.fill(order, quantity, price, fill_id=fill_id) == "RECORDED"
+
+    paid = 700_000_001 * Decimal("0.00001234") + 299_999_999 * Decimal("0.00001301")
+    got = 333_333_333 * Decimal("0.00001299")
+    position = kit.position(symbol="PEPE")
+    assert position.realized_pnl - position.cost == got - paid
+    assert kit.balance().cash == 100_000_000 + got - paid
+    assert kit.audit() == []
 
 
 def test_a_rebate_is_earned(kit):

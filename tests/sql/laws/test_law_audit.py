@@ -40,6 +40,8 @@ CORRUPTIONS = {
         " select order_id, intent_id, account_id, instrument_id, owner, side, trade_date, 'again', quantity,"
         " price, fee, tax, realized_pnl, filled_at from trade.fills",
     ),
+    "profit from nowhere": ("L7", "update trade.positions set realized_pnl = realized_pnl + 1"),
+    "a cost that no money was paid for": ("L7", "update trade.positions set cost = cost + 1 where qty > 0"),
     "an order that says more than its fills": ("L7", "update trade.orders set overfill_qty = 1"),
     "an intent that says more than its fills": ("L7", "update trade.order_intents set overfill_qty = 1"),
     "a status nobody was told of": (

@@ -1,16 +1,28 @@
 """L9 over years: partitions are made ahead, old sealed ones dropped, and nobody takes that for tampering."""
 
+import shutil
+
 import pytest
 
+from cli.database.files import sql_dir
+from cli.database.migrate import migrate
 from tests.sql.laws.market_kit import refusal, refuses_truncate
 
 
 def make(kit, size=10):
+    """Small partitions; the first one ends soon, so that they can follow it."""
+    if kit.call(kit.db, "select to_regclass('bus.events_from_0')"):
+        end = last_event(kit) // size * size + size
+        kit.db.execute(
+            "alter table bus.events detach partition bus.events_from_0;"
+            f"alter table bus.events attach partition bus.events_from_0 for values from (0) to ({end});"
+            "alter table bus.events_from_0 rename to events_at_first"
+        )
     return kit.call(kit.db, "select api.make_partitions(%s)", size)
 
 
 def partitions(kit):
-    """Each partition made ahead and how many events it has."""
+    """Each partition but a shortened first, and how many events it has."""
     names = kit.rows(
         kit.db,
         "select c.relname as name from pg_inherits join pg_class c on c.oid = inhrelid"
@@ -97,7 +109,8 @@ def test_the_clock_makes_them(kit):
     while kit.call("risk", "select run_due_jobs()"):
         pass
 
-    assert list(partitions(kit)) == ["events_from_10000000", "events_from_20000000"]
+    assert list(partitions(kit)) == ["events_from_0", "events_from_10000000", "events_from_20000000"]
+    assert kit.call(kit.db, "select count(*) from bus.events_default") == 0
 
 
 def test_what_is_traded_is_told_in_partitions_as_before(kit):
@@ -120,6 +133,19 @@ def test_they_are_only_added_to(kit, old, writer):
         for statement in (f"update bus.{name} set actor = 'nobody'", f"delete from bus.{name}"):
             assert refusal(lambda s=statement: conn.execute(s.encode())) == "TRL02", statement
     assert refuses_truncate(conn, "bus.events")
+
+
+@pytest.mark.parametrize("rebuild", [False, True], ids=["applied again", "migrated"])
+def test_a_deployment_leaves_them_guarded(kit, old, rebuild, tmp_path):
+    code = tmp_path / "sql"
+    shutil.copytree(sql_dir(), code)
+    (code / "000_door.sql").open("a").write("-- another version\n")
+
+    report = migrate(kit.db, kind=None, sql_dir=code, force=rebuild)
+
+    assert (report.sql_applied, report.rebuilt) == (True, rebuild)
+    for name in old:
+        assert refuses_truncate(kit.db, f"bus.{name}")
 
 
 # -- dropped when old --------------------------------------------------------------------------------------

@@ -146,7 +146,7 @@ def test_a_buy_written_by_hand_beyond_the_cash_is_refused(kit, writer):
         "trade.positions set locked_qty = qty + 1, breach_qty = 1",
         "trade.positions set locked_qty = 7, qty = 6",
         "trade.positions set locked_qty = -1",
-        "trade.positions set qty = -1, avg_price = 0, opened_at = null",
+        "trade.positions set qty = -1, cost = 0, opened_at = null",
         "trade.balances set locked_cash = cash + 1",
         "trade.balances set locked_cash = cash + 1, breach_cash = 1",
         "trade.balances set locked_cash = 7, cash = 6",
