@@ -16,8 +16,8 @@ begin
     alter index bus.events_default_generation_xid_event_id_idx rename to events_from_0_generation_xid_event_id_idx;
     alter table bus.events attach partition bus.events_from_0 for values from (0) to (10000000);
     create table bus.events_default partition of bus.events default;
+
+    comment on table bus.events_from_0 is 'Events from 0.';
+    comment on table bus.events_default is 'Events outside every partition made ahead: empty while those are made in time.';
 end;
 $$;
-
-comment on table bus.events_from_0 is 'Events from 0.';
-comment on table bus.events_default is 'Events outside every partition made ahead: empty while those are made in time.';

@@ -248,7 +248,7 @@ async def test_a_login_without_a_strategy_is_refused(connect):
 async def test_it_knows_what_it_holds(lockstep, market, db):
     worker = await lockstep()
     db.execute(
-        "insert into trade.positions (account_id, instrument_id, owner, qty, avg_price, opened_at)"
+        "insert into trade.positions (account_id, instrument_id, owner, qty, cost, opened_at)"
         " select a.account_id, i.instrument_id, 'mine', 7, 71000, now()"
         " from trade.accounts as a cross join market.instruments as i where i.symbol = '005930'"
     )
