@@ -131,16 +131,16 @@ class Execution(Worker):
 
     async def _import_fills(self) -> int:
         await self.db.execute(MATCH)
-        count = 0
-        for account in await self.db.fetch(ACCOUNTS):
-            broker = self.brokers.of(account["broker"])
-            fills = await broker.fills_since(account["account"], account["fills_cursor"])
-            for fill in fills:
-                await self._record_fill(account["account"], fill)
-            if fills:
-                await self.db.execute(ADVANCE, account["account"], fills[-1].cursor)
-            count += len(fills)
-        return count
+        accounts = await self.db.fetch(ACCOUNTS)
+        return await self.in_turn(self._import_of(**account) for account in accounts)
+
+    async def _import_of(self, account: str, broker: str, fills_cursor: str) -> int:
+        fills = await self.brokers.of(broker).fills_since(account, fills_cursor)
+        for fill in fills:
+            await self._record_fill(account, fill)
+        if fills:
+            await self.db.execute(ADVANCE, account, fills[-1].cursor)
+        return len(fills)
 
     async def _record_fill(self, account: str, fill: Fill) -> None:
         answer = await self.db.fetchval(

@@ -25,11 +25,15 @@ class Reconcile(Worker):
     async def drain(self) -> int:
         """Compare the accounts that are due; nothing is left to do at once, whatever the answers are."""
         brokers = Brokers(self.db)
-        for row in await self.db.fetch("select account, broker, mark from api.accounts_to_reconcile()"):
-            snapshot = await brokers.of(row["broker"]).snapshot(row["account"])
-            answer = await self.db.fetchval(
-                "select api.reconcile($1, $2, $3::jsonb)", row["account"], row["mark"], json.dumps(snapshot)
-            )
-            if answer == "DIFFERS":
-                self.log.error("account %s and its broker disagree", row["account"])
+        due = await self.db.fetch("select account, broker, mark from api.accounts_to_reconcile()")
+        await self.in_turn(self._compare(brokers, **row) for row in due)
         return 0
+
+    async def _compare(self, brokers: Brokers, account: str, broker: str, mark: str) -> int:
+        snapshot = await brokers.of(broker).snapshot(account)
+        answer = await self.db.fetchval(
+            "select api.reconcile($1, $2, $3::jsonb)", account, mark, json.dumps(snapshot)
+        )
+        if answer in ("DIFFERS", "UNREADABLE"):
+            self.log.error("account %s and its broker: %s", account, answer)
+        return 1

@@ -14,7 +14,7 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 from datetime import timedelta
 from typing import Any, ClassVar
 
@@ -67,6 +67,18 @@ class Worker:
     async def drain(self) -> int:
         """Do all the work the tables show now; return how much was done.  Called until that is 0."""
         raise NotImplementedError
+
+    async def in_turn(self, work: Iterable[Awaitable[int]]) -> int:
+        """Do one after the other and return the sum; what fails stops nothing else and is told at the end."""
+        done, failures = 0, []
+        for part in work:
+            try:
+                done += await part
+            except Exception as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
+        return done
 
     async def start(self) -> None:
         """Get ready: called once, when the database can be reached and before the first drain."""

@@ -1,0 +1,89 @@
+"""Several accounts: a broker that is broken, or talks nonsense, does not stand in the way of the others."""
+
+import asyncpg
+import pytest
+
+from workers.brokers.paper import PaperBroker
+from workers.execution import Execution
+from workers.reconcile import Reconcile
+
+BROKEN = "mine"  # the account whose broker fails; it comes first
+
+
+@pytest.fixture
+def desk(login):
+    desk = login("aegis_desk")
+    login("aegis_w_router").execute("select begin_run()")
+    for account in (BROKEN, "yours"):
+        desk.execute("select add_account(%s, 'paper', 'SIM', 'KRW', p_deposit => 100)", [account])
+    return desk
+
+
+@pytest.fixture
+async def connect(dsn):
+    opened = []
+
+    async def connect(role):
+        opened.append(await asyncpg.connect(dsn(role)))
+        return opened[-1]
+
+    yield connect
+    for connection in opened:
+        await connection.close()
+
+
+def breaks(monkeypatch, method, answer=None):
+    """The paper broker fails, or answers this, whenever it is asked for the broken account."""
+    whole = getattr(PaperBroker, method)
+
+    async def asked(self, account, *args):
+        if account != BROKEN:
+            return await whole(self, account, *args)
+        if answer is None:
+            raise RuntimeError("the broker is broken")
+        return answer
+
+    monkeypatch.setattr(PaperBroker, method, asked)
+
+
+async def test_an_account_is_compared_though_the_broker_of_another_fails(desk, connect, monkeypatch):
+    breaks(monkeypatch, "snapshot")
+
+    with pytest.raises(RuntimeError, match="broken"):
+        await Reconcile(db=await connect("aegis_w_reconcile")).drain()
+
+    rows = desk.execute("select account, is_open from accounts order by account").fetchall()
+    assert rows == [(BROKEN, None), ("yours", True)]
+
+
+async def test_a_snapshot_that_is_nonsense_is_told_and_the_next_is_compared(
+    desk, connect, monkeypatch, caplog
+):
+    breaks(monkeypatch, "snapshot", {"holdings": {"005930": "many"}})
+
+    await Reconcile(db=await connect("aegis_w_reconcile")).drain()
+
+    assert "account mine and its broker: UNREADABLE" in caplog.text
+    assert desk.execute("select kind, subject from incidents").fetchall() == [("unreadable_snapshot", BROKEN)]
+    rows = desk.execute("select account, is_open from accounts order by account").fetchall()
+    assert rows == [(BROKEN, None), ("yours", True)]
+
+
+async def test_fills_are_imported_though_the_broker_of_another_account_fails(desk, connect, monkeypatch):
+    asked = []
+    whole = PaperBroker.fills_since
+
+    async def fills_since(self, account, cursor):
+        asked.append(account)
+        if account == BROKEN:
+            raise RuntimeError("the broker is broken")
+        return await whole(self, account, cursor)
+
+    monkeypatch.setattr(PaperBroker, "fills_since", fills_since)
+    worker = Execution(db=await connect("aegis_w_execution"))
+    await worker.start()
+
+    with pytest.raises(RuntimeError, match="broken"):
+        await worker._import_fills()
+
+    assert asked == [BROKEN, "yours"]
