@@ -40,3 +40,6 @@ comment on column trade.positions.cost is
     'What the quantity held was bought for, without fees, in the account''s currency; exact, 0 when flat.';
 comment on column trade.positions.avg_price is 'Average entry price without fees: cost / qty, to at least 16 digits; 0 when flat.';
 comment on column trade.positions.version is 'Raised by each change of qty, cost or realized_pnl.';
+comment on column trade.fills.fee is 'Commission as told with the execution, negative for a rebate; what is told later is an entry of cash.';
+comment on column trade.fills.tax is 'Tax as told with the execution; what is told later is an entry of cash.';
+comment on column trade.fills.realized_pnl is 'What it added to the position''s realized_pnl when it was recorded.';

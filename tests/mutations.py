@@ -556,7 +556,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         "trade.move_position",
         "v_cost := -trade.cost_of(p_position, -p_change);",
         "v_cost := p_change * p_position.avg_price;",
-        "test_fills.py::test_thirds_are_sold_without_losing_a_digit",
+        "test_fills.py::test_all_of_what_does_not_come_out_even_leaves_nothing",
     ),
     code(
         "L7",

@@ -444,6 +444,12 @@ def test_thirds_are_sold_without_losing_a_digit(kit):
     assert (last.qty, last.cost, last.realized_pnl) == (0, 0, 100)
 
 
+def test_all_of_what_does_not_come_out_even_leaves_nothing(kit):
+    position = traded(kit, ("BUY", 1, 70_000, 0, 0), ("BUY", 2, 70_100, 0, 0), ("SELL", 3, 70_100, 0, 0))
+
+    assert (position.qty, position.cost, position.realized_pnl) == (0, 0, 100)
+
+
 def test_a_coin_of_a_millionth_is_exact_too(kit):
     query = "select add_instrument('SIM', 'PEPE', 'Coin', 'KRW', '0.00000001', 1, 0)"
     kit.call("desk", query)
