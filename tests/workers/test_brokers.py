@@ -1,6 +1,5 @@
 """Several accounts: a broker that is broken, or talks nonsense, does not stand in the way of the others."""
 
-import asyncpg
 import pytest
 
 from workers.brokers.paper import PaperBroker
@@ -17,19 +16,6 @@ def desk(login):
     for account in (BROKEN, "yours"):
         desk.execute("select add_account(%s, 'paper', 'SIM', 'KRW', p_deposit => 100)", [account])
     return desk
-
-
-@pytest.fixture
-async def connect(dsn):
-    opened = []
-
-    async def connect(role):
-        opened.append(await asyncpg.connect(dsn(role)))
-        return opened[-1]
-
-    yield connect
-    for connection in opened:
-        await connection.close()
 
 
 def breaks(monkeypatch, method, answer=None):

@@ -61,19 +61,6 @@ def add(desk, tmp_path):
 
 
 @pytest.fixture
-async def connect(dsn):
-    opened = []
-
-    async def connect(role):
-        opened.append(await asyncpg.connect(dsn(role)))
-        return opened[-1]
-
-    yield connect
-    for connection in opened:
-        await connection.close()
-
-
-@pytest.fixture
 async def market(connect, desk):
     """Bring one quote of a symbol."""
     sync = PriceSync(Settings(), "sim:1", db=await connect("aegis_w_price_sync"))
