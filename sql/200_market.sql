@@ -49,8 +49,9 @@ language sql
 immutable
 parallel safe
 begin atomic
-    select l.quantity > 0 and l.quantity * p_price >= p_instrument.min_notional
-    from (select trunc(p_quantity / p_instrument.lot_size) * p_instrument.lot_size as quantity) as l;
+    -- One expression, so that the planner puts it into the views that ask it.
+    select p_quantity >= p_instrument.lot_size
+        and trunc(p_quantity / p_instrument.lot_size) * p_instrument.lot_size * p_price >= p_instrument.min_notional;
 end;
 
 comment on function market.is_enough(market.instruments, numeric, numeric) is

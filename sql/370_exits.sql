@@ -81,7 +81,11 @@ where e.is_armed
   and (q.bid <= e.stop_price or q.bid >= e.take_price)
   and q.is_fresh
   and (q.source = 'live' or not b.is_real)
-  and market.is_enough(i, p.qty - p.locked_qty, q.bid)
+  and p.qty > p.locked_qty
+  -- Asked only where the price has come to it, which is seldom.
+  and case when q.bid <= e.stop_price or q.bid >= e.take_price
+      then market.is_enough(i, p.qty - p.locked_qty, q.bid)
+  end
   and p.breach_qty = 0
   and (market.phase_at(i.venue, bus.clock())).exits_fire;
 
