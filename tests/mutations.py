@@ -623,6 +623,13 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     code(
         "L7",
+        "api.bust_fill",
+        "and i.symbol = p_symbol",
+        "",
+        "test_busts.py::test_a_number_that_two_symbols_share_is_busted_in_the_one_that_is_named",
+    ),
+    code(
+        "L7",
         "trade.undo_in_position",
         "v_money.notional - p_fill.fee - p_fill.tax - p_fill.realized_pnl",
         "v_money.notional",

@@ -1,11 +1,16 @@
 """Several accounts: a broker that is broken, or talks nonsense, does not stand in the way of the others."""
 
+import datetime as dt
+from decimal import Decimal
+
 import pytest
 
+from workers.brokers import Fill
 from workers.brokers.paper import PaperBroker
 from workers.execution import Execution
 from workers.reconcile import Reconcile
 
+NOW = dt.datetime(2026, 3, 2, 1, 0, tzinfo=dt.UTC)
 BROKEN = "mine"  # the account whose broker fails; it comes first
 
 
@@ -56,14 +61,13 @@ async def test_a_snapshot_that_is_nonsense_is_told_and_the_next_is_compared(
 
 
 async def test_fills_are_imported_though_the_broker_of_another_account_fails(desk, connect, monkeypatch):
-    asked = []
-    whole = PaperBroker.fills_since
+    """Whole: with a commission that is not told yet and one in kind; here of an order nobody knows."""
+    fill = Fill("F", "B", None, Decimal(4), Decimal(70), None, Decimal(1), NOW, "7", fee_qty=Decimal("0.5"))
 
     async def fills_since(self, account, cursor):
-        asked.append(account)
         if account == BROKEN:
             raise RuntimeError("the broker is broken")
-        return await whole(self, account, cursor)
+        return [fill]
 
     monkeypatch.setattr(PaperBroker, "fills_since", fills_since)
     worker = Execution(db=await connect("aegis_w_execution"))
@@ -72,4 +76,6 @@ async def test_fills_are_imported_though_the_broker_of_another_account_fails(des
     with pytest.raises(RuntimeError, match="broken"):
         await worker._import_fills()
 
-    assert asked == [BROKEN, "yours"]
+    kind, detail = desk.execute("select kind, detail from incidents").fetchone()
+    assert kind == "unmatched_fill"
+    assert (detail["quantity"], detail["fee"], detail["tax"], detail["fee_qty"]) == (4, None, 1, 0.5)

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from tests.sql.laws.market_kit import SYMBOL, refusal, refuses_truncate
+from tests.sql.laws.market_kit import OTHER, SYMBOL, refusal, refuses_truncate
 
 BUST = f"select bust_fill('demo', '{SYMBOL}', %s, %s, 'clearly wrong')"
 DAY = "2026-03-02"
@@ -261,6 +261,21 @@ def test_a_bust_of_what_we_do_not_know_is_kept_as_an_incident(kit, held, fill_id
 
     assert holding(kit) == before
     assert kit.incidents() == [("unmatched_fill", True)]
+    assert kit.audit() == []
+
+
+def test_a_number_that_two_symbols_share_is_busted_in_the_one_that_is_named(kit):
+    for symbol in (OTHER, SYMBOL):
+        order = kit.live_order("BUY", 10, 80_000, symbol=symbol)
+        assert kit.fill(order, 10, 70_000, fill_id="same") == "RECORDED"
+
+    query = "select bust_fill('demo', %s, 'same', %s, 'clearly wrong')"
+    held = {}
+    for symbol in (OTHER, SYMBOL):
+        assert kit.call("execution", query, symbol, DAY) == "BUSTED"
+        held[symbol] = kit.position(symbol=OTHER).qty, kit.position(symbol=SYMBOL).qty
+
+    assert held == {OTHER: (0, 10), SYMBOL: (0, 0)}
     assert kit.audit() == []
 
 
