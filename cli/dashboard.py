@@ -1,12 +1,14 @@
 """The live status, for `aegis up` and `aegis top`: a screen on a terminal, lines elsewhere.
 
-Only how it looks is decided here; every number comes from a view.
+Only how it looks is decided here; every number comes from a view.  A small terminal shows fewer rows and
+shorter names, never half a number.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -14,13 +16,15 @@ from typing import TYPE_CHECKING, Any
 from cli.snapshot import Row, Snapshot
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType
     from rich.table import Table
     from rich.text import Text
 
 WHOLE = ("KRW", "JPY")  # currencies without cents
-SHOWN_POSITIONS = 8
 SHOWN_EVENTS = 6
+FEWEST_EVENTS = 3  # on a small terminal
+TALL = 36  # lines of a terminal that has room for the latencies
+INDENT = (0, 0, 0, 2)
 MODE_STYLE = {"NORMAL": "bold green", "SAFE": "bold yellow", "HALT": "bold white on red"}
 EVENT_STYLE = {"fill": "cyan", "mode": "bold yellow", "refusal": "yellow", "error": "red"}
 LINE_EVERY = 5.0  # seconds between two status lines where there is no terminal
@@ -75,21 +79,45 @@ class Dashboard:
             yield f"{clock(snapshot.at)}  {'status':<8} {state_line(snapshot, self.rate)}"
 
     def screen(self, snapshot: Snapshot) -> RenderableType:
-        from rich.console import Group
+        return Screen(snapshot, self.rate, list(self.events), self.footer)
+
+
+@dataclass(frozen=True)
+class Screen:
+    """One snapshot, as much of it as the terminal has lines for: positions take what the rest leaves."""
+
+    snapshot: Snapshot
+    rate: float
+    events: Sequence[Row]
+    footer: str
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        from rich.padding import Padding
         from rich.text import Text
 
-        parts: list[RenderableType] = [header(snapshot, self.rate), *notices(snapshot), Text()]
-        parts += [Text.assemble(("  net ", "dim"), *equity(row)) for row in snapshot.accounts]
-        if snapshot.positions:
-            parts += [Text(), positions(snapshot.positions)]
-        parts += [Text(), flow(snapshot)]
-        if snapshot.latency:
-            parts.append(latency(snapshot.latency))
-        parts += [refusal(snapshot.refusal), Text()]
-        parts += [event_line(row) for row in self.events]
-        if self.footer:
-            parts += [Text(), Text(self.footer, style="dim")]
-        return Group(*parts)
+        snapshot, height, blank = self.snapshot, options.height or options.max_height, Text()
+
+        def lines(parts: Iterable[RenderableType]) -> int:
+            return sum(len(console.render_lines(part, options, pad=False)) for part in parts)
+
+        top: list[RenderableType] = [header(snapshot, self.rate), *notices(snapshot), blank]
+        top += [Text.assemble(("  net ", "dim"), *equity(row)) for row in snapshot.accounts]
+        middle: list[RenderableType] = [blank, flow(snapshot)]
+        if snapshot.latency and height >= TALL:
+            middle.append(Padding(latency(snapshot.latency), INDENT))
+        middle += [refusal(snapshot.refusal), blank]
+        foot: list[RenderableType] = [blank, Text(self.footer, style="dim")] if self.footer else []
+
+        room = height - lines([*top, *middle, *foot])
+        events = self.events[-(SHOWN_EVENTS if height >= TALL else FEWEST_EVENTS) :]
+        rows = room - len(events) - 2  # a blank and the names of the columns
+        yield from top
+        if snapshot.positions and rows > 0:
+            yield blank
+            yield Padding(positions(snapshot.positions, rows), INDENT)
+        yield from middle
+        yield from map(event_line, events)
+        yield from foot
 
 
 def state_line(snapshot: Snapshot, rate: float) -> str:
@@ -151,10 +179,13 @@ def equity(row: Row) -> list[Any]:
     ]
 
 
-def positions(rows: Any) -> Table:
+def positions(rows: Sequence[Row], most: int) -> Table:
+    """The oldest positions, `most` lines below the names of the columns."""
     table = _table("symbol", "owner", ">qty", ">entry", ">bid", ">gain", ">to stop", ">to target", "")
-    for row in rows[:SHOWN_POSITIONS]:
-        table.add_row(
+    shown = rows if len(rows) <= most else rows[: most - 1]
+    for row in shown:
+        _add(
+            table,
             row["symbol"],
             row["owner"],
             plain(row["qty"]),
@@ -165,8 +196,8 @@ def positions(rows: Any) -> Table:
             percent(row["to_target"]),
             row["note"] or ("selling" if row["locked_qty"] else ""),
         )
-    if len(rows) > SHOWN_POSITIONS:
-        table.add_row(f"and {len(rows) - SHOWN_POSITIONS} more")
+    if len(shown) < len(rows):
+        _add(table, "", f"and {len(rows) - len(shown)} more")
     return table
 
 
@@ -184,7 +215,7 @@ def flow(snapshot: Snapshot) -> Text:
 def latency(rows: Any) -> Table:
     table = _table("latency, ms", ">p50", ">p99", ">samples")
     for row in rows:
-        table.add_row(row["hop"], f"{row['p50_ms']:.2f}", f"{row['p99_ms']:.2f}", f"{row['samples']}")
+        _add(table, row["hop"], f"{row['p50_ms']:.2f}", f"{row['p99_ms']:.2f}", f"{row['samples']}")
     return table
 
 
@@ -229,10 +260,21 @@ def colour(amount: Decimal) -> str:
 def _table(*columns: str) -> Table:
     from rich.table import Table
 
-    table = Table(box=None, padding=(0, 2, 0, 2), pad_edge=False, header_style="dim")
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     for name in columns:
         header = name.removeprefix(">")
+        number = header != name
         table.add_column(
-            header, justify="left" if header == name else "right", no_wrap=True, min_width=len(header)
+            header, justify="right" if number else "left", no_wrap=number, min_width=len(header) * number
         )
     return table
+
+
+def _add(table: Table, *cells: str) -> None:
+    """A row of one line: where the terminal is narrow, names are cut and numbers are not."""
+    from rich.text import Text
+
+    for column, cell in zip(table.columns, cells, strict=False):
+        if column.justify == "right":
+            column.min_width = max(column.min_width or 0, len(cell))
+    table.add_row(*(Text(cell, no_wrap=True, overflow="ellipsis") for cell in cells))

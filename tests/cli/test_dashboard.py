@@ -11,7 +11,7 @@ from decimal import Decimal
 import pytest
 from rich.console import Console
 
-from cli.dashboard import SHOWN_POSITIONS, Dashboard, money
+from cli.dashboard import Dashboard, money
 from cli.snapshot import look
 
 
@@ -23,10 +23,10 @@ def traded(market):
     return market
 
 
-def screen(dashboard, snapshot) -> str:
+def screen(dashboard, snapshot, *, width=140, height=50) -> str:
     dashboard.take(snapshot)
     out = io.StringIO()
-    Console(file=out, width=140).print(dashboard.screen(snapshot))
+    Console(file=out, width=width, height=height).print(dashboard.screen(snapshot))
     return out.getvalue()
 
 
@@ -92,11 +92,48 @@ def test_the_rate_is_what_came_between_two_looks(traded):
     assert dashboard.rate == 100
 
 
-def test_many_positions_are_counted_not_listed(traded):
+def test_more_positions_than_lines_are_counted(traded):
     snapshot = look(traded.desk)
-    many = replace(snapshot, positions=[*snapshot.positions] * (SHOWN_POSITIONS + 3))
+    many = replace(snapshot, positions=[*snapshot.positions] * 60)
 
-    assert "and 3 more" in screen(Dashboard(), many)
+    shown = screen(Dashboard("the foot"), many)
+
+    assert len(shown.splitlines()) == 50
+    listed = shown.count("005930  momo")
+    assert 20 < listed < 60
+    assert f"and {60 - listed} more" in shown
+
+
+@pytest.mark.parametrize("positions", [1, 3, 30])
+@pytest.mark.parametrize("incidents", [0, 3])
+def test_a_terminal_of_80_by_24_shows_every_number_whole(traded, positions, incidents):
+    snapshot = look(traded.desk)
+    incident = {
+        "kind": "UNREADABLE",
+        "subject": "mine",
+        "what": "a reason that is too long for one line " * 3,
+    }
+    (coin,) = snapshot.positions
+    coin = {
+        **coin,
+        "symbol": "1000SATSUSDT",
+        "owner": "a_strategy_with_a_long_name",
+        "qty": Decimal("0.00123456"),
+        "avg_price": Decimal("61234.5678"),
+        "bid": Decimal("61234.56"),
+    }
+    small = replace(snapshot, positions=[coin] * positions, incidents=[incident] * incidents)
+
+    shown = screen(Dashboard("the foot"), small, width=80, height=24)
+
+    lines = shown.splitlines()
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 80
+    assert lines[-1] == "the foot"
+    assert shown.count("incident UNREADABLE") == incidents
+    assert "to target" in shown
+    assert re.search(r"0\.00123456 +61,234\.5678 +61,234\.56 +-1\.14 % +1\.88 % +7\.36 %", shown), shown
+    assert re.search(r"fill +BUY 10 005930 at 70100 for momo", shown)
 
 
 def test_an_empty_database_can_be_looked_at(login):
