@@ -85,7 +85,7 @@ def backups_in(directory: Path) -> list[Backup]:
 
 def take(conn: Connection, server: Server, binaries: Binaries, directory: Path) -> Backup:
     """Copy the running server with the log that makes the copy whole, and verify it."""
-    path = _next_name(directory)
+    path = next_name(directory)
     unfinished = directory / f".{path.name}.unfinished"
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -138,9 +138,9 @@ def run(binaries: Binaries, program: str, *arguments: str) -> None:
         raise BackupError(f"{program} failed: {said[-1] if said else done.returncode}")
 
 
-def _next_name(directory: Path) -> Path:
+def next_name(directory: Path, prefix: str = "") -> Path:
     """Where the next goes: a name says the second, so the second in one second waits."""
-    while (path := directory / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}").exists():
+    while (path := directory / f"{prefix}{datetime.now(UTC):%Y%m%dT%H%M%SZ}").exists():
         time.sleep(0.05)
     return path
 

@@ -18,7 +18,7 @@ import psycopg
 
 from cli.database import archive, postmaster
 from cli.database.account import Account, server_account
-from cli.database.backup import Backup
+from cli.database.backup import Backup, next_name
 from cli.database.binaries import Binaries
 from cli.database.catalog import Connection
 from cli.database.cluster import make_directory
@@ -40,22 +40,21 @@ def put_back(backup: Backup, directory: Path, binaries: Binaries, to: Moment) ->
     _refuse_what_cannot_be(backup, binaries, to)
     make_directory(directory)
     account = server_account(directory / "data")
-    now = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-    data, before = directory / "data", directory / f"data.before-restore-{now}"
+    data = directory / "data"
+    before: Path | None = None
     with postmaster.one_at_a_time(directory, account):
         _refuse_running(directory, account)
         restored = _copy(backup, directory / "data.restoring", account)
         _aim(restored, backup.archive, to)
-        had_data = data.exists()
-        if had_data:
-            data.rename(before)
+        if data.exists():
+            before = data.rename(next_name(directory, "data.before-restore-"))
         restored.rename(data)
     try:
         server = Server.start(directory, binaries=binaries)
         _wait_for_the_end(server)
-        return server, before if had_data else None
+        return server, before
     except ServerError as error:
-        raise _taken_back(directory, account, before if had_data else None, now, error) from error
+        raise _taken_back(directory, account, before, error) from error
 
 
 def forget_recovery(conn: Connection) -> None:
@@ -134,9 +133,7 @@ def _wait_for_the_end(server: Server) -> None:
         raise ServerError("the recovery failed", hint="\n".join(said)) from error
 
 
-def _taken_back(
-    directory: Path, account: Account, before: Path | None, now: str, error: ServerError
-) -> ServerError:
+def _taken_back(directory: Path, account: Account, before: Path | None, error: ServerError) -> ServerError:
     """Put everything as it was, unless the server is still recovering; return what to tell."""
     with postmaster.one_at_a_time(directory, account):
         deadline = time.monotonic() + PATIENCE
@@ -145,8 +142,7 @@ def _taken_back(
                 return error
             time.sleep(LOOK)
         os.close(alive)
-        failed = directory / f"data.failed-restore-{now}"
-        (directory / "data").rename(failed)
+        failed = (directory / "data").rename(next_name(directory, "data.failed-restore-"))
         if before is not None:
             before.rename(directory / "data")
     return ServerError(

@@ -113,8 +113,10 @@ def lives(pid: int) -> bool:
         return False
     except PermissionError:
         return True
-    status = Path(f"/proc/{pid}/status")
-    return not (status.exists() and "State:\tZ" in status.read_text())
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):  # gone meanwhile, or a system without this file
+        return not Path("/proc").exists()
 
 
 def wait_until_dead(pid: int) -> None:

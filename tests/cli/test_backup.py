@@ -7,7 +7,7 @@ import os
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -129,6 +129,24 @@ def test_a_restored_database_knows_also_what_was_restored_before(house):
         house.does("down")
         house.does("restore", str(path))
         assert json.loads(house.does("status", "--json"))["is_foreign"] is True
+
+
+def test_two_restores_in_one_second_move_the_data_to_two_places(house):
+    path = house.backup()
+    house.does("down")
+    now = datetime.now(UTC)
+    taken = [
+        house.data.with_name(f"data.before-restore-{now + timedelta(seconds=n):%Y%m%dT%H%M%SZ}")
+        for n in range(3)
+    ]
+    for place in taken:
+        place.mkdir()
+        (place / "PG_VERSION").touch()
+
+    house.does("restore", str(path))
+
+    assert len(list(house.data.parent.glob("data.before-restore-*"))) == len(taken) + 1
+    assert all([*place.iterdir()] == [place / "PG_VERSION"] for place in taken)
 
 
 def test_an_older_copy_of_the_files_is_recognised_within_one_run(house):
