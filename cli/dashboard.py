@@ -26,7 +26,7 @@ FEWEST_EVENTS = 3  # on a small terminal
 TALL = 36  # lines of a terminal that has room for the latencies
 INDENT = (0, 0, 0, 2)
 MODE_STYLE = {"NORMAL": "bold green", "SAFE": "bold yellow", "HALT": "bold white on red"}
-EVENT_STYLE = {"fill": "cyan", "mode": "bold yellow", "refusal": "yellow", "error": "red"}
+EVENT_STYLE = {"fill": "cyan", "mode": "bold yellow", "refusal": "yellow", "error": "red", "incident": "red"}
 LINE_EVERY = 5.0  # seconds between two status lines where there is no terminal
 
 

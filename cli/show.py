@@ -41,7 +41,7 @@ limit %s
 """
 FILLS = """
 select fill_id, filled_at, intent_id, account, symbol, owner, side, quantity, price, fee, tax, realized_pnl,
-    reason
+    reason, note
 from fills
 where (%s::text is null or symbol = %s) and (%s::text is null or account = %s)
 order by fill_id desc

@@ -53,7 +53,8 @@ order by p.opened_at, p.symbol, p.owner
 EVENTS = """
 select e.event_id, e.at, e.entity, e.change,
     case e.entity
-        when 'fill' then format('%%s %%s %%s at %%s for %%s (%%s%%s)', f.side,
+        when 'fill' then format('%%s%%s %%s %%s at %%s for %%s (%%s%%s)',
+            case when e.change <> f.side then e.change || ': ' end, f.side,
             trim_scale(f.quantity), f.symbol, trim_scale(f.price), f.owner, f.reason,
             case f.side when 'SELL' then ', realized ' || trim_scale(round(f.realized_pnl, 2)) end)
         when 'mode' then format('%%s is %%s: %%s', e.data ->> 'name', e.change, e.data ->> 'reason')
@@ -61,11 +62,13 @@ select e.event_id, e.at, e.entity, e.change,
         when 'strategy' then format('%%s %%s', e.data ->> 'strategy', e.change)
         when 'account' then format('%%s %%s', e.data ->> 'account', e.change)
         when 'refusal' then format('%%s: %%s', e.change, e.data ->> 'message')
+        when 'incident' then format('%%s %%s %%s: %%s', e.change, e.data ->> 'kind', e.data ->> 'subject',
+            coalesce(e.data -> 'detail' ->> 'message', e.data ->> 'detail'))
         else e.data ->> 'message'
     end as what
 from events as e
 left join fills as f on e.entity = 'fill' and f.fill_id = e.entity_id
-where e.entity = any(array['fill', 'mode', 'feed', 'strategy', 'account', 'refusal', 'error'])
+where e.entity = any(array['fill', 'mode', 'feed', 'strategy', 'account', 'refusal', 'error', 'incident'])
   and e.event_id > %s
 order by e.event_id desc
 limit %s

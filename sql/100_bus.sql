@@ -214,6 +214,34 @@ end;
 comment on function api.log_error(bigint, text, text, jsonb) is
     'Remembers an error or refusal whose own transaction was rolled back; returns the event''s id.';
 
+create or replace function risk.tg_incidents__record()
+returns trigger
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if tg_op = 'INSERT' or old is distinct from new then
+        perform bus.record_event(
+            'incident',
+            new.incident_id,
+            case when new.closed_at is not null then 'closed' when tg_op = 'INSERT' then 'opened' else 'changed' end,
+            null,
+            jsonb_build_object('kind', new.kind, 'subject', new.subject, 'detail', new.detail)
+        );
+    end if;
+
+    return null;
+end;
+$$;
+
+comment on function risk.tg_incidents__record() is
+    'L9: each change of an incident is one event, so that the facts it was refreshed with before are kept.';
+
+create or replace trigger _900_record
+after insert or update on risk.incidents
+for each row execute function risk.tg_incidents__record();
+
 create or replace function api.raise_incident(
     p_kind    text,
     p_subject text,

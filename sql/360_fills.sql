@@ -230,7 +230,7 @@ declare
     v_change   numeric := v_sign * p_quantity - p_fee_qty;
     v_date     date;
     v_realized numeric;
-    v_known    trade.fill_money;
+    v_known    trade.fills;
     v_fill_id  bigint;
 begin
     select (p_filled_at at time zone v.time_zone)::date
@@ -239,14 +239,17 @@ begin
     join market.venues as v on v.venue = a.venue
     where a.account_id = p_order.account_id;
 
-    select f.fill_id into v_fill_id
+    select f.* into v_known
     from trade.fills as f
     where (f.account_id, f.instrument_id, f.trade_date, f.broker_fill_id)
         = (p_order.account_id, p_order.instrument_id, v_date, p_broker_fill_id);
 
     if found then
-        select m.* into strict v_known from trade.fill_money as m where m.fill_id = v_fill_id;
-        return trade.restate_costs(v_fill_id, coalesce(p_fee - v_known.fee, 0), coalesce(p_tax - v_known.tax, 0));
+        return case
+            when (v_known.intent_id, v_known.quantity) = (p_order.intent_id, p_quantity)
+                then trade.restate_fill(v_known, p_notional, p_fee_qty, p_fee, p_tax)
+            else 'UNMATCHED'
+        end;
     end if;
 
     perform trade.take_over(p_order, null);
@@ -289,10 +292,11 @@ end;
 $$;
 
 comment on function trade.take_fill(trade.orders, text, numeric, numeric, numeric, numeric, numeric, timestamptz, numeric) is
-    'All that a fill of a locked order does: order, intent, position, cash, exits; p_notional is the money that changed hands. RECORDED; RESTATED when it is known and its costs were told otherwise, else DUPLICATE.';
+    'All that a fill of a locked order does: order, intent, position, cash, exits; p_notional is the money that changed hands. RECORDED; when it is known, RESTATED or DUPLICATE as restate_fill says, and UNMATCHED when it is known with another intent or quantity.';
 
 create or replace function trade.keep_unmatched(
     p_account text,
+    p_order   text,
     p_key     text,
     p_detail  jsonb
 )
@@ -304,12 +308,12 @@ as $$
 begin
     -- In an old snapshot its order may be missing: whoever brings it must look again.
     perform bus.require_the_latest('the order of a fill');
-    perform api.raise_incident('unmatched_fill', format('%s/%s', p_account, p_key), p_detail);
+    perform api.raise_incident('unmatched_fill', concat_ws('/', p_account, p_order, nullif(p_key, '')), p_detail);
     return 'UNMATCHED';
 end;
 $$;
 
-comment on function trade.keep_unmatched(text, text, jsonb) is 'Keeps a fill that fits no order as an incident; returns UNMATCHED.';
+comment on function trade.keep_unmatched(text, text, text, jsonb) is 'Keeps a fill that fits nothing we know as an incident; returns UNMATCHED.';
 
 create or replace function api.record_fill(
     p_account         text,
@@ -330,28 +334,94 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_order trade.orders;
+    v_order  trade.orders;
+    v_answer text := 'UNMATCHED';
 begin
     v_order := trade.find_order(trade.account_id(p_account), p_client_order_id, p_broker_order_id);
 
-    if v_order.order_id is null
-        or (p_quantity > 0 and p_price > 0 and p_fee_qty >= 0 and p_fee_qty < p_quantity and p_broker_fill_id <> '') is not true
-        or greatest(p_quantity, p_price, abs(p_fee), abs(p_tax)) >= 'Infinity'  -- or not a number at all
+    if v_order.order_id is not null
+        and p_quantity > 0 and p_price > 0 and p_fee_qty >= 0 and p_fee_qty < p_quantity and p_broker_fill_id <> ''
+        and greatest(p_quantity, p_price, abs(p_fee), abs(p_tax)) < 'Infinity'  -- what is no number is greater
     then
-        return trade.keep_unmatched(p_account, coalesce(p_broker_fill_id, ''), jsonb_build_object(
-            'client_order_id', p_client_order_id, 'broker_order_id', p_broker_order_id, 'quantity', p_quantity,
-            'price', p_price, 'fee', p_fee, 'tax', p_tax, 'fee_qty', p_fee_qty, 'filled_at', p_filled_at
+        v_order := trade.lock_for_fill(v_order.order_id);
+        v_answer := trade.take_fill(v_order, p_broker_fill_id, p_quantity, p_price, p_fee, p_tax, p_fee_qty,
+            coalesce(p_filled_at, bus.clock()), p_quantity * p_price);
+    end if;
+
+    if v_answer = 'UNMATCHED' then
+        return trade.keep_unmatched(p_account, coalesce(p_client_order_id, p_broker_order_id), p_broker_fill_id, jsonb_build_object(
+            'client_order_id', p_client_order_id, 'broker_order_id', p_broker_order_id, 'broker_fill_id', p_broker_fill_id,
+            'quantity', p_quantity, 'price', p_price, 'fee', p_fee, 'tax', p_tax, 'fee_qty', p_fee_qty, 'filled_at', p_filled_at
         ));
     end if;
 
-    v_order := trade.lock_for_fill(v_order.order_id);
-    return trade.take_fill(v_order, p_broker_fill_id, p_quantity, p_price, p_fee, p_tax, p_fee_qty,
-        coalesce(p_filled_at, bus.clock()), p_quantity * p_price);
+    return v_answer;
 end;
 $$;
 
 comment on function api.record_fill(text, text, text, text, numeric, numeric, numeric, numeric, timestamptz, numeric) is
-    'Records an execution once: RECORDED, DUPLICATE, RESTATED (known, with other costs than before: the difference is booked) or UNMATCHED (kept as an incident). Fee and tax in the account''s currency, null while the broker has not told them; p_fee_qty is a fee taken in the instrument. Never refuses a fact. Raises TRI02 for an unknown account, TRM02.';
+    'Records an execution once: RECORDED, DUPLICATE, RESTATED (known, with another price or other costs than before: the difference is booked) or UNMATCHED (it fits no order, makes no sense, or is known with another intent or quantity: kept as an incident). Fee and tax in the account''s currency, null while the broker has not told them; p_fee_qty is a fee taken in the instrument. Never refuses a fact. Raises TRI02 for an unknown account, TRM02.';
+
+create or replace function trade.take_total(
+    p_order     trade.orders,
+    p_quantity  numeric,
+    p_notional  numeric,
+    p_fee       numeric,
+    p_tax       numeric,
+    p_filled_at timestamptz
+)
+returns text
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_booked record;
+    v_last   trade.fills;
+    v_known  trade.fill_money;
+begin
+    select
+        coalesce(sum(m.quantity), 0) as quantity,
+        coalesce(sum(m.notional), 0) as notional,
+        coalesce(sum(m.fee), 0) as fee,
+        coalesce(sum(m.tax), 0) as tax,
+        max(m.fill_id) as last_fill_id
+    into v_booked
+    from trade.fill_money as m
+    where m.order_id = p_order.order_id;
+
+    if p_quantity > v_booked.quantity and p_notional > v_booked.notional then
+        return trade.take_fill(
+            p_order,
+            format('cum:%s:%s', p_order.order_id, trim_scale(p_quantity)),
+            p_quantity - v_booked.quantity,
+            (p_notional - v_booked.notional) / (p_quantity - v_booked.quantity),
+            p_fee - v_booked.fee,
+            p_tax - v_booked.tax,
+            0,
+            p_filled_at,
+            p_notional - v_booked.notional
+        );
+    elsif p_quantity > v_booked.quantity then
+        return 'UNMATCHED';  -- more was traded, for no more money
+    elsif p_quantity < v_booked.quantity or v_booked.last_fill_id is null then
+        return 'DUPLICATE';  -- older news
+    end if;
+
+    select f.* into strict v_last from trade.fills as f where f.fill_id = v_booked.last_fill_id;
+    select m.* into strict v_known from trade.fill_money as m where m.fill_id = v_booked.last_fill_id;
+    return trade.restate_fill(
+        v_last,
+        v_known.notional + nullif(p_notional, 0) - v_booked.notional,
+        0,
+        v_known.fee + p_fee - v_booked.fee,
+        v_known.tax + p_tax - v_booked.tax
+    );
+end;
+$$;
+
+comment on function trade.take_total(trade.orders, numeric, numeric, numeric, numeric, timestamptz) is
+    'What is new in the total of a locked order: a fill, or a restatement of its last fill. RECORDED, DUPLICATE, RESTATED or UNMATCHED.';
 
 create or replace function api.record_cumulative(
     p_account         text,
@@ -370,61 +440,33 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_order    trade.orders;
-    v_booked   record;
-    v_quantity numeric;
+    v_order  trade.orders;
+    v_answer text := 'UNMATCHED';
 begin
     v_order := trade.find_order(trade.account_id(p_account), p_client_order_id, p_broker_order_id);
 
-    if v_order.order_id is null
-        or (p_quantity >= 0 and p_notional >= 0) is not true
-        or greatest(p_quantity, p_notional, abs(p_fee), abs(p_tax)) >= 'Infinity'  -- or not a number at all
+    if v_order.order_id is not null
+        and p_quantity >= 0 and p_notional >= 0
+        and greatest(p_quantity, p_notional, abs(p_fee), abs(p_tax)) < 'Infinity'  -- what is no number is greater
     then
-        return trade.keep_unmatched(p_account, format('%s@%s', coalesce(p_client_order_id, p_broker_order_id), p_quantity),
-            jsonb_build_object('client_order_id', p_client_order_id, 'broker_order_id', p_broker_order_id,
-                'cumulative_quantity', p_quantity, 'notional', p_notional, 'filled_at', p_filled_at));
+        -- What is new is decided under the order's lock: stream and poll may bring the same news at once.
+        v_order := trade.lock_for_fill(v_order.order_id);
+        v_answer := trade.take_total(v_order, p_quantity, p_notional, p_fee, p_tax, coalesce(p_filled_at, bus.clock()));
     end if;
 
-    -- What is new is decided under the order's lock: stream and poll may bring the same news at once.
-    v_order := trade.lock_for_fill(v_order.order_id);
-    select
-        coalesce(sum(m.quantity), 0) as quantity,
-        coalesce(sum(m.notional), 0) as notional,
-        coalesce(sum(m.fee), 0) as fee,
-        coalesce(sum(m.tax), 0) as tax,
-        max(m.fill_id) as last_fill_id
-    into v_booked
-    from trade.fill_money as m
-    where m.order_id = v_order.order_id;
-
-    v_quantity := p_quantity - v_booked.quantity;
-
-    if v_quantity = 0 and v_booked.last_fill_id is not null then
-        return trade.restate_costs(
-            v_booked.last_fill_id, coalesce(p_fee - v_booked.fee, 0), coalesce(p_tax - v_booked.tax, 0)
-        );
+    if v_answer = 'UNMATCHED' then
+        return trade.keep_unmatched(p_account, coalesce(p_client_order_id, p_broker_order_id), p_quantity::text, jsonb_build_object(
+            'client_order_id', p_client_order_id, 'broker_order_id', p_broker_order_id, 'cumulative_quantity', p_quantity,
+            'notional', p_notional, 'fee', p_fee, 'tax', p_tax, 'filled_at', p_filled_at
+        ));
     end if;
 
-    if v_quantity <= 0 or p_notional <= v_booked.notional then
-        return 'DUPLICATE';
-    end if;
-
-    return trade.take_fill(
-        v_order,
-        format('cum:%s:%s', v_order.order_id, trim_scale(p_quantity)),
-        v_quantity,
-        (p_notional - v_booked.notional) / v_quantity,
-        p_fee - v_booked.fee,
-        p_tax - v_booked.tax,
-        0,
-        coalesce(p_filled_at, bus.clock()),
-        p_notional - v_booked.notional
-    );
+    return v_answer;
 end;
 $$;
 
 comment on function api.record_cumulative(text, text, text, numeric, numeric, numeric, numeric, timestamptz) is
-    'For brokers without execution ids: takes an order''s total quantity, notional, fee and tax so far and records what is new as one fill, with an id that is the same whoever brings it; fee and tax are null while the broker has not told them. RECORDED, DUPLICATE, RESTATED (the same quantity with other costs) or UNMATCHED. Raises TRI02, TRM02.';
+    'For brokers without execution ids: takes an order''s total quantity, notional, fee and tax so far and records what is new as one fill, with an id that is the same whoever brings it; fee and tax are null, and the notional of a known quantity 0, while the broker has not told them. RECORDED, DUPLICATE (also older news: a smaller total), RESTATED (the same quantity with other money) or UNMATCHED (kept as an incident; also more units for no more money). Raises TRI02, TRM02.';
 
 create or replace function api.advance_fills_cursor(
     p_account text,

@@ -2,45 +2,42 @@
 
 create or replace function trade.undo_in_position(
     p_fill     trade.fills,
+    p_money    trade.fill_money,
     p_position trade.positions
 )
-returns void
+returns numeric
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_money  trade.fill_money;
-    v_change numeric := p_fill.fee_qty - case p_fill.side when 'BUY' then p_fill.quantity else -p_fill.quantity end;
+    v_change numeric := p_money.fee_qty - case p_fill.side when 'BUY' then p_fill.quantity else -p_fill.quantity end;
     v_qty    numeric := p_position.qty + v_change;
     v_cost   numeric;
-    v_undone numeric;
 begin
-    select m.* into strict v_money from trade.fill_money as m where m.fill_id = p_fill.fill_id;
-    v_undone := v_money.fee - p_fill.fee + v_money.tax - p_fill.tax - p_fill.realized_pnl;
-
     if p_fill.side = 'SELL' then
         -- It comes back at the cost it left with.
-        v_cost := v_money.notional - p_fill.fee - p_fill.tax - p_fill.realized_pnl;
-    elsif v_qty > 0 and p_position.cost > v_money.notional then
-        v_cost := -v_money.notional;
+        v_cost := p_money.notional - p_money.fee - p_money.tax - p_money.realized_pnl;
+    elsif v_qty > 0 and p_position.cost > p_money.notional then
+        v_cost := -p_money.notional;
     else
         -- Part of it was sold since: the rest leaves at the average price, the difference is profit or loss.
         v_cost := -trade.cost_of(p_position, -v_change);
-        v_undone := v_undone + v_money.notional + v_cost;
     end if;
 
     update trade.positions as p
     set qty = v_qty,
         cost = p.cost + v_cost,
-        realized_pnl = p.realized_pnl + v_undone,
+        realized_pnl = p.realized_pnl + v_cost - p_money.cash,
         opened_at = case when v_qty > 0 then coalesce(p.opened_at, bus.clock()) end
     where (p.account_id, p.instrument_id, p.owner) = (p_fill.account_id, p_fill.instrument_id, p_fill.owner);
+
+    return v_change;
 end;
 $$;
 
-comment on function trade.undo_in_position(trade.fills, trade.positions) is
-    'Takes a fill back out of its locked position, at the cost it came in or left with.';
+comment on function trade.undo_in_position(trade.fills, trade.fill_money, trade.positions) is
+    'Takes a fill back out of its locked position, at the cost it came in or left with; returns the change of quantity.';
 
 create or replace function api.bust_fill(
     p_account        text,
@@ -57,6 +54,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_fill     trade.fills;
+    v_money    trade.fill_money;
     v_position trade.positions;
     v_change   numeric;
     v_id       bigint;
@@ -70,7 +68,7 @@ begin
       and f.trade_date = p_trade_date;
 
     if not found then
-        return trade.keep_unmatched(p_account, format('bust %s %s', p_symbol, p_broker_fill_id), jsonb_build_object(
+        return trade.keep_unmatched(p_account, 'bust ' || p_symbol, p_broker_fill_id, jsonb_build_object(
             'bust', p_broker_fill_id, 'symbol', p_symbol, 'trade_date', p_trade_date, 'reason', p_reason
         ));
     end if;
@@ -81,23 +79,22 @@ begin
         return 'DUPLICATE';
     end if;
 
+    select m.* into strict v_money from trade.fill_money as m where m.fill_id = v_fill.fill_id;
     v_position := trade.ensure_position(v_fill.account_id, v_fill.instrument_id, v_fill.owner);
-    v_change := v_fill.fee_qty - case v_fill.side when 'BUY' then v_fill.quantity else -v_fill.quantity end;
 
-    if v_change < 0 then
-        v_position := trade.cover_oversale(v_position, -v_change, v_fill.price);
+    if v_fill.side = 'BUY' then
+        v_position := trade.cover_oversale(v_position, v_fill.quantity - v_money.fee_qty, v_fill.price);
     end if;
 
-    perform trade.undo_in_position(v_fill, v_position);
+    v_change := trade.undo_in_position(v_fill, v_money, v_position);
     insert into trade.reconciliations (account_id, instrument_id, owner, quantity, price, reason)
     values (v_fill.account_id, v_fill.instrument_id, v_fill.owner, v_change, v_fill.price, 'bust: ' || p_reason)
     returning reconciliation_id into v_id;
     insert into trade.busts (fill_id, reconciliation_id, reason) values (v_fill.fill_id, v_id, p_reason);
 
     insert into trade.cash_entries (account_id, kind, amount, note)
-    select v_fill.account_id, 'correction', -m.cash, format('bust of fill %s: %s', v_fill.fill_id, p_reason)
-    from trade.fill_money as m
-    where m.fill_id = v_fill.fill_id and m.cash <> 0;
+    select v_fill.account_id, 'correction', -v_money.cash, format('bust of fill %s: %s', v_fill.fill_id, p_reason)
+    where v_money.cash <> 0;
 
     perform bus.record_event('fill', v_fill.fill_id, 'busted', v_fill.intent_id, jsonb_build_object('reason', p_reason));
     perform trade.arm_exits(v_fill.account_id, v_fill.instrument_id, v_fill.owner);

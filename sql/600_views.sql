@@ -262,21 +262,24 @@ select
     f.owner,
     f.side,
     f.quantity,
-    f.price,
+    case when m.notional = f.quantity * f.price then f.price else trim_scale(m.notional / f.quantity) end as price,
     m.fee,
     m.tax,
-    f.realized_pnl - (m.fee - f.fee) - (m.tax - f.tax) as realized_pnl,
+    m.realized_pnl,
     t.reason,
     f.broker_fill_id,
     f.filled_at,
-    f.recorded_at
+    f.recorded_at,
+    m.fee_qty,
+    case when b.fill_id is not null then 'busted: ' || b.reason else '' end as note
 from trade.fills as f
 join trade.fill_money as m on m.fill_id = f.fill_id
 join trade.accounts as a on a.account_id = f.account_id
 join market.instruments as i on i.instrument_id = f.instrument_id
-join trade.order_intents as t on t.intent_id = f.intent_id;
+join trade.order_intents as t on t.intent_id = f.intent_id
+left join trade.busts as b on b.fill_id = f.fill_id;
 
-comment on view api.fills is 'Executions, each counted once, with the costs told by now.';
+comment on view api.fills is 'Executions, each counted once, with the price and the costs told by now; the note says which the venue took back.';
 
 create or replace view api.prices as
 select

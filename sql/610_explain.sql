@@ -86,6 +86,20 @@ end;
 comment on function trade.tell_intent(text, jsonb, jsonb) is
     'What changed of an intent between two of its events; null when it was nothing a person would ask about.';
 
+create or replace function trade.tell_restatement(p_added jsonb)
+returns text
+language sql
+stable
+begin atomic
+    select string_agg(
+        format('%s more %s', trim_scale(a.value::numeric), replace(replace(a.key, '_added', ''), '_', ' ')), ', '
+    )
+    from jsonb_each_text(p_added) as a
+    where a.value::numeric <> 0;
+end;
+
+comment on function trade.tell_restatement(jsonb) is 'What was told of an execution after it.';
+
 create or replace function trade.tell_event(
     p_event  bus.events,
     p_before jsonb
@@ -99,6 +113,7 @@ begin atomic
         when p_event.change <> upper(p_event.change) then concat_ws(': ',
             case p_event.entity when 'order' then 'order ' || p_event.entity_id end,
             format('%s by %s', p_event.change, p_event.actor),
+            case p_event.change when 'restated' then trade.tell_restatement(p_event.data) end,
             nullif(coalesce(p_event.data ->> 'detail', p_event.data ->> 'note', p_event.data ->> 'reason'), ''))
         when p_event.entity = 'order' then
             format('%s: ', p_event.entity_id) || trade.tell_order(p_event.change, p_event.data, p_before)

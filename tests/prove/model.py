@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Any, TypeAlias
 
@@ -135,11 +135,15 @@ class Fill:
     tax: Decimal
     fee_qty: Decimal
     busted: bool = False
+    notional: Decimal = field(default=ZERO)
+
+    def __post_init__(self) -> None:
+        self.notional = self.notional or self.quantity * self.price
 
     @property
     def cash(self) -> Decimal:
         sign = -1 if self.order.intent.side == "BUY" else 1
-        return sign * self.quantity * self.price - self.fee - self.tax
+        return sign * self.notional - self.fee - self.tax
 
     @property
     def change(self) -> Decimal:
@@ -463,7 +467,9 @@ class Model:
         same = (intent.account, intent.symbol, fill.date, fill.number)
         for known in self.fills:
             if (known.order.intent.account, known.order.intent.symbol, known.date, known.number) == same:
-                return self._restate(known, fill.fee - known.fee, fill.tax - known.tax)
+                if known.order.intent is not intent or known.quantity != fill.quantity:
+                    return "UNMATCHED"
+                return self._restate(known, fill)
         self.fills.append(fill)
         self.reached["fill of a closed order"] += order.closed
         self.reached["fill before the answer"] += order.status == "SENDING"
@@ -480,18 +486,30 @@ class Model:
         self.shed(*intent.holding)
         return "RECORDED"
 
-    def _restate(self, known: Fill, fee: Decimal, tax: Decimal) -> str:
-        if known.busted or not (fee or tax):
+    def _restate(self, known: Fill, told: Fill) -> str:
+        """What is told of a known execution afterwards: books the difference."""
+        more = max(told.fee_qty - known.fee_qty, ZERO)
+        cash = told.cash - known.cash
+        same = (told.notional, told.fee, told.tax) == (known.notional, known.fee, known.tax) and not more
+        if known.busted or same:
             return "DUPLICATE"
-        known.fee, known.tax = known.fee + fee, known.tax + tax
-        self.accounts[known.order.intent.account].cash -= fee + tax
-        self.shed(*known.order.intent.holding)
+        self.reached["told otherwise"] += told.notional != known.notional
+        self.reached["fee in kind told later"] += more > 0
+        known.notional, known.fee, known.tax = told.notional, told.fee, told.tax
+        known.fee_qty += more
+        holding = known.order.intent.holding
+        self.positions[holding] = max(self.positions[holding], more) - more
+        self.accounts[holding[0]].cash += cash
+        self.shed(*holding)
         return "RESTATED"
 
-    def restate_total(self, order: Order, fee: Decimal, tax: Decimal) -> str:
-        """A total of no more units with other costs: booked to the last fill of the order."""
+    def restate_total(self, order: Order, notional: Decimal, fee: Decimal) -> str:
+        """A total of no more units with other money: booked to the last fill of the order."""
         mine = [f for f in self.fills if f.order is order]
-        return self._restate(mine[-1], fee, tax) if mine else "DUPLICATE"
+        if not mine:
+            return "DUPLICATE"
+        last = mine[-1]
+        return self._restate(last, replace(last, notional=last.notional + notional, fee=last.fee + fee))
 
     @staticmethod
     def _fill_order(order: Order, quantity: Decimal) -> None:
@@ -519,7 +537,7 @@ class Model:
         mine = [f for f in self.fills if f.order is order]
         return (
             sum((f.quantity for f in mine), ZERO),
-            sum((f.quantity * f.price for f in mine), ZERO),
+            sum((f.notional for f in mine), ZERO),
             sum((f.fee for f in mine), ZERO),
             sum((f.tax for f in mine), ZERO),
         )

@@ -159,10 +159,10 @@ def fill_of(order: Any, kit: Kit) -> Call:
 
 
 def told_again(kit: Kit) -> Call:
-    """A known execution, with the costs the broker had not told before."""
+    """A known execution, with another price and the costs the broker had not told before."""
     station, query, args = fill_of(resting(kit), kit)
     assert kit.call(station, query, *args) == "RECORDED"
-    return station, query, (*args[:6], 9, 9, kit.now)
+    return station, query, (*args[:5], args[5] + 1, 9, 9, kit.now)
 
 
 def answer(verb: str, find: Callable[[Kit], Any], *more: Any) -> Callable[[Kit], Call]:
@@ -280,7 +280,7 @@ CALLS: dict[str, Callable[[Kit], Call]] = {
     "order_cancelled, a child": answer("order_cancelled", child, 0),
     "record_fill": lambda kit: fill_of(resting(kit), kit),
     "record_fill, a child": lambda kit: fill_of(child(kit), kit),
-    "record_fill, with later costs": told_again,
+    "record_fill, told otherwise": told_again,
     "record_cumulative": cumulative,
     "bust_fill": busted,
     "reconcile": disagreeing,

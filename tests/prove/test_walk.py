@@ -94,7 +94,7 @@ WANTED = (
     "AGREES", "CORRECTED", "DIFFERS", "amend", "amend first", "attempt 2", "breach", "buy shed",
     "child in its parent's place", "child refused", "fill before the answer", "fill of a closed order",
     "fill of a pending child", "fill of a waiting intent", "fills first", "orphan", "sell shed",
-    "sold more than known",
+    "sold more than known", "told otherwise", "fee in kind told later",
 )  # fmt: skip
 
 

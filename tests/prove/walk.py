@@ -585,16 +585,17 @@ class Walk:
         if told:
             fill = self.choices.one_of(told)
             at = dt.datetime.combine(fill.date, dt.time(12), SEOUL)
+            in_kind = fill.quantity / 1000 if fill.order.intent.symbol == COIN and self.chance(50) else ZERO
             self._fill(
                 Fill(
                     fill.order,
                     fill.number,
                     fill.date,
-                    fill.quantity,
-                    fill.price,
-                    fill.fee + self.choices.one_of((0, 0, 0, 11, -3)),  # told later, or otherwise
+                    fill.quantity + self.choices.one_of((0, 0, 0, 0, 0, 1)),  # told otherwise
+                    fill.price + self.choices.one_of((0, 0, 0, 0, 1, -1)),
+                    fill.fee + self.choices.one_of((0, 0, 0, 11, -3)),
                     fill.tax + self.choices.one_of((0, 0, 0, 5)),
-                    fill.fee_qty,
+                    max(fill.fee_qty, in_kind),
                 ),
                 at,
             )
@@ -622,11 +623,13 @@ class Walk:
         quantity, notional, fee, tax = model.booked(order)
         lot = model.instruments[intent.symbol].lot
         more = max((order.quantity - order.filled) * self.choices.number(0, 4) / 4 // lot * lot, ZERO)
-        total, worth, paid = quantity + more, notional + more * order.limit, fee + self.choices.number(0, 5)
+        total, paid = quantity + more, fee + self.choices.number(0, 5)
+        correction = self.choices.one_of((0, 0, 0, 3, -3)) if quantity and not more else 0
+        worth = notional + more * order.limit + correction
 
         def expected() -> str:
-            if more <= 0:
-                return model.restate_total(order, paid - fee, ZERO)
+            if not more:
+                return model.restate_total(order, worth - notional, paid - fee)
             number = f"cum:{order.id}:{total.normalize():f}"
             return model.record_fill(
                 Fill(order, number, _day(model.now), more, order.limit, paid - fee, ZERO, ZERO)

@@ -60,12 +60,40 @@ def test_a_total_that_is_not_larger_is_known(kit, order, again):
     assert kit.audit() == []
 
 
-@pytest.mark.parametrize("quantity", [4, 3])
-def test_a_total_of_no_more_units_is_known_whatever_it_is_worth(kit, order, quantity):
+def test_a_smaller_total_is_older_news_whatever_it_is_worth(kit, order):
     tell(kit, order, 4, 280_000)
 
-    assert tell(kit, order, quantity, 290_000) == "DUPLICATE"
+    assert tell(kit, order, 3, 290_000) == "DUPLICATE"
     assert kit.balance().cash == 100_000_000 - 280_000
+
+
+def test_the_same_total_for_other_money_is_booked(kit, order):
+    tell(kit, order, 4, 280_000)
+    tell(kit, order, 10, 700_000, fee=105)
+
+    assert tell(kit, order, 10, "700000.5", fee=105) == "RESTATED"
+    assert tell(kit, order, 10, "700000.5", fee=105) == "DUPLICATE"
+
+    assert kit.balance().cash == 100_000_000 - Decimal("700000.5") - 105
+    assert kit.position().cost == Decimal("700000.5")
+    assert kit.audit() == []
+
+
+def test_the_same_total_without_its_money_changes_nothing(kit, order):
+    tell(kit, order, 4, 280_000)
+
+    assert tell(kit, order, 4, 0) == "DUPLICATE"
+    assert kit.balance().cash == 100_000_000 - 280_000
+
+
+@pytest.mark.parametrize("notional", [280_000, 270_000, 0])
+def test_more_units_for_no_more_money_are_kept_as_an_incident(kit, order, notional):
+    tell(kit, order, 4, 280_000)
+
+    assert tell(kit, order, 10, notional) == "UNMATCHED"
+
+    assert kit.position().qty == 4
+    assert kit.incidents() == [("unmatched_fill", True)]
 
 
 def test_totals_may_come_in_any_order(kit, order):

@@ -47,37 +47,6 @@ def test_a_fill_told_twice_counts_once(kit, order):
     assert kit.audit() == []
 
 
-def test_costs_that_are_told_later_are_booked_then(kit, order):
-    assert kit.fill(order, 4, 70_000, fill_id="F", fee=None, tax=None) == "RECORDED"
-    before = kit.position()
-
-    assert kit.fill(order, 4, 70_000, fill_id="F", fee="42.5", tax=3) == "RESTATED"
-    assert kit.fill(order, 4, 70_000, fill_id="F", fee="42.5", tax=3) == "DUPLICATE"
-    assert kit.fill(order, 4, 70_000, fill_id="F", fee=None, tax=None) == "DUPLICATE"
-
-    after = kit.position()
-    assert (after.qty, after.cost) == (before.qty, before.cost)
-    assert after.realized_pnl == before.realized_pnl - Decimal("45.5")
-    assert after.version == before.version + 1
-    assert kit.balance().cash == 100_000_000 - 280_000 - Decimal("45.5")
-    assert [event.change for event in kit.events("fill")] == ["BUY", "restated"]
-    assert kit.audit() == []
-
-
-def test_costs_that_are_told_by_two_sessions_at_once_are_booked_once(kit, order):
-    kit.fill(order, 4, 70_000, fill_id="F", fee=None)
-    first, second = kit.connect("execution"), kit.connect("reconcile")
-    args = ("demo", order.client_order_id, None, "F", 4, 70_000, 42, 0, kit.now)
-    with first.transaction():
-        assert kit.call(first, FILL, *args) == "RESTATED"
-        late = kit.background(second, FILL, *args)
-        kit.wait_for_lock(second)
-
-    assert late.result(20) == [("DUPLICATE",)]
-    assert kit.balance().cash == 100_000_000 - 280_000 - 42
-    assert kit.audit() == []
-
-
 def test_a_fill_told_by_two_sessions_at_once_counts_once(kit, order):
     first, second = kit.connect("execution"), kit.connect("reconcile")
     args = ("demo", order.client_order_id, None, "F", 4, 70_000, 0, 0, kit.now)
@@ -330,8 +299,19 @@ def test_two_fills_that_fit_nothing_are_two_incidents(kit):
     report(kit, "not ours", "F1")
     report(kit, "not ours", "F2")
     report(kit, "not ours", "F2")
+    report(kit, "nor this", "F2")
+    report(kit, "nor this", "")
 
-    assert kit.incidents() == [("unmatched_fill", True)] * 2
+    assert kit.incidents() == [("unmatched_fill", True)] * 4
+
+
+def test_of_a_fill_that_fits_nothing_every_telling_is_kept(kit):
+    report(kit, "not ours", "F", price=70_000)
+    report(kit, "not ours", "F", price=70_000)
+    report(kit, "not ours", "F", price=71_000)
+
+    told = [(event.change, event.data["detail"]["price"]) for event in kit.events("incident")]
+    assert told == [("opened", 70_000), ("changed", 71_000)]
 
 
 def test_a_fill_of_another_account_does_not_touch_ours(kit, order):
