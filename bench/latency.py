@@ -147,6 +147,7 @@ async def _one_exit(feed: Connection, desk: Connection, admin: Connection, seq: 
     await asyncio.sleep(0.005)  # a worker that has just worked is awake: let it go back to sleep
     await feed.execute(QUOTE, seq + 1, 99)
     await feed.execute("select pg_notify('quotes', 'S0')")
+    await asyncio.sleep(0.02)  # who looks all the time takes a core from what it looks at
     quoted = await admin.fetchval(COMMITTED)
     await until(lambda: admin.fetchval(FLAT))
     row = await admin.fetchrow(HOPS, quoted)

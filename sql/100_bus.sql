@@ -16,7 +16,7 @@ declare
     v_context  text;
     v_event_id bigint;
 begin
-    -- The cause is the outermost function of the door on the call stack.
+    -- The cause is the outermost function of the door on the call stack, so the last of its text.
     get diagnostics v_context = pg_context;
 
     -- A transaction before the last sealed one: this database was restored into another server and not yet
@@ -24,7 +24,10 @@ begin
     insert into bus.events (generation, cause, entity, entity_id, change, intent_id, correlation_id, data)
     select
         n.generation + (pg_current_xact_id() < n.sealed_xid)::integer,
-        coalesce(substring(v_context from '.*function api\.([a-z_]+)'), 'direct SQL'),
+        case when strpos(v_context, 'function api.') > 0
+            then split_part(split_part(v_context, 'function api.', -1), '(', 1)
+            else 'direct SQL'
+        end,
         p_entity,
         p_entity_id,
         p_change,

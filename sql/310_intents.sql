@@ -114,7 +114,9 @@ comment on function trade.tg_order_intents__keep_decision() is
     'What was decided never changes; only how far it has come does. Raises TRL02.';
 
 create or replace trigger _300_keep_decision
-before update on trade.order_intents
+before update of intent_id, account_id, instrument_id, owner, intent_type, side, quantity, reserve_rate,
+    idempotency_key, worst_price, escalated_at
+on trade.order_intents
 for each row
 when (
     (old.intent_id, old.account_id, old.instrument_id, old.owner, old.intent_type, old.side, old.quantity,
@@ -202,7 +204,7 @@ after insert on trade.order_intents
 for each row execute function trade.tg_order_intents__reserve();
 
 create or replace trigger _510_reserve_change
-after update on trade.order_intents
+after update of reserved_qty, reserved_cash on trade.order_intents
 for each row
 when (old.reserved_qty is distinct from new.reserved_qty or old.reserved_cash is distinct from new.reserved_cash)
 execute function trade.tg_order_intents__reserve();

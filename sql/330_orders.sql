@@ -137,7 +137,9 @@ $$;
 comment on function trade.tg_orders__keep_decision() is 'L6: a stored order never says anything else. Raises TRL02.';
 
 create or replace trigger _310_keep_decision
-before update on trade.orders
+before update of order_id, intent_id, account_id, instrument_id, side, client_order_id, order_type, limit_price,
+    send_before, quantity, broker_order_id, fence
+on trade.orders
 for each row
 when (
     (old.order_id, old.intent_id, old.account_id, old.instrument_id, old.side, old.client_order_id, old.order_type,

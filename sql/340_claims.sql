@@ -129,30 +129,35 @@ begin
     where r.bucket = c.broker;
 
     return query
-    with stored as (
+    with claimed as materialized (
+        select i.*, n.epoch, b.broker, b.send_within, a.account, m.symbol
+        from trade.order_intents as i
+        join trade.accounts as a on a.account_id = i.account_id
+        join trade.brokers as b on b.broker = a.broker
+        join market.instruments as m on m.instrument_id = i.instrument_id
+        cross join bus.instance as n
+        where i.intent_id = any(v_ids)
+    ),
+
+    stored as (
         insert into trade.orders as o (
             intent_id, account_id, instrument_id, side, client_order_id, status, quantity, limit_price, claimed_by,
             send_before
         )
         select
-            i.intent_id, i.account_id, i.instrument_id, i.side,
-            format('%s-%s-%s', n.epoch, i.intent_id, i.attempts),
-            'SENDING', i.quantity - i.filled_qty, i.worst_price, p_worker_id, bus.clock() + b.send_within
-        from trade.order_intents as i
-        join trade.accounts as a on a.account_id = i.account_id
-        join trade.brokers as b on b.broker = a.broker
-        cross join bus.instance as n
-        where i.intent_id = any(v_ids)
-        order by i.intent_id
+            c.intent_id, c.account_id, c.instrument_id, c.side,
+            format('%s-%s-%s', c.epoch, c.intent_id, c.attempts),
+            'SENDING', c.quantity - c.filled_qty, c.worst_price, p_worker_id, bus.clock() + c.send_within
+        from claimed as c
+        order by c.intent_id
         returning o.*
     )
+
     select
-        s.order_id, s.fence, s.client_order_id, a.broker, a.account, n.symbol, s.side, s.order_type, s.quantity,
-        s.limit_price, s.send_before, b.send_within
+        s.order_id, s.fence, s.client_order_id, c.broker, c.account, c.symbol, s.side, s.order_type, s.quantity,
+        s.limit_price, s.send_before, c.send_within
     from stored as s
-    join trade.accounts as a on a.account_id = s.account_id
-    join trade.brokers as b on b.broker = a.broker
-    join market.instruments as n on n.instrument_id = s.instrument_id
+    join claimed as c on c.intent_id = s.intent_id
     order by s.order_id;
 end;
 $$;

@@ -55,6 +55,27 @@ def test_the_triggers_are_exactly_those_in_the_files(db, files):
     assert found == sorted(f"{name} on {table}" for name, table in TRIGGER.findall(files))
 
 
+def test_a_trigger_on_columns_names_all_that_its_condition_compares(db):
+    """A column that is forgotten could change unseen: its condition would not even be asked."""
+    triggers = db.execute(
+        """
+        select
+            t.tgname,
+            pg_get_triggerdef(t.oid),
+            array(
+                select a.attname from pg_attribute as a
+                where a.attrelid = t.tgrelid and a.attnum = any(t.tgattr)
+            )
+        from pg_trigger as t
+        where t.tgqual is not null and array_length(t.tgattr, 1) > 0
+        """
+    ).fetchall()
+
+    assert {name for name, *_ in triggers} >= {"_300_keep_decision", "_310_keep_decision"}
+    for name, definition, columns in triggers:
+        assert set(re.findall(r"\bnew\.(\w+)", definition)) <= set(columns), name
+
+
 # One query for each rule: it names what breaks it.
 RULES = {
     "every schema has a comment": f"""

@@ -114,8 +114,8 @@ class Fill:
     """One execution, as `api.record_fill` takes it.
 
     `fee` and `tax` are in the account's currency and None while the broker has not told them: told again with
-    them they are booked then.  `fee_qty` is a commission the broker took in the instrument itself.  `cursor`
-    is how far the broker's list has been read when this one is recorded.
+    them they are booked then, like another price or more `fee_qty`, a commission in the instrument itself.
+    `cursor` is how far the broker's list has been read when this one is recorded.
     """
 
     broker_fill_id: str
