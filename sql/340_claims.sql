@@ -165,6 +165,42 @@ $$;
 comment on function api.claim_intents(bigint, integer) is
     'Takes waiting intents and returns the orders to send. Send each before send_within has passed since the call began, or unsend it. Raises TRM02, TRI04.';
 
+create or replace function trade.lend_orders(
+    p_worker_id bigint,
+    p_order_ids bigint[]
+)
+returns table (
+    order_id        bigint,
+    fence           bigint,
+    client_order_id text,
+    broker_order_id text,
+    broker          text,
+    account         text,
+    symbol          text
+)
+language sql
+volatile
+begin atomic
+    with lent as (
+        update trade.orders as o
+        set claimed_by = p_worker_id,
+            fence = o.fence + 1,
+            next_ask_at = bus.clock() + b.lease
+        from trade.accounts as a, trade.brokers as b
+        where o.order_id = any(p_order_ids) and a.account_id = o.account_id and b.broker = a.broker
+        returning o.*
+    )
+
+    select l.order_id, l.fence, l.client_order_id, l.broker_order_id, a.broker, a.account, i.symbol
+    from lent as l
+    join trade.accounts as a on a.account_id = l.account_id
+    join market.instruments as i on i.instrument_id = l.instrument_id
+    order by l.order_id;
+end;
+
+comment on function trade.lend_orders(bigint, bigint[]) is
+    'Gives locked orders to a worker for one lease, each with a new fence. The caller has checked the worker.';
+
 create or replace function api.claim_cancels(
     p_worker_id bigint,
     p_limit     integer
@@ -183,12 +219,12 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-#variable_conflict use_column
 begin
     perform bus.require_worker(p_worker_id);
 
     return query
-    with due as (
+    select l.*
+    from trade.lend_orders(p_worker_id, array(
         select o.order_id
         from trade.orders as o
         where o.cancel_requested_at is not null
@@ -199,23 +235,7 @@ begin
         order by o.order_id
         limit p_limit
         for no key update skip locked
-    ),
-
-    taken as (
-        update trade.orders as o
-        set claimed_by = p_worker_id,
-            fence = o.fence + 1,
-            next_ask_at = bus.clock() + b.lease
-        from due as d, trade.accounts as a, trade.brokers as b
-        where o.order_id = d.order_id and a.account_id = o.account_id and b.broker = a.broker
-        returning o.*
-    )
-
-    select t.order_id, t.fence, t.client_order_id, t.broker_order_id, a.broker, a.account, i.symbol
-    from taken as t
-    join trade.accounts as a on a.account_id = t.account_id
-    join market.instruments as i on i.instrument_id = t.instrument_id
-    order by t.order_id;
+    )) as l;
 end;
 $$;
 
@@ -240,7 +260,6 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-#variable_conflict use_column
 begin
     perform bus.require_worker(p_worker_id);
 
@@ -261,7 +280,8 @@ begin
     ));
 
     return query
-    with due as (
+    select l.*
+    from trade.lend_orders(p_worker_id, array(
         select o.order_id
         from trade.orders as o
         where o.status = 'IN_DOUBT'
@@ -269,23 +289,7 @@ begin
         order by o.order_id
         limit p_limit
         for no key update skip locked
-    ),
-
-    taken as (
-        update trade.orders as o
-        set claimed_by = p_worker_id,
-            fence = o.fence + 1,
-            next_ask_at = bus.clock() + b.lease
-        from due as d, trade.accounts as a, trade.brokers as b
-        where o.order_id = d.order_id and a.account_id = o.account_id and b.broker = a.broker
-        returning o.*
-    )
-
-    select t.order_id, t.fence, t.client_order_id, t.broker_order_id, a.broker, a.account, i.symbol
-    from taken as t
-    join trade.accounts as a on a.account_id = t.account_id
-    join market.instruments as i on i.instrument_id = t.instrument_id
-    order by t.order_id;
+    )) as l;
 end;
 $$;
 

@@ -67,6 +67,24 @@ $$;
 comment on function trade.drop_child(trade.orders, text, text) is
     'Ends a child the broker does not have; its parent is asked to cancel, and where that has ended the intent ends. The caller holds the locks.';
 
+create or replace view trade.amends_due as
+select i.intent_id
+from trade.order_intents as i
+join trade.orders as o on o.intent_id = i.intent_id
+join trade.intent_types as t on t.intent_type = i.intent_type and t.side = i.side
+join risk.verdicts as v on v.account_id = i.account_id and v.action = t.action
+where o.amend_at <= bus.clock()
+  and o.status in ('SUBMITTED', 'PARTIAL_FILLED')
+  and o.cancel_requested_at is null
+  and i.closed_at is null
+  and not (select n.is_foreign from bus.instance as n)
+  and (v.verdict = 'ALLOW' or (v.verdict = 'APPROVE' and i.approved_by is not null))
+  and not exists (
+      select from trade.orders as c where c.intent_id = i.intent_id and c.is_pending and c.closed_at is null
+  );
+
+comment on view trade.amends_due is 'Intents whose order is to be replaced now and has no child yet.';
+
 create or replace function api.due_amends(
     p_worker_id bigint,
     p_limit     integer
@@ -106,22 +124,12 @@ begin
     v_ids := array(
         select i.intent_id
         from trade.order_intents as i
-        join trade.orders as o on o.intent_id = i.intent_id
-        join trade.intent_types as t on t.intent_type = i.intent_type and t.side = i.side
-        join risk.verdicts as v on v.account_id = i.account_id and v.action = t.action
-        where o.amend_at <= bus.clock()
-          and o.status in ('SUBMITTED', 'PARTIAL_FILLED')
-          and o.cancel_requested_at is null
-          and i.closed_at is null
-          and not (select n.is_foreign from bus.instance as n)
-          and (v.verdict = 'ALLOW' or (v.verdict = 'APPROVE' and i.approved_by is not null))
-          and not exists (
-              select from trade.orders as c where c.intent_id = i.intent_id and c.is_pending and c.closed_at is null
-          )
+        where i.intent_id = any(array(select d.intent_id from trade.amends_due as d order by d.intent_id limit p_limit))
         order by i.intent_id
-        limit p_limit
-        for no key update of i skip locked
+        for no key update skip locked
     );
+    -- Once more with the locks held: another worker may have stored the child meanwhile.
+    v_ids := array(select d.intent_id from trade.amends_due as d where d.intent_id = any(v_ids) order by d.intent_id);
 
     update trade.order_intents as i set attempts = i.attempts + 1 where i.intent_id = any(v_ids);
 

@@ -187,10 +187,17 @@ MUTATIONS: tuple[Mutation, ...] = (
         "test_modes.py::test_five_wrong_codes_lock_even_the_right_one_for_15_minutes",
     ),
     code(
-        "L1",
+        "L5",
         "api.due_amends",
-        "v.verdict = 'ALLOW' or",
-        "true or",
+        "where d.intent_id = any(v_ids)",
+        "where d.intent_id = any(v_ids) union select unnest(v_ids)",
+        "test_amends.py::test_a_worker_that_looked_before_another_stored_the_child_stores_none",
+    ),
+    view(
+        "L1",
+        "trade.amends_due",
+        "(v.verdict = 'ALLOW'::text) OR",
+        "true OR",
         "test_amends.py::test_no_child_is_stored_while_the_mode_forbids_it",
     ),
     # L2 and L3: reservations
@@ -425,10 +432,10 @@ MUTATIONS: tuple[Mutation, ...] = (
         "false",
         "test_amends.py::test_a_cancel_waits_until_it_is_known_what_became_of_the_child",
     ),
-    code(
+    view(
         "L5",
-        "api.due_amends",
-        "and o.cancel_requested_at is null",
+        "trade.amends_due",
+        "AND (o.cancel_requested_at IS NULL)",
         "",
         "test_amends.py::test_an_order_that_was_asked_to_cancel_is_not_amended",
     ),

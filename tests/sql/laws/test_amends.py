@@ -105,6 +105,38 @@ def test_a_take_profit_that_was_not_sent_yet_goes_at_the_price_of_the_stop(kit):
     assert amends(kit) == []
 
 
+# -- one child at a time -----------------------------------------------------------------------------------
+
+
+def test_a_worker_that_looked_before_another_stored_the_child_stores_none(kit, fallen):
+    """It saw no child and then dawdled before it took the lock: what it saw is not true any more."""
+    late, keeper = kit.connect("execution"), kit.connect("superuser")
+    keeper.execute(
+        """
+        create function trade.dawdle() returns boolean language plpgsql security definer as $$
+        begin
+            perform pg_advisory_xact_lock_shared(4711) where current_setting('aegis.dawdles', true) = 'yes';
+            return true;
+        end
+        $$
+        """
+    )
+    due = kit.call(keeper, "select pg_get_viewdef('trade.amends_due'::regclass)")
+    keeper.execute(
+        f"create or replace view trade.amends_due as {due.rstrip(';')} and trade.dawdle()".encode()
+    )
+    keeper.execute("select pg_advisory_lock(4711)")
+    late.execute("set aegis.dawdles = 'yes'")
+    dawdling = kit.background(late, "select * from due_amends(%s, 10)", kit.register(late))
+    kit.wait_for_lock(late)
+
+    (child,) = amends(kit)
+    keeper.execute("select pg_advisory_unlock(4711)")
+
+    assert dawdling.result(20) == []
+    assert kit.order(child.order_id).is_pending
+
+
 # -- stored beside its parent ------------------------------------------------------------------------------
 
 
