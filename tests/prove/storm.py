@@ -25,7 +25,7 @@ from workers.runtime.errors import Refused
 EXPECTED = {"57P01", "55P03"}
 # How long a role rests between two calls: pollers leave the others room, and picks gather for a router.
 PACE = {"feed": 0.004, "strategy": 0.002, "router": 0.03, "exits": 0.004, "risk": 0.004, "reconcile": 0.004}
-ORDER = "order_id, fence, client_order_id, account, quantity, limit_price"
+ORDER = "order_id, fence, client_order_id, account, symbol, quantity, limit_price"
 ROLES = (
     "desk", "desk", "feed", "strategy", "router", "router", "exits", "exits", "risk", "risk",
     "execution", "execution", "execution", "execution", "reconcile", "reconcile",
@@ -71,6 +71,7 @@ class Client:
         self._conn: Connection | None = None
         self._weather = weather
         self._known: list[tuple[Any, ...]] = []  # orders this client has claimed
+        self._told: list[tuple[Any, ...]] = []  # executions it has told
         self._filled = 0
         self._name = f"{role}-{seed}"
 
@@ -209,7 +210,8 @@ class Client:
 
     def _as_execution(self) -> list[Callable[[], Any]]:
         often = [self._claim, self._answer, self._fill]
-        return [*often, *often, self._answer, self._fill, self._amend, self._cancels, self._doubts]
+        seldom = [self._amend, self._cancels, self._doubts, self._tell_again, self._bust]
+        return [*often, *often, self._answer, self._fill, *seldom]
 
     def _claim(self) -> None:
         rows = self.ask(
@@ -239,13 +241,29 @@ class Client:
 
     def _fill(self) -> None:
         if self._known:
-            _, _, client, account, quantity, price = self.random.choice(self._known)
+            _, _, client, account, symbol, quantity, price = self.random.choice(self._known)
             self._filled += 1
             part = quantity if self.random.random() < 0.5 else max(int(quantity / 2), 1)
-            self.ask(
-                "select record_fill(%s, %s, null, %s, %s, %s, 1, 0, clock_timestamp())",
-                account, client, f"{self._name}-{self._filled}", part, price,
-            )  # fmt: skip
+            number = f"{self._name}-{self._filled}"
+            self._told = [*self._told[-19:], (client, account, symbol, number, part, price)]
+            self._tell(account, client, number, part, price, 1)
+
+    def _tell(self, *fill: Any) -> None:
+        self.ask("select record_fill(%s, %s, null, %s, %s, %s, %s, 0, clock_timestamp())", *fill)
+
+    def _tell_again(self) -> None:
+        """An execution with another price and another fee."""
+        if self._told:
+            client, account, _, number, part, price = self.random.choice(self._told)
+            self._tell(
+                account, client, number, part, price + self.random.randint(0, 2), self.random.randint(0, 2)
+            )
+
+    def _bust(self) -> None:
+        if self._told and self.random.random() < 0.2:
+            _, account, symbol, number, *_ = self.random.choice(self._told)
+            day = "(clock_timestamp() at time zone 'Asia/Seoul')::date"
+            self.ask(f"select bust_fill(%s, %s, %s, {day}, 'storm')", account, symbol, number)
 
     def _cancels(self) -> None:
         for number, fence in self.ask("select order_id, fence from claim_cancels(%s, 5)", self.me()):
