@@ -18,11 +18,15 @@ import click
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
 
 Row = Mapping[str, Any]
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 WIDE = 1000  # columns when nobody looks: a table in a file is never cut or wrapped
+
+PROSE = 24  # columns that a text needs at least
 
 STYLES = {
     "HALT": "bold red",
@@ -52,23 +56,24 @@ class Output:
             click.echo(text)
 
     def table(self, rows: Sequence[Row], *, empty: str = "Nothing.", title: str | None = None) -> None:
-        """Rows of one query: an array of objects, or a table with the same columns."""
+        """Rows of one query: an array of objects, or a table with the same columns.
+
+        On a terminal that is too narrow for the table each row is a paragraph: a number is never cut.
+        """
         if self.json:
             click.echo(to_json([dict(row) for row in rows]))
             return
         if not rows:
             click.echo(empty)
             return
-        from rich import box
-        from rich.table import Table
-
-        table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
-        for name in rows[0]:
-            numeric = any(isinstance(row[name], int | Decimal | timedelta) for row in rows)
-            table.add_column(name, justify="right" if numeric else "left")
+        out, table = console(sys.stdout), _table(rows, title)
+        if out.measure(table, options=out.options.update(max_width=WIDE)).minimum <= out.width:
+            _print(table)
+            return
+        if title:
+            _print(f"[italic]{title}[/]")
         for row in rows:
-            table.add_row(*(_styled(value) for value in row.values()))
-        _print(table)
+            _print(_paragraph(row, out.width))
 
     def record(self, row: Row) -> None:
         """One row: an object, or a line for each column."""
@@ -134,6 +139,45 @@ def _print(what: Any) -> None:
     with out.capture() as captured:
         out.print(what)
     click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
+
+
+def _table(rows: Sequence[Row], title: str | None) -> Table:
+    """Only prose is wrapped, to no less than a readable width."""
+    from rich import box
+    from rich.cells import cell_len
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
+    for name in rows[0]:
+        values = [row[name] for row in rows]
+        prose = any(isinstance(value, str) and " " in value for value in values)
+        width = max(cell_len(text) for text in (name, *map(show, values)))
+        table.add_column(
+            name,
+            justify="right"
+            if any(isinstance(value, int | Decimal | timedelta) for value in values)
+            else "left",
+            no_wrap=not prose,
+            min_width=min(width, PROSE) if prose else width,
+        )
+    for row in rows:
+        table.add_row(*(_styled(value) for value in row.values()))
+    return table
+
+
+def _paragraph(row: Row, width: int) -> Text:
+    """Names and values one after the other, a pair on one line wherever it fits."""
+    from rich.text import Text
+
+    text, used = Text(), 0
+    for name, value in row.items():
+        if show(value):
+            pair = Text.assemble((f"{name} ", "dim"), Text.from_markup(_styled(value)))
+            fits = used + 2 + pair.cell_len <= width
+            gap = "" if not used else "  " if fits else "\n  "
+            used = pair.cell_len + (used + 2 if fits and used else 2 * bool(used))
+            text.append(gap).append(pair)
+    return text
 
 
 def _styled(value: Any) -> str:
