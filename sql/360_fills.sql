@@ -224,16 +224,17 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_intent   trade.order_intents;
-    v_position trade.positions;
-    v_sign     integer := case p_order.side when 'BUY' then 1 else -1 end;
-    v_change   numeric := v_sign * p_quantity - p_fee_qty;
-    v_date     date;
-    v_realized numeric;
-    v_known    trade.fills;
-    v_fill_id  bigint;
+    v_intent    trade.order_intents;
+    v_position  trade.positions;
+    v_sign      integer := case p_order.side when 'BUY' then 1 else -1 end;
+    v_change    numeric := v_sign * p_quantity - p_fee_qty;
+    v_filled_at timestamptz := coalesce(p_filled_at, bus.clock());
+    v_date      date;
+    v_realized  numeric;
+    v_known     trade.fills;
+    v_fill_id   bigint;
 begin
-    select (p_filled_at at time zone v.time_zone)::date
+    select (v_filled_at at time zone v.time_zone)::date
     into strict v_date
     from trade.accounts as a
     join market.venues as v on v.venue = a.venue
@@ -243,6 +244,17 @@ begin
     from trade.fills as f
     where (f.account_id, f.instrument_id, f.trade_date, f.broker_fill_id)
         = (p_order.account_id, p_order.instrument_id, v_date, p_broker_fill_id);
+
+    -- Told without a time, now or before, it may stand under another day.
+    if not found then
+        select f.* into v_known
+        from trade.fills as f
+        where f.intent_id = p_order.intent_id
+          and f.broker_fill_id = p_broker_fill_id
+          and (p_filled_at is null or not f.is_time_told)
+        order by f.fill_id desc
+        limit 1;
+    end if;
 
     if found then
         return case
@@ -272,11 +284,11 @@ begin
 
     insert into trade.fills (
         order_id, intent_id, account_id, instrument_id, owner, side, trade_date, broker_fill_id, quantity, price, fee,
-        tax, fee_qty, realized_pnl, filled_at
+        tax, fee_qty, realized_pnl, filled_at, is_time_told
     ) values (
         p_order.order_id, p_order.intent_id, p_order.account_id, p_order.instrument_id, v_intent.owner, p_order.side,
         v_date, p_broker_fill_id, p_quantity, p_price, coalesce(p_fee, 0), coalesce(p_tax, 0), p_fee_qty, v_realized,
-        p_filled_at
+        v_filled_at, p_filled_at is not null
     )
     returning fill_id into v_fill_id;
 
@@ -345,7 +357,7 @@ begin
     then
         v_order := trade.lock_for_fill(v_order.order_id);
         v_answer := trade.take_fill(v_order, p_broker_fill_id, p_quantity, p_price, p_fee, p_tax, p_fee_qty,
-            coalesce(p_filled_at, bus.clock()), p_quantity * p_price);
+            p_filled_at, p_quantity * p_price);
     end if;
 
     if v_answer = 'UNMATCHED' then
@@ -360,7 +372,7 @@ end;
 $$;
 
 comment on function api.record_fill(text, text, text, text, numeric, numeric, numeric, numeric, timestamptz, numeric) is
-    'Records an execution once: RECORDED, DUPLICATE, RESTATED (known, with another price or other costs than before: the difference is booked) or UNMATCHED (it fits no order, makes no sense, or is known with another intent or quantity: kept as an incident). Fee and tax in the account''s currency, null while the broker has not told them; p_fee_qty is a fee taken in the instrument. Never refuses a fact. Raises TRI02 for an unknown account, TRM02.';
+    'Records an execution once: RECORDED, DUPLICATE, RESTATED (known, with another price or other costs than before: the difference is booked) or UNMATCHED (it fits no order, makes no sense, or is known with another intent or quantity: kept as an incident). Fee and tax in the account''s currency, null while the broker has not told them; p_filled_at null where it does not say when; p_fee_qty is a fee taken in the instrument. Never refuses a fact. Raises TRI02 for an unknown account, TRM02.';
 
 create or replace function trade.take_total(
     p_order     trade.orders,
@@ -451,7 +463,7 @@ begin
     then
         -- What is new is decided under the order's lock: stream and poll may bring the same news at once.
         v_order := trade.lock_for_fill(v_order.order_id);
-        v_answer := trade.take_total(v_order, p_quantity, p_notional, p_fee, p_tax, coalesce(p_filled_at, bus.clock()));
+        v_answer := trade.take_total(v_order, p_quantity, p_notional, p_fee, p_tax, p_filled_at);
     end if;
 
     if v_answer = 'UNMATCHED' then

@@ -546,6 +546,13 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     code(
         "L7",
+        "trade.take_fill",
+        "and (p_filled_at is null or not f.is_time_told)",
+        "and false",
+        "test_fills.py::test_a_fill_told_without_its_time_counts_once_whatever_the_day",
+    ),
+    code(
+        "L7",
         "trade.take_total",
         "v_known.notional + nullif(p_notional, 0) - v_booked.notional",
         "null",

@@ -1,5 +1,6 @@
 """L7: a fill counts once, whatever its order, and what it did to cash, position and profit is exact."""
 
+import datetime as dt
 from decimal import Decimal
 
 import pytest
@@ -96,6 +97,30 @@ def test_one_number_on_another_day_is_another_fill(kit, order):
     kit.advance(days=1)
 
     assert kit.fill(order, 4, 70_000, fill_id="F") == "RECORDED"
+
+
+@pytest.mark.parametrize("first", ["now", None], ids=["told", "not told"])
+def test_a_fill_told_without_its_time_counts_once_whatever_the_day(kit, order, first):
+    report(kit, order.client_order_id, "F", at=first)
+    told_at = kit.now
+    kit.advance(days=1)
+
+    assert report(kit, order.client_order_id, "F", at=None) == "DUPLICATE"
+    if first is None:
+        assert report(kit, order.client_order_id, "F", at=told_at - dt.timedelta(days=2)) == "DUPLICATE"
+        assert report(kit, order.client_order_id, "F") == "DUPLICATE"
+
+    assert kit.position().qty == 1
+    assert kit.look("select is_time_told from trade.fills").is_time_told == (first is not None)
+    assert kit.audit() == []
+
+
+def test_a_number_without_a_time_is_looked_for_among_the_fills_of_its_intent_only(kit, order):
+    report(kit, order.client_order_id, "F")
+    kit.advance(days=1)
+    second = kit.live_order("BUY", 10, 70_000)
+
+    assert report(kit, second.client_order_id, "F", at=None) == "RECORDED"
 
 
 def test_the_day_of_a_fill_is_the_venues(kit, order):
