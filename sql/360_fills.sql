@@ -228,7 +228,11 @@ declare
     v_position  trade.positions;
     v_sign      integer := case p_order.side when 'BUY' then 1 else -1 end;
     v_change    numeric := v_sign * p_quantity - p_fee_qty;
-    v_filled_at timestamptz := coalesce(p_filled_at, bus.clock());
+    -- A time that cannot be is taken for none.
+    v_told_at   timestamptz := case
+        when p_filled_at between '1970-01-01' and bus.clock() + interval '1 day' then p_filled_at
+    end;
+    v_filled_at timestamptz := coalesce(v_told_at, bus.clock());
     v_date      date;
     v_realized  numeric;
     v_known     trade.fills;
@@ -251,7 +255,7 @@ begin
         from trade.fills as f
         where f.intent_id = p_order.intent_id
           and f.broker_fill_id = p_broker_fill_id
-          and (p_filled_at is null or not f.is_time_told)
+          and (v_told_at is null or not f.is_time_told)
         order by f.fill_id desc
         limit 1;
     end if;
@@ -288,7 +292,7 @@ begin
     ) values (
         p_order.order_id, p_order.intent_id, p_order.account_id, p_order.instrument_id, v_intent.owner, p_order.side,
         v_date, p_broker_fill_id, p_quantity, p_price, coalesce(p_fee, 0), coalesce(p_tax, 0), p_fee_qty, v_realized,
-        v_filled_at, p_filled_at is not null
+        v_filled_at, v_told_at is not null
     )
     returning fill_id into v_fill_id;
 
@@ -352,7 +356,8 @@ begin
     v_order := trade.find_order(trade.account_id(p_account), p_client_order_id, p_broker_order_id);
 
     if v_order.order_id is not null
-        and p_quantity > 0 and p_price > 0 and p_fee_qty >= 0 and p_fee_qty < p_quantity and p_broker_fill_id <> ''
+        and p_quantity > 0 and p_price > 0 and p_fee_qty >= 0 and p_fee_qty < p_quantity
+        and length(p_broker_fill_id) between 1 and 200
         and greatest(p_quantity, p_price, abs(p_fee), abs(p_tax)) < 'Infinity'  -- what is no number is greater
     then
         v_order := trade.lock_for_fill(v_order.order_id);

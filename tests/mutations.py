@@ -547,9 +547,16 @@ MUTATIONS: tuple[Mutation, ...] = (
     code(
         "L7",
         "trade.take_fill",
-        "and (p_filled_at is null or not f.is_time_told)",
+        "and (v_told_at is null or not f.is_time_told)",
         "and false",
         "test_fills.py::test_a_fill_told_without_its_time_counts_once_whatever_the_day",
+    ),
+    code(
+        "L7",
+        "trade.take_fill",
+        "when p_filled_at between '1970-01-01' and bus.clock() + interval '1 day' then",
+        "when true then",
+        "test_fills.py::test_a_time_that_cannot_be_is_taken_for_none",
     ),
     code(
         "L7",

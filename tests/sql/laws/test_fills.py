@@ -115,6 +115,16 @@ def test_a_fill_told_without_its_time_counts_once_whatever_the_day(kit, order, f
     assert kit.audit() == []
 
 
+@pytest.mark.parametrize("at", ["infinity", "-infinity", "56789-01-01", "0044-03-15 BC", "2026-03-04"])
+def test_a_time_that_cannot_be_is_taken_for_none(kit, order, at):
+    """A page that shows the day's fills must not fail on one of them."""
+    assert report(kit, order.client_order_id, "F", at=at) == "RECORDED"
+
+    fill = kit.look("select filled_at, is_time_told from trade.fills")
+    assert (fill.filled_at, fill.is_time_told) == (kit.now, False)
+    assert kit.audit() == []
+
+
 def test_a_number_without_a_time_is_looked_for_among_the_fills_of_its_intent_only(kit, order):
     report(kit, order.client_order_id, "F")
     kit.advance(days=1)
@@ -298,6 +308,7 @@ def test_more_sold_than_was_known_is_adopted_as_a_reconciliation_and_told(kit):
         {"fee": "NaN"},
         {"tax": "Infinity"},
         {"fill_id": None},
+        {"fill_id": "F" * 201},
     ],
     ids=str,
 )
