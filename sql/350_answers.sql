@@ -133,6 +133,39 @@ $$;
 comment on function api.unsend(bigint, bigint) is
     'Takes back an order that was claimed and not sent; its intent waits again. Raises TRI02, TRL01, TRL03.';
 
+create or replace function trade.free_number(
+    p_order           trade.orders,
+    p_broker_order_id text
+)
+returns text
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_other trade.orders;
+begin
+    select o.* into v_other
+    from trade.orders as o
+    where o.account_id = p_order.account_id
+      and o.broker_order_id = p_broker_order_id
+      and o.order_id <> p_order.order_id;
+
+    if not found then
+        return p_broker_order_id;
+    end if;
+
+    perform api.raise_incident('duplicate_order_number', format('order %s', p_order.order_id), jsonb_build_object(
+        'broker_order_id', p_broker_order_id, 'client_order_id', p_order.client_order_id,
+        'known_as', v_other.client_order_id
+    ));
+    return null;
+end;
+$$;
+
+comment on function trade.free_number(trade.orders, text) is
+    'The broker''s number for an order; null, and a person is told, where it was given to another order of the account before.';
+
 create or replace function api.order_accepted(
     p_order_id        bigint,
     p_fence           bigint,
@@ -146,9 +179,11 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_order trade.orders;
+    v_order  trade.orders;
+    v_number text;
 begin
     v_order := trade.lock_order(p_order_id, p_fence);
+    v_number := trade.free_number(v_order, p_broker_order_id);
     perform trade.take_over(v_order, p_quantity);
 
     update trade.orders as o
@@ -157,7 +192,7 @@ begin
             when o.filled_qty > 0 then 'PARTIAL_FILLED'
             else 'SUBMITTED'
         end,
-        broker_order_id = coalesce(o.broker_order_id, p_broker_order_id),
+        broker_order_id = coalesce(o.broker_order_id, v_number),
         answered_at = coalesce(o.answered_at, bus.clock()),
         next_ask_at = null
     where o.order_id = p_order_id;
@@ -171,7 +206,7 @@ end;
 $$;
 
 comment on function api.order_accepted(bigint, bigint, text, numeric) is
-    'The broker has the order under its number; for an amend also the quantity it has left. Fills may have come before. Raises TRI02, TRL03.';
+    'The broker has the order under its number; for an amend also the quantity it has left. Fills may have come before. A number that another order has is not kept, and an incident. Raises TRI02, TRL03.';
 
 create or replace function api.order_rejected(
     p_order_id  bigint,

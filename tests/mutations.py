@@ -449,7 +449,14 @@ MUTATIONS: tuple[Mutation, ...] = (
     index(
         "L6",
         "trade.orders_broker_order_id_key",
-        "test_claims.py::test_a_broker_cannot_give_one_number_to_two_orders",
+        "test_claims.py::test_no_two_orders_of_an_account_have_one_number_of_the_broker",
+    ),
+    code(
+        "L6",
+        "api.order_accepted",
+        "trade.free_number(v_order, p_broker_order_id)",
+        "p_broker_order_id",
+        "test_claims.py::test_a_number_the_broker_gives_to_two_orders_is_kept_for_the_first_and_told",
     ),
     trigger("L6", ORDERS, "_310_keep_decision", "test_lifecycle.py::test_what_an_order_says_never_changes"),
     code(

@@ -427,13 +427,31 @@ def test_an_acceptance_told_twice_changes_nothing(kit):
     assert len(kit.events("intent")) == before
 
 
-def test_a_broker_cannot_give_one_number_to_two_orders(kit):
+def test_a_number_the_broker_gives_to_two_orders_is_kept_for_the_first_and_told(kit):
+    kit.buy(1)
+    first = kit.claim_one()
+    kit.accept(first, "B1")
+    kit.buy(1)
+    order = kit.claim_one()
+
+    kit.accept(order, "B1")
+
+    accepted = kit.order(order.order_id)
+    assert (accepted.status, accepted.broker_order_id) == ("SUBMITTED", None)
+    assert kit.order(first.order_id).broker_order_id == "B1"
+    assert kit.incidents() == [("duplicate_order_number", True)]
+    assert kit.fill(order, 1, 70_000) == "RECORDED"
+    assert kit.audit() == []
+
+
+def test_no_two_orders_of_an_account_have_one_number_of_the_broker(kit):
     kit.buy(1)
     kit.accept(kit.claim_one(), "B1")
     kit.buy(1)
     order = kit.claim_one()
+    twice = f"update trade.orders set broker_order_id = 'B1' where order_id = {order.order_id}"
 
-    assert refusal(lambda: kit.accept(order, "B1")) == UNIQUE
+    assert refusal(lambda: kit.db.execute(twice.encode())) == UNIQUE
 
 
 @pytest.mark.parametrize("for_now", ["true", "false"])
