@@ -119,7 +119,9 @@ begin
     where (p.account_id, p.instrument_id, p.owner) = (p_fill.account_id, p_fill.instrument_id, p_fill.owner);
 
     insert into trade.reconciliations (account_id, instrument_id, owner, quantity, price, reason, fill_id)
-    select p_fill.account_id, p_fill.instrument_id, p_fill.owner, -v_added.fee_qty, 0, 'fee in kind, told after the execution', p_fill.fill_id
+    select
+        p_fill.account_id, p_fill.instrument_id, p_fill.owner, -v_added.fee_qty, 0,
+        'fee in kind, told after the execution', p_fill.fill_id
     where v_added.fee_qty > 0;
 
     insert into trade.cash_entries (account_id, kind, amount, fill_id, note)
@@ -130,7 +132,8 @@ begin
     where e.amount <> 0;
 
     perform bus.record_event('fill', p_fill.fill_id, 'restated', p_fill.intent_id, jsonb_build_object(
-        'notional_added', v_added.notional, 'fee_qty_added', v_added.fee_qty, 'fee_added', v_added.fee, 'tax_added', v_added.tax
+        'notional_added', v_added.notional, 'fee_qty_added', v_added.fee_qty,
+        'fee_added', v_added.fee, 'tax_added', v_added.tax
     ));
 
     if v_added.notional <> 0 or v_added.fee_qty <> 0 then

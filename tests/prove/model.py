@@ -70,6 +70,7 @@ class Intent:
     worst: Decimal
     status: str
     expires: dt.datetime
+    by_pick: bool = False
     key: str = ""
     asked: Any = None
     filled: Decimal = ZERO
@@ -244,7 +245,7 @@ class Model:
         intent = Intent(
             0, account, symbol, owner, kind, side, quantity, None if limit is None else worst, worst,
             "PENDING_APPROVAL" if approve else "NEW",
-            self.now + (max(ttl, dt.timedelta(days=1)) if approve else ttl), key, asked,
+            self.now + (max(ttl, dt.timedelta(days=1)) if approve else ttl), key=key, asked=asked,
         )  # fmt: skip
         self.check_admission(intent)
         return intent
@@ -582,7 +583,7 @@ class Model:
                 intent.status = "PENDING_APPROVAL"
                 count += 1
             elif verdict == "ALLOW" and intent.status == "PENDING_APPROVAL":
-                if intent.kind == "EXIT" and not intent.key.startswith("pick:"):
+                if intent.kind == "EXIT" and not intent.by_pick:
                     intent.close("CANCELLED")  # it fires anew, on today's price
                 else:
                     intent.status = "NEW"

@@ -54,7 +54,7 @@ select
 """
 CREATED = """
 select i.intent_id, a.account, n.symbol, i.owner, i.intent_type, i.side, i.quantity, i.limit_price,
-    i.worst_price, i.status, i.expires_at
+    i.worst_price, i.status, i.expires_at, i.pick_id is not null
 from trade.order_intents i
 join trade.accounts a using (account_id)
 join market.instruments n using (instrument_id)
@@ -289,11 +289,8 @@ class Walk:
         """The intents that were made since the last look, as the database describes them."""
         made = []
         for row in self.place.db.execute(CREATED.encode(), [self._newest]).fetchall():
-            number, account, symbol, owner, kind, side, quantity, limit, worst, status, expires = row
-            intent = Intent(
-                number, account, symbol, owner, kind, side, quantity, limit, worst, status, expires
-            )
-            self._newest = number
+            intent = Intent(*row)
+            self._newest = intent.id
             made.append(intent)
         return made
 
