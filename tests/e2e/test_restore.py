@@ -40,7 +40,7 @@ join trade.orders as t on t.client_order_id = o.client_order_id
 where not exists (select from trade.fills as x where x.broker_fill_id = f.paper_fill_id::text)
 """
 UNKNOWN_FILLS = """
-select 'demo/' || f.paper_fill_id
+select concat_ws('/', 'demo', o.client_order_id, f.paper_fill_id)
 from paper.fills as f
 join paper.orders as o on o.paper_order_id = f.paper_order_id
 where not exists (select from trade.orders as t where t.client_order_id = o.client_order_id)
