@@ -257,7 +257,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 begin atomic
     insert into risk.incidents as i (kind, subject, detail)
-    values (p_kind, p_subject, p_detail)
+    values (p_kind, left(p_subject, 500), p_detail)  -- as much as its index takes; the detail is whole
     on conflict (kind, subject) where closed_at is null do update set detail = excluded.detail
     returning i.incident_id;
 end;
@@ -275,7 +275,7 @@ volatile
 begin atomic
     update risk.incidents as i
     set closed_at = bus.clock()
-    where i.kind = p_kind and i.subject = p_subject and i.closed_at is null;
+    where i.kind = p_kind and i.subject = left(p_subject, 500) and i.closed_at is null;
 end;
 
 comment on function risk.end_incident(text, text) is 'What an incident was about is over; nothing where none is open.';

@@ -1,6 +1,7 @@
 """L7: a fill counts once, whatever its order, and what it did to cash, position and profit is exact."""
 
 import datetime as dt
+import random
 from decimal import Decimal
 
 import pytest
@@ -339,6 +340,19 @@ def test_two_fills_that_fit_nothing_are_two_incidents(kit):
     report(kit, "nor this", "")
 
     assert kit.incidents() == [("unmatched_fill", True)] * 4
+
+
+@pytest.mark.parametrize("odd", ["fill_id", "client_order_id"])
+def test_numbers_of_any_length_are_kept_as_an_incident(kit, order, odd):
+    """Longer than an index takes, and not to be compressed."""
+    long = random.Random(7).randbytes(5_000).hex()
+    said = {"client_order_id": order.client_order_id, "fill_id": "F"} | {odd: long}
+
+    assert report(kit, **said) == "UNMATCHED"
+
+    assert kit.incidents() == [("unmatched_fill", True)]
+    (event,) = kit.events("incident")
+    assert long in event.data["detail"].values()
 
 
 def test_of_a_fill_that_fits_nothing_every_telling_is_kept(kit):
