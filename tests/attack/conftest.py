@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import psycopg
 import pytest
 
 from tests.e2e.conftest import cluster, shared, system, trading  # noqa: F401 (fixtures)
@@ -16,7 +15,6 @@ HOSTILE = "aegis_s_momentum"
 @pytest.fixture
 def hostile(request: pytest.FixtureRequest) -> Iterator[Connection]:
     """A session of the weakest login, a strategy's, in the database of `trading`."""
-    system: System = request.getfixturevalue("trading")
-    conn: psycopg.Connection = system.login(HOSTILE)
-    yield conn
-    conn.close()
+    running: System = request.getfixturevalue("trading")
+    with running.login(HOSTILE) as conn:
+        yield conn
