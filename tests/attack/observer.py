@@ -1,0 +1,113 @@
+"""What stops, picks and halts cost while somebody attacks, read from rows.
+
+When an exit's price was reached is written down by a trigger on the prices, which only a superuser can add:
+the quote an exit was fired on may be a later one, and would hide how long the stop had to wait.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from tests.e2e.system import System
+
+SET_UP = """
+create schema attack;
+
+create table attack.reached (
+    account_id bigint, instrument_id bigint, owner text, version bigint, reached_at timestamptz,
+    primary key (account_id, instrument_id, owner, version)
+);
+
+create function attack.tg_note() returns trigger language plpgsql security definer as $$
+begin
+    insert into attack.reached
+    select e.account_id, e.instrument_id, e.owner, p.version, clock_timestamp()
+    from trade.position_exits as e
+    join trade.positions as p using (account_id, instrument_id, owner)
+    where e.instrument_id = new.instrument_id
+      and e.is_armed
+      and p.qty > p.locked_qty
+      and (e.not_before is null or e.not_before <= clock_timestamp())
+      and new.bid > 0 and new.bid < new.ask
+      and (new.bid <= e.stop_price or new.bid >= e.take_price)
+    on conflict do nothing;
+    return null;
+end;
+$$;
+
+create trigger zzz_note after update on market.prices_best for each row execute function attack.tg_note();
+"""
+STOPS = """
+select extract(epoch from o.created_at - r.reached_at)::float8
+from attack.reached as r
+join lateral (
+    select i.intent_id
+    from trade.order_intents as i
+    where (i.account_id, i.instrument_id, i.owner) = (r.account_id, r.instrument_id, r.owner)
+      and i.intent_type = 'EXIT' and i.pick_id is null
+      and i.created_at >= r.reached_at - interval '1 s'
+    order by i.intent_id
+    limit 1
+) as i on true
+join lateral (
+    select o.created_at from trade.orders as o where o.intent_id = i.intent_id order by o.order_id limit 1
+) as o on true
+where r.reached_at between %s and %s
+  -- A stop waits for a person while the system is halted, and shortly after for what the halt left.
+  and not exists (
+      select
+      from unnest(%s::timestamptz[], %s::timestamptz[]) as h (halted, resumed)
+      where r.reached_at between h.halted - interval '1 s' and h.resumed + interval '1 s'
+  )
+"""
+PICKS = """
+select extract(epoch from p.routed_at - p.created_at)::float8
+from strategy.picks as p
+where p.strategy = any(%s) and p.created_at between %s and %s and p.routed_at is not null
+"""
+WAITING = """
+select count(*) from strategy.picks as p
+where p.strategy = any(%s) and p.status = 'NEW' and p.created_at < clock_timestamp() - interval '1 s'
+"""
+
+
+@dataclass
+class Figures:
+    """Seconds, sorted."""
+
+    stops: list[float] = field(default_factory=list)
+    picks: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.stops.sort()
+        self.picks.sort()
+
+
+class Observer:
+    """Looks at one system as a superuser."""
+
+    def __init__(self, system: System, honest: list[str]) -> None:
+        self.system = system
+        self.honest = honest
+        self.halts: list[tuple[datetime, datetime]] = []
+        system.admin.execute(SET_UP)
+
+    def now(self) -> datetime:
+        moment: datetime = self.system.value("select clock_timestamp()")
+        return moment
+
+    def figures(self, since: datetime, until: datetime) -> Figures:
+        halted, resumed = [h[0] for h in self.halts], [h[1] for h in self.halts]
+        stops = self.system.rows(STOPS, [since, until, halted, resumed])
+        picks = self.system.rows(PICKS, [self.honest, since, until])
+        return Figures([row[0] for row in stops], [row[0] for row in picks])
+
+    def overdue_picks(self) -> int:
+        """Picks of honest strategies that wait for over a second right now."""
+        return int(self.system.value(WAITING, [self.honest]))
+
+
+def percentile(values: list[float], share: float) -> float:
+    """Of sorted values; not a number where there are none."""
+    return values[min(int(len(values) * share), len(values) - 1)] if values else float("nan")
