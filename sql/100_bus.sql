@@ -127,7 +127,9 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 begin atomic
-    insert into bus.workers (name, pid, host) values (p_name, p_pid, p_host) returning worker_id;
+    insert into bus.workers (name, pid, host)
+    values (left(coalesce(p_name, ''), 100), coalesce(p_pid, 0), left(coalesce(p_host, ''), 200))
+    returning worker_id;
 end;
 
 comment on function api.register_worker(text, integer, text) is
@@ -163,16 +165,20 @@ as $$
 begin
     perform bus.require_worker(p_worker_id);
 
+    if (p_state in ('running', 'degraded', 'draining')) is not true then
+        perform bus.refuse_argument('the state', 'running, degraded or draining');
+    end if;
+
     update bus.workers as w
     set state = p_state,
-        detail = p_detail,
+        detail = bus.clip_json(p_detail),
         heartbeat_at = bus.clock()
     where w.worker_id = p_worker_id;
 end;
 $$;
 
 comment on function api.heartbeat(bigint, text, jsonb) is
-    'Says that a worker lives: state running, degraded or draining, and what it says of itself. Raises TRI04.';
+    'Says that a worker lives: state running, degraded or draining, and what it says of itself. Raises TRI01, TRI04.';
 
 create or replace function api.stop_worker(p_worker_id bigint)
 returns void
@@ -208,9 +214,9 @@ begin atomic
     select bus.record_event(
         case when p_sqlstate like 'TR%' then 'refusal' else 'error' end,
         p_worker_id,
-        coalesce(p_sqlstate, 'unknown'),
+        coalesce(left(p_sqlstate, 20), 'unknown'),
         null,
-        jsonb_build_object('message', left(p_message, 2000), 'detail', p_detail)
+        jsonb_build_object('message', left(p_message, 2000), 'detail', bus.clip_json(p_detail))
     );
 end;
 
@@ -257,7 +263,8 @@ security definer
 set search_path = pg_catalog, pg_temp
 begin atomic
     insert into risk.incidents as i (kind, subject, detail)
-    values (p_kind, left(p_subject, 500), p_detail)  -- as much as its index takes; the detail is whole
+    -- As much as its index takes, and of the detail as much as anybody reads.
+    values (left(coalesce(p_kind, ''), 100), left(coalesce(p_subject, ''), 500), bus.clip_json(p_detail))
     on conflict (kind, subject) where closed_at is null do update set detail = excluded.detail
     returning i.incident_id;
 end;
@@ -293,6 +300,8 @@ as $$
 declare
     v_closed_at timestamptz;
 begin
+    perform bus.require_text('the note', p_note, 2000);
+
     update risk.incidents as i
     set closed_at = bus.clock(),
         detail = case jsonb_typeof(i.detail) when 'object' then i.detail else jsonb_build_object('facts', i.detail) end
@@ -311,7 +320,7 @@ end;
 $$;
 
 comment on function api.close_incident(bigint, text) is
-    'A person has dealt with an incident. One that still holds is opened again by whoever sees it. Raises TRI02.';
+    'A person has dealt with an incident. One that still holds is opened again by whoever sees it. Raises TRI01, TRI02.';
 
 create or replace function api.next_due()
 returns interval

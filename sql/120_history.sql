@@ -24,6 +24,12 @@ as $$
 declare
     v_consumer bus.consumers;
 begin
+    perform bus.require_limit(p_limit);
+
+    if bus.is_text(p_consumer, 200) is not true then
+        perform bus.refuse_argument('the reader', 'a text of at most 200 bytes');
+    end if;
+
     insert into bus.consumers (consumer) values (p_consumer) on conflict do nothing;
     select c.* into strict v_consumer from bus.consumers as c where c.consumer = p_consumer;
 
@@ -37,7 +43,7 @@ end;
 $$;
 
 comment on function api.read_events(text, integer) is
-    'The next settled events for a reader, in their durable order. Reading does not move its cursor: advance_consumer does.';
+    'The next settled events for a reader, in their durable order. Reading does not move its cursor: advance_consumer does. Raises TRI01.';
 
 create or replace function api.advance_consumer(
     p_consumer text,
@@ -61,7 +67,7 @@ begin
       and (e.generation, e.xid, e.event_id) > (c.generation, c.xid, c.event_id);
 
     if not found then
-        raise exception 'event % is not ahead of reader %', p_event_id, p_consumer
+        raise exception 'event % is not ahead of reader %', p_event_id, left(p_consumer, 200)
             using errcode = 'TRI02', hint = 'Advance to the last event that read_events gave.';
     end if;
 end;

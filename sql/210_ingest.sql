@@ -15,6 +15,12 @@ as $$
 declare
     v_next_seq bigint;
 begin
+    perform bus.require_text('the feed', p_feed), bus.require_text('the venue', p_venue);
+
+    if p_feed is null or (p_source in ('live', 'sim', 'replay')) is not true then
+        perform bus.refuse_argument('a feed', 'named, and its source live, sim or replay');
+    end if;
+
     if p_source <> 'live' and exists (select from bus.instance as n where n.kind = 'live') then
         raise exception 'a % feed cannot bring prices into a live database', p_source
             using errcode = 'TRI04',
@@ -45,7 +51,7 @@ end;
 $$;
 
 comment on function api.open_feed(text, text, text) is
-    'Declares a feed connected; source is live, sim or replay. Returns the next received_seq to use. Raises TRI02, TRI04.';
+    'Declares a feed connected; source is live, sim or replay. Returns the next received_seq to use. Raises TRI01, TRI02, TRI04.';
 
 create or replace function api.feed_position(p_feed text)
 returns bigint
@@ -73,28 +79,33 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_before text;
+    v_detail text := left(coalesce(p_detail, ''), 2000);
 begin
+    if (p_status in ('CONNECTED', 'DISCONNECTED', 'ENDED')) is not true then
+        perform bus.refuse_argument('the status', 'CONNECTED, DISCONNECTED or ENDED');
+    end if;
+
     select f.status into v_before from market.feeds as f where f.feed = p_feed for no key update;
 
     if not found then
-        raise exception 'feed % does not exist', p_feed using errcode = 'TRI02', hint = 'Call open_feed first.';
+        raise exception 'feed % does not exist', left(p_feed, 100) using errcode = 'TRI02', hint = 'Call open_feed first.';
     end if;
 
     update market.feeds as f
     set status = p_status,
-        detail = p_detail,
+        detail = v_detail,
         last_heard_at = bus.clock()
     where f.feed = p_feed;
 
     if v_before is distinct from p_status then
         perform bus.record_event('feed', null, p_status, null,
-            jsonb_build_object('feed', p_feed, 'before', v_before, 'detail', p_detail));
+            jsonb_build_object('feed', p_feed, 'before', v_before, 'detail', v_detail));
     end if;
 end;
 $$;
 
 comment on function api.feed_status(text, text, text) is
-    'Heartbeat of a feed: CONNECTED, DISCONNECTED or ENDED, and a word for people. Raises TRI02.';
+    'Heartbeat of a feed: CONNECTED, DISCONNECTED or ENDED, and a word for people. Raises TRI01, TRI02.';
 
 create or replace function api.ingest_quotes(
     p_feed      text,
@@ -124,7 +135,7 @@ begin
     select f.* into v_feed from market.feeds as f where f.feed = p_feed for no key update;
 
     if not found then
-        raise exception 'feed % does not exist', p_feed using errcode = 'TRI02', hint = 'Call open_feed first.';
+        raise exception 'feed % does not exist', left(p_feed, 100) using errcode = 'TRI02', hint = 'Call open_feed first.';
     end if;
 
     with raw as (
@@ -141,10 +152,12 @@ begin
             r.*
         from raw as r
         join market.instruments as i on i.venue = v_feed.venue and i.symbol = r.symbol
-        where r.ts <= v_now + interval '2 s'
-          and r.seq is not null
+        where r.ts between '1970-01-01' and v_now + interval '2 s'
+          and r.seq between 0 and 9000000000000000000
           and r.bid >= 0 and r.ask >= 0 and r.bid_size >= 0 and r.ask_size >= 0
-          and greatest(r.bid, r.ask, r.bid_size, r.ask_size) < 'Infinity'
+          -- As bus.is_amount says; NaN is the greatest of them.
+          and greatest(r.bid, r.ask, r.bid_size, r.ask_size) < 1e18
+          and greatest(min_scale(r.bid), min_scale(r.ask), min_scale(r.bid_size), min_scale(r.ask_size)) <= 18
     ),
 
     newest as (
@@ -209,7 +222,9 @@ begin
     set quotes_applied = f.quotes_applied + v_applied,
         quotes_superseded = f.quotes_superseded + v_good - v_applied,
         quotes_quarantined = f.quotes_quarantined + v_quarantined,
-        last_seq = greatest(f.last_seq, (select max(s.seq) from unnest(p_seqs) as s (seq))),
+        last_seq = greatest(f.last_seq, (
+            select max(s.seq) from unnest(p_seqs) as s (seq) where s.seq <= 9000000000000000000
+        )),
         last_heard_at = v_now
     where f.feed = p_feed;
 
@@ -242,23 +257,26 @@ begin
     insert into market.quarantine (feed, symbol, reason, data)
     select
         p_feed.feed,
-        coalesce(r.symbol, ''),
+        left(coalesce(r.symbol, ''), 100),
         case
             when i.instrument_id is null then 'unknown symbol'
             when r.ts > p_now + interval '2 s' then 'from the future'
             else 'not a price'
         end,
         jsonb_build_object(
-            'ts', r.ts, 'seq', r.seq, 'bid', r.bid, 'bid_size', r.bid_size, 'ask', r.ask, 'ask_size', r.ask_size
+            'ts', r.ts, 'seq', r.seq, 'bid', bus.clip_number(r.bid), 'bid_size', bus.clip_number(r.bid_size),
+            'ask', bus.clip_number(r.ask), 'ask_size', bus.clip_number(r.ask_size)
         )
     from unnest(p_symbols, p_ts, p_seqs, p_bids, p_bid_sizes, p_asks, p_ask_sizes)
         as r (symbol, ts, seq, bid, bid_size, ask, ask_size)
     left join market.instruments as i on i.venue = p_feed.venue and i.symbol = r.symbol
     where i.instrument_id is null
-       or (r.ts <= p_now + interval '2 s'
-           and r.seq is not null
+       or (r.ts between '1970-01-01' and p_now + interval '2 s'
+           and r.seq between 0 and 9000000000000000000
            and r.bid >= 0 and r.ask >= 0 and r.bid_size >= 0 and r.ask_size >= 0
-           and greatest(r.bid, r.ask, r.bid_size, r.ask_size) < 'Infinity') is not true;
+           and greatest(r.bid, r.ask, r.bid_size, r.ask_size) < 1e18
+           and greatest(min_scale(r.bid), min_scale(r.ask), min_scale(r.bid_size), min_scale(r.ask_size)) <= 18
+       ) is not true;
 
     get diagnostics v_count = row_count;
     return v_count;
@@ -295,7 +313,7 @@ begin
     select f.* into v_feed from market.feeds as f where f.feed = p_feed for no key update;
 
     if not found then
-        raise exception 'feed % does not exist', p_feed using errcode = 'TRI02', hint = 'Call open_feed first.';
+        raise exception 'feed % does not exist', left(p_feed, 100) using errcode = 'TRI02', hint = 'Call open_feed first.';
     end if;
 
     with good as (
@@ -304,9 +322,10 @@ begin
             r.*
         from unnest(p_symbols, p_trade_ts, p_seqs, p_prices, p_sizes) as r (symbol, ts, seq, price, size)
         join market.instruments as i on i.venue = v_feed.venue and i.symbol = r.symbol
-        where r.ts <= v_now + interval '2 s'
-          and r.seq is not null
-          and r.price > 0 and r.size >= 0 and greatest(r.price, r.size) < 'Infinity'
+        where r.ts between '1970-01-01' and v_now + interval '2 s'
+          and r.seq between 0 and 9000000000000000000
+          and r.price > 0 and r.size >= 0 and greatest(r.price, r.size) < 1e18
+          and greatest(min_scale(r.price), min_scale(r.size)) <= 18
     ),
 
     newest as (
@@ -340,18 +359,21 @@ begin
         insert into market.quarantine (feed, symbol, reason, data)
         select
             p_feed,
-            coalesce(r.symbol, ''),
+            left(coalesce(r.symbol, ''), 100),
             case
                 when i.instrument_id is null then 'unknown symbol'
                 when r.ts > v_now + interval '2 s' then 'from the future'
                 else 'not a price'
             end,
-            jsonb_build_object('ts', r.ts, 'seq', r.seq, 'price', r.price, 'size', r.size)
+            jsonb_build_object(
+                'ts', r.ts, 'seq', r.seq, 'price', bus.clip_number(r.price), 'size', bus.clip_number(r.size)
+            )
         from unnest(p_symbols, p_trade_ts, p_seqs, p_prices, p_sizes) as r (symbol, ts, seq, price, size)
         left join market.instruments as i on i.venue = v_feed.venue and i.symbol = r.symbol
         where i.instrument_id is null
-           or (r.ts <= v_now + interval '2 s' and r.seq is not null and r.price > 0 and r.size >= 0
-               and greatest(r.price, r.size) < 'Infinity') is not true;
+           or (r.ts between '1970-01-01' and v_now + interval '2 s' and r.seq between 0 and 9000000000000000000
+               and r.price > 0 and r.size >= 0 and greatest(r.price, r.size) < 1e18
+               and greatest(min_scale(r.price), min_scale(r.size)) <= 18) is not true;
 
         get diagnostics v_quarantined = row_count;
     end if;
@@ -360,7 +382,9 @@ begin
     set trades_applied = f.trades_applied + v_applied,
         trades_superseded = f.trades_superseded + v_good - v_applied,
         trades_quarantined = f.trades_quarantined + v_quarantined,
-        last_seq = greatest(f.last_seq, (select max(s.seq) from unnest(p_seqs) as s (seq))),
+        last_seq = greatest(f.last_seq, (
+            select max(s.seq) from unnest(p_seqs) as s (seq) where s.seq <= 9000000000000000000
+        )),
         last_heard_at = v_now
     where f.feed = p_feed;
 

@@ -21,6 +21,8 @@ begin
             using errcode = 'TRI01', hint = 'Say why: it is shown to everyone who asks.';
     end if;
 
+    -- Whatever its length, it never stands in the way of a halt.
+    p_reason := left(p_reason, 2000);
     perform risk.lock_gate();
 
     if p_scope = 'system' then

@@ -57,6 +57,15 @@ for each row
 when (old.status = 'PENDING_APPROVAL' and new.status = 'NEW')
 execute function trade.tg_order_intents__guard();
 
+create or replace trigger _120_within_bounds
+before insert on trade.order_intents
+for each row
+when ((
+    bus.is_amount(new.quantity) and bus.is_amount(new.worst_price) and isfinite(new.expires_at)
+    and octet_length(new.reason) <= 2000 and octet_length(new.idempotency_key) <= 250
+) is not true)
+execute function bus.tg_out_of_bounds();
+
 create or replace function trade.tg_order_intents__check_move()
 returns trigger
 language plpgsql

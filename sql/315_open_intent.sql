@@ -131,7 +131,7 @@ begin
 
     v_price := market.round_to_tick(p_instrument.tick_table, v_price, p_side);
 
-    if v_price is null or v_price <= 0 or v_price >= 'Infinity' then
+    if (v_price > 0 and bus.is_amount(v_price)) is not true then
         raise exception '% is not a price for %', coalesce(p_limit_price::text, 'null'), p_instrument.symbol
             using errcode = 'TRI01', hint = 'Give a positive limit price.';
     end if;

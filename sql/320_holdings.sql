@@ -320,8 +320,16 @@ begin
             );
         end if;
 
-        perform trade.close_intent(v_intent.intent_id, 'CANCELLED', 'shed: facts undercut its reservation');
-        v_count := v_count + 1;
+        begin
+            perform trade.close_intent(v_intent.intent_id, 'CANCELLED', 'shed: facts undercut its reservation');
+            v_count := v_count + 1;
+        exception when others then
+            if bus.concerns_all(sqlstate) then
+                raise;
+            end if;
+
+            perform risk.note_failed_item('shed_unsent', format('intent %s', v_intent.intent_id), sqlstate, sqlerrm);
+        end;
     end loop;
 
     return v_count;

@@ -41,6 +41,12 @@ create or replace trigger _100_guard_new
 before insert on trade.orders
 for each row execute function trade.tg_orders__guard();
 
+create or replace trigger _120_within_bounds
+before insert on trade.orders
+for each row
+when ((bus.is_amount(new.quantity) and bus.is_amount(new.limit_price) and isfinite(new.send_before)) is not true)
+execute function bus.tg_out_of_bounds();
+
 create or replace function trade.tg_orders__check_move()
 returns trigger
 language plpgsql

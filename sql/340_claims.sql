@@ -102,7 +102,7 @@ as $$
 declare
     v_ids bigint[];
 begin
-    perform bus.require_worker(p_worker_id);
+    perform bus.require_worker(p_worker_id), bus.require_limit(p_limit);
     perform risk.hold_gate();
     v_ids := trade.claimable(p_limit);
 
@@ -163,7 +163,7 @@ end;
 $$;
 
 comment on function api.claim_intents(bigint, integer) is
-    'Takes waiting intents and returns the orders to send. Send each before send_within has passed since the call began, or unsend it. Raises TRM02, TRI04.';
+    'Takes waiting intents and returns the orders to send. Send each before send_within has passed since the call began, or unsend it. Raises TRM02, TRI01, TRI04.';
 
 create or replace function trade.lend_orders(
     p_worker_id bigint,
@@ -220,7 +220,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    perform bus.require_worker(p_worker_id);
+    perform bus.require_worker(p_worker_id), bus.require_limit(p_limit);
 
     return query
     select l.*
@@ -240,7 +240,7 @@ end;
 $$;
 
 comment on function api.claim_cancels(bigint, integer) is
-    'Takes live orders somebody asked to cancel, each for one lease, with a new fence. None in a database that waits for its adoption. Raises TRI04.';
+    'Takes live orders somebody asked to cancel, each for one lease, with a new fence. None in a database that waits for its adoption. Raises TRI01, TRI04.';
 
 create or replace function api.orders_in_doubt(
     p_worker_id bigint,
@@ -261,7 +261,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    perform bus.require_worker(p_worker_id);
+    perform bus.require_worker(p_worker_id), bus.require_limit(p_limit);
 
     -- An orphan: its time to leave has passed, and its worker is gone or has had time to answer.
     update trade.orders as o
@@ -294,4 +294,4 @@ end;
 $$;
 
 comment on function api.orders_in_doubt(bigint, integer) is
-    'Orphans in SENDING become IN_DOUBT; returns the orders to ask the broker about, each for one lease, with a new fence. Raises TRI04.';
+    'Orphans in SENDING become IN_DOUBT; returns the orders to ask the broker about, each for one lease, with a new fence. Raises TRI01, TRI04.';

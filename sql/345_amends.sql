@@ -26,7 +26,7 @@ begin
     update trade.orders as o
     set is_pending = false,
         quantity = least(o.quantity, coalesce(
-            case when p_quantity > 0 then p_quantity end,
+            case when p_quantity > 0 and bus.is_amount(p_quantity) then p_quantity end,
             case when i.closed_at is null then nullif(i.quantity - i.filled_qty, 0) end,
             o.quantity
         ))
@@ -112,7 +112,7 @@ as $$
 declare
     v_ids bigint[];
 begin
-    perform bus.require_worker(p_worker_id);
+    perform bus.require_worker(p_worker_id), bus.require_limit(p_limit);
 
     if not exists (
         select from trade.orders as o where o.amend_at <= bus.clock() and o.closed_at is null
@@ -165,7 +165,7 @@ end;
 $$;
 
 comment on function api.due_amends(bigint, integer) is
-    'Stores the children of orders whose rest is to be replaced now, and returns what to ask the broker for. Send within send_within, or unsend. Raises TRM02, TRI04.';
+    'Stores the children of orders whose rest is to be replaced now, and returns what to ask the broker for. Send within send_within, or unsend. Raises TRM02, TRI01, TRI04.';
 
 create or replace function trade.escalate_stops(p_symbols text[])
 returns integer
@@ -205,32 +205,38 @@ begin
     perform trade.lock_intents(v_ids) where v_ids <> '{}';
 
     foreach v_id in array v_ids loop
-        select i.* into strict v_intent from trade.order_intents as i where i.intent_id = v_id;
-        select n.* into strict v_instrument from market.instruments as n where n.instrument_id = v_intent.instrument_id;
-
         begin
+            select i.* into strict v_intent from trade.order_intents as i where i.intent_id = v_id;
+            select n.* into strict v_instrument from market.instruments as n where n.instrument_id = v_intent.instrument_id;
             v_worst := trade.worst_price(v_instrument, 'SELL', 'PROTECTIVE_SELL', null, false);
-        exception when sqlstate 'TRP01' or sqlstate 'TRP02' then
-            continue;  -- its price has just gone stale: the next quote asks again, and other stops do not wait
+
+            continue when v_intent.closed_at is not null or v_intent.limit_price is null or v_worst >= v_intent.worst_price;
+
+            update trade.order_intents as i
+            set worst_price = v_worst,
+                limit_price = null,
+                escalated_at = bus.clock(),
+                reason = 'STOP_LOSS'
+            where i.intent_id = v_intent.intent_id;
+
+            update trade.orders as o
+            set amend_at = bus.clock(),
+                amend_price = v_worst
+            where o.intent_id = v_intent.intent_id
+              and o.closed_at is null
+              and o.limit_price > v_worst;
+
+            v_count := v_count + 1;
+        exception
+            when sqlstate 'TRP01' or sqlstate 'TRP02' then
+                continue;  -- its price has just gone stale: the next quote asks again, and other stops do not wait
+            when others then
+                if bus.concerns_all(sqlstate) then
+                    raise;
+                end if;
+
+                perform risk.note_failed_item('escalate_stops', format('intent %s', v_id), sqlstate, sqlerrm);
         end;
-
-        continue when v_intent.closed_at is not null or v_intent.limit_price is null or v_worst >= v_intent.worst_price;
-
-        update trade.order_intents as i
-        set worst_price = v_worst,
-            limit_price = null,
-            escalated_at = bus.clock(),
-            reason = 'STOP_LOSS'
-        where i.intent_id = v_intent.intent_id;
-
-        update trade.orders as o
-        set amend_at = bus.clock(),
-            amend_price = v_worst
-        where o.intent_id = v_intent.intent_id
-          and o.closed_at is null
-          and o.limit_price > v_worst;
-
-        v_count := v_count + 1;
     end loop;
 
     return v_count;

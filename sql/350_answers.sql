@@ -145,6 +145,14 @@ as $$
 declare
     v_other trade.orders;
 begin
+    if bus.is_text(p_broker_order_id, 200) is false then
+        perform api.raise_incident('odd_order_number', format('order %s', p_order.order_id), jsonb_build_object(
+            'client_order_id', p_order.client_order_id, 'bytes', octet_length(p_broker_order_id),
+            'begins', left(p_broker_order_id, 100)
+        ));
+        return null;
+    end if;
+
     select o.* into v_other
     from trade.orders as o
     where o.account_id = p_order.account_id
@@ -164,7 +172,7 @@ end;
 $$;
 
 comment on function trade.free_number(trade.orders, text) is
-    'The broker''s number for an order; null, and a person is told, where it was given to another order of the account before.';
+    'The broker''s number for an order; null, and an incident, where it is too long or was given to another order of the account before.';
 
 create or replace function api.order_accepted(
     p_order_id        bigint,
@@ -223,7 +231,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_order  trade.orders;
-    v_reason text := format('%s: %s', p_code, p_message);
+    v_reason text := format('%s: %s', left(p_code, 100), left(p_message, 1000));
 begin
     v_order := trade.lock_order(p_order_id, p_fence);
 
@@ -281,7 +289,7 @@ begin
             next_ask_at = bus.clock()
         where o.order_id = p_order_id;
         perform bus.record_event('order', p_order_id, 'unknown answer', v_order.intent_id,
-            jsonb_build_object('detail', p_detail));
+            jsonb_build_object('detail', left(p_detail, 2000)));
     end if;
 end;
 $$;

@@ -43,7 +43,7 @@ begin
     select a.account_id into v_account_id from trade.accounts as a where a.account = p_account;
 
     if not found then
-        raise exception 'account % does not exist', p_account using errcode = 'TRI02', hint = 'select account from accounts;';
+        raise exception 'account % does not exist', left(p_account, 100) using errcode = 'TRI02', hint = 'select account from accounts;';
     end if;
 
     return v_account_id;
@@ -324,7 +324,7 @@ as $$
 begin
     -- In an old snapshot its order may be missing: whoever brings it must look again.
     perform bus.require_the_latest('the order of a fill');
-    perform api.raise_incident('unmatched_fill', concat_ws('/', p_account, p_order, nullif(p_key, '')), p_detail);
+    perform api.raise_incident('unmatched_fill', concat_ws('/', p_account, left(p_order, 200), left(nullif(p_key, ''), 200)), p_detail);
     return 'UNMATCHED';
 end;
 $$;
@@ -358,7 +358,8 @@ begin
     if v_order.order_id is not null
         and p_quantity > 0 and p_price > 0 and p_fee_qty >= 0 and p_fee_qty < p_quantity
         and length(p_broker_fill_id) between 1 and 200
-        and greatest(p_quantity, p_price, abs(p_fee), abs(p_tax)) < 'Infinity'  -- what is no number is greater
+        and bus.is_amount(p_quantity) and bus.is_amount(p_price) and bus.is_amount(p_fee_qty)
+        and bus.is_amount(coalesce(p_fee, 0)) and bus.is_amount(coalesce(p_tax, 0))
     then
         v_order := trade.lock_for_fill(v_order.order_id);
         v_answer := trade.take_fill(v_order, p_broker_fill_id, p_quantity, p_price, p_fee, p_tax, p_fee_qty,
@@ -464,7 +465,8 @@ begin
 
     if v_order.order_id is not null
         and p_quantity >= 0 and p_notional >= 0
-        and greatest(p_quantity, p_notional, abs(p_fee), abs(p_tax)) < 'Infinity'  -- what is no number is greater
+        and bus.is_amount(p_quantity) and bus.is_amount(p_notional)
+        and bus.is_amount(coalesce(p_fee, 0)) and bus.is_amount(coalesce(p_tax, 0))
     then
         -- What is new is decided under the order's lock: stream and poll may bring the same news at once.
         v_order := trade.lock_for_fill(v_order.order_id);
@@ -472,7 +474,7 @@ begin
     end if;
 
     if v_answer = 'UNMATCHED' then
-        return trade.keep_unmatched(p_account, coalesce(p_client_order_id, p_broker_order_id), p_quantity::text, jsonb_build_object(
+        return trade.keep_unmatched(p_account, coalesce(p_client_order_id, p_broker_order_id), left(p_quantity::text, 100), jsonb_build_object(
             'client_order_id', p_client_order_id, 'broker_order_id', p_broker_order_id, 'cumulative_quantity', p_quantity,
             'notional', p_notional, 'fee', p_fee, 'tax', p_tax, 'filled_at', p_filled_at
         ));
@@ -495,7 +497,8 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 begin atomic
-    update trade.accounts as a set fills_cursor = p_cursor where a.account = p_account;
+    -- A cursor is of our adapter's making: one that is null or huge is none.
+    update trade.accounts as a set fills_cursor = p_cursor where a.account = p_account and bus.is_text(p_cursor, 4000);
 end;
 
 comment on function api.advance_fills_cursor(text, text) is

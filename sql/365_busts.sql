@@ -58,6 +58,7 @@ declare
     v_position trade.positions;
     v_change   numeric;
     v_id       bigint;
+    v_reason   text := left(coalesce(p_reason, ''), 500);
 begin
     select f.* into v_fill
     from trade.fills as f
@@ -68,8 +69,8 @@ begin
       and f.trade_date = p_trade_date;
 
     if not found then
-        return trade.keep_unmatched(p_account, 'bust ' || p_symbol, p_broker_fill_id, jsonb_build_object(
-            'bust', p_broker_fill_id, 'symbol', p_symbol, 'trade_date', p_trade_date, 'reason', p_reason
+        return trade.keep_unmatched(p_account, 'bust ' || left(coalesce(p_symbol, ''), 100), p_broker_fill_id, jsonb_build_object(
+            'bust', p_broker_fill_id, 'symbol', p_symbol, 'trade_date', p_trade_date, 'reason', v_reason
         ));
     end if;
 
@@ -88,15 +89,15 @@ begin
 
     v_change := trade.undo_in_position(v_fill, v_money, v_position);
     insert into trade.reconciliations (account_id, instrument_id, owner, quantity, price, reason)
-    values (v_fill.account_id, v_fill.instrument_id, v_fill.owner, v_change, v_fill.price, 'bust: ' || p_reason)
+    values (v_fill.account_id, v_fill.instrument_id, v_fill.owner, v_change, v_fill.price, 'bust: ' || v_reason)
     returning reconciliation_id into v_id;
-    insert into trade.busts (fill_id, reconciliation_id, reason) values (v_fill.fill_id, v_id, p_reason);
+    insert into trade.busts (fill_id, reconciliation_id, reason) values (v_fill.fill_id, v_id, v_reason);
 
     insert into trade.cash_entries (account_id, kind, amount, note)
-    select v_fill.account_id, 'correction', -v_money.cash, format('bust of fill %s: %s', v_fill.fill_id, p_reason)
+    select v_fill.account_id, 'correction', -v_money.cash, format('bust of fill %s: %s', v_fill.fill_id, v_reason)
     where v_money.cash <> 0;
 
-    perform bus.record_event('fill', v_fill.fill_id, 'busted', v_fill.intent_id, jsonb_build_object('reason', p_reason));
+    perform bus.record_event('fill', v_fill.fill_id, 'busted', v_fill.intent_id, jsonb_build_object('reason', v_reason));
     perform trade.arm_exits(v_fill.account_id, v_fill.instrument_id, v_fill.owner);
     perform trade.shed_unsent(v_fill.account_id, v_fill.instrument_id, v_fill.owner);
     return 'BUSTED';

@@ -128,7 +128,7 @@ begin
         begin
             perform trade.open_intent(
                 v_due.account_id, v_due.instrument_id, v_due.owner, 'EXIT', 'SELL', v_due.quantity, null, v_due.reason,
-                format('exit:%s:%s:%s:%s', v_due.instrument_id, v_due.owner, v_due.version, v_due.fired),
+                format('aegis:exit:%s:%s:%s:%s', v_due.instrument_id, v_due.owner, v_due.version, v_due.fired),
                 '10 s', null, v_due.quote_at
             );
             update trade.position_exits as e
@@ -137,8 +137,11 @@ begin
               and e.instrument_id = v_due.instrument_id
               and e.owner = v_due.owner;
             v_count := v_count + 1;
-        exception when sqlstate 'TRM01' or sqlstate 'TRQ02' or sqlstate 'TRP01' or sqlstate 'TRP02'
-            or sqlstate 'TRS01' or sqlstate 'TRI01' then
+        exception when others then
+            if bus.concerns_all(sqlstate) then
+                raise;
+            end if;
+
             perform trade.note_refused_exit(v_due, sqlstate, sqlerrm);
         end;
     end loop;
@@ -189,7 +192,7 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_note text := format('%s: %s', p_code, p_message);
+    v_note text := format('%s: %s', p_code, left(p_message, 500));
 begin
     update trade.position_exits as e
     set note = v_note,
@@ -202,11 +205,18 @@ begin
     -- Told once, not at every quote.
     if found then
         perform bus.record_event('refusal', null, p_code, null, jsonb_build_object(
-            'message', p_message, 'exit', p_due.reason, 'symbol', p_due.symbol, 'owner', p_due.owner
+            'message', left(p_message, 500), 'exit', p_due.reason, 'symbol', p_due.symbol, 'owner', p_due.owner
         ));
+
+        -- Mode, breach, price and session end by themselves; of anything else a person hears.
+        if p_code not in ('TRM01', 'TRQ02', 'TRP01', 'TRP02', 'TRS01') then
+            perform risk.note_failed_item(
+                'fire_exits', format('position %s/%s/%s', p_due.account_id, p_due.instrument_id, p_due.owner), p_code, p_message
+            );
+        end if;
     end if;
 end;
 $$;
 
 comment on function trade.note_refused_exit(trade.exits_due, text, text) is
-    'Keeps why an exit could not be made beside it, and tells it once.';
+    'Keeps why an exit could not be made beside it, once; what does not end by itself is an incident.';

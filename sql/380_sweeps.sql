@@ -63,7 +63,15 @@ begin
     perform trade.lock_intents(v_ids) where v_ids <> '{}';
 
     foreach v_id in array v_ids loop
-        v_count := v_count + trade.end_or_ask(v_id, 'EXPIRED', 'its time was over')::integer;
+        begin
+            v_count := v_count + trade.end_or_ask(v_id, 'EXPIRED', 'its time was over')::integer;
+        exception when others then
+            if bus.concerns_all(sqlstate) then
+                raise;
+            end if;
+
+            perform risk.note_failed_item('expire_due', format('intent %s', v_id), sqlstate, sqlerrm);
+        end;
     end loop;
 
     with expired as (
@@ -138,23 +146,31 @@ begin
         where i.intent_id = any(v_ids)
         order by i.intent_id
     loop
-        if v_row.verdict = 'DENY' then
-            v_count := v_count
-                + trade.end_or_ask(v_row.intent_id, 'CANCELLED', format('mode %s', v_row.mode))::integer;
-        elsif v_row.verdict = 'ALLOW' and v_row.status = 'PENDING_APPROVAL' and v_row.fires_anew then
-            -- Its price is of the time it was put up: if its stop still holds it fires anew, on today's.
-            perform trade.close_intent(v_row.intent_id, 'CANCELLED', 'it needs no approval any more');
-            v_count := v_count + 1;
-        elsif v_row.verdict = 'ALLOW' and v_row.status = 'PENDING_APPROVAL' then
-            update trade.order_intents as i
-            set status = 'NEW',
-                expires_at = least(i.expires_at, bus.clock() + interval '1 min')
-            where i.intent_id = v_row.intent_id;
-            v_count := v_count + 1;
-        elsif v_row.verdict = 'APPROVE' and v_row.status = 'NEW' and v_row.approved_by is null then
-            update trade.order_intents as i set status = 'PENDING_APPROVAL' where i.intent_id = v_row.intent_id;
-            v_count := v_count + 1;
-        end if;
+        begin
+            if v_row.verdict = 'DENY' then
+                v_count := v_count
+                    + trade.end_or_ask(v_row.intent_id, 'CANCELLED', format('mode %s', v_row.mode))::integer;
+            elsif v_row.verdict = 'ALLOW' and v_row.status = 'PENDING_APPROVAL' and v_row.fires_anew then
+                -- Its price is of the time it was put up: if its stop still holds it fires anew, on today's.
+                perform trade.close_intent(v_row.intent_id, 'CANCELLED', 'it needs no approval any more');
+                v_count := v_count + 1;
+            elsif v_row.verdict = 'ALLOW' and v_row.status = 'PENDING_APPROVAL' then
+                update trade.order_intents as i
+                set status = 'NEW',
+                    expires_at = least(i.expires_at, bus.clock() + interval '1 min')
+                where i.intent_id = v_row.intent_id;
+                v_count := v_count + 1;
+            elsif v_row.verdict = 'APPROVE' and v_row.status = 'NEW' and v_row.approved_by is null then
+                update trade.order_intents as i set status = 'PENDING_APPROVAL' where i.intent_id = v_row.intent_id;
+                v_count := v_count + 1;
+            end if;
+        exception when others then
+            if bus.concerns_all(sqlstate) then
+                raise;
+            end if;
+
+            perform risk.note_failed_item('enforce_modes', format('intent %s', v_row.intent_id), sqlstate, sqlerrm);
+        end;
     end loop;
 
     return v_count;
@@ -175,6 +191,8 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+    perform bus.require_text('the reason', p_reason, 2000);
+
     if not trade.end_or_ask(p_intent_id, 'CANCELLED', format('%s: %s', session_user, p_reason)) then
         return 'it had already ended';
     end if;
@@ -188,7 +206,7 @@ end;
 $$;
 
 comment on function api.cancel_intent(bigint, text) is
-    'Ends a waiting intent, or asks to cancel its live order; says which. Raises TRI02.';
+    'Ends a waiting intent, or asks to cancel its live order; says which. Raises TRI01, TRI02.';
 
 create or replace function api.approve(
     p_intent_id bigint,
@@ -214,7 +232,7 @@ begin
         approved_at = bus.clock()
     where i.intent_id = p_intent_id;
 
-    perform bus.record_event('intent', p_intent_id, 'approved', p_intent_id, jsonb_build_object('note', p_note));
+    perform bus.record_event('intent', p_intent_id, 'approved', p_intent_id, jsonb_build_object('note', left(p_note, 2000)));
     return 'NEW';
 end;
 $$;
@@ -241,7 +259,7 @@ begin
             using errcode = 'TRL01', hint = 'select * from approvals;';
     end if;
 
-    perform trade.close_intent(p_intent_id, 'REJECTED', format('%s: %s', session_user, p_note));
+    perform trade.close_intent(p_intent_id, 'REJECTED', format('%s: %s', session_user, left(p_note, 2000)));
 
     -- Else the next quote would ask the same question again.
     update trade.position_exits as e

@@ -39,7 +39,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     -- epoch:run_number:how far the log was on disk
-    v_marker text[] := regexp_match(p_marker, '^([^:]+):(\d{1,18}):([0-9A-F]{1,8}/[0-9A-F]{1,8})$');
+    v_marker text[] := regexp_match(left(p_marker, 200), '^([^:]+):(\d{1,18}):([0-9A-F]{1,8}/[0-9A-F]{1,8})$');
 begin
     return case
         when p_instance.run_number = 0 or (p_instance.kind in ('replay', 'test') and p_marker is null) then null
@@ -198,8 +198,16 @@ begin
         where i.status in ('NEW', 'PENDING_APPROVAL')
         order by i.account_id, i.instrument_id, i.owner, i.intent_id
     loop
-        perform trade.end_or_ask(v_id, 'EXPIRED', 'older than the restored database');
-        v_expired := v_expired + 1;
+        begin
+            perform trade.end_or_ask(v_id, 'EXPIRED', 'older than the restored database');
+            v_expired := v_expired + 1;
+        exception when others then
+            if bus.concerns_all(sqlstate) then
+                raise;
+            end if;
+
+            perform risk.note_failed_item('adopt', format('intent %s', v_id), sqlstate, sqlerrm);
+        end;
     end loop;
 
     update trade.orders as o
@@ -212,7 +220,7 @@ begin
     update bus.instance set is_foreign = false;
     perform risk.end_incident('foreign_database', current_database());
     perform bus.record_event('instance', null, 'adopted', null,
-        jsonb_build_object('reason', p_reason, 'expired', v_expired, 'in_doubt', v_doubt));
+        jsonb_build_object('reason', left(p_reason, 2000), 'expired', v_expired, 'in_doubt', v_doubt));
 
     return query select true, format('adopted: %s intents expired, %s orders in doubt; resume(reason, code) lets trading go on',
         v_expired, v_doubt);

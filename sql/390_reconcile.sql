@@ -6,19 +6,28 @@ returns boolean
 language sql
 immutable
 begin atomic
+    -- Its length comes first: a number of 131,073 digits cannot even be read.
     select jsonb_typeof(p_snapshot -> 'holdings') = 'object'
         and not exists (
             select
-            from jsonb_each_text(
-                case jsonb_typeof(p_snapshot -> 'holdings') when 'object' then p_snapshot -> 'holdings' else '{}' end
-            ) as h
-            where (h.value ~ '^(\d+\.?\d*|\.\d+)([eE][-+]?\d{1,3})?$') is not true
-        )
-        and coalesce(p_snapshot ->> 'cash' ~ '^-?(\d+\.?\d*|\.\d+)([eE][-+]?\d{1,3})?$', true);
+            from (
+                select h.value, '^(\d+\.?\d*|\.\d+)([eE][-+]?\d{1,3})?$' as shape
+                from jsonb_each_text(
+                    case jsonb_typeof(p_snapshot -> 'holdings')
+                        when 'object' then p_snapshot -> 'holdings' else '{}'
+                    end
+                ) as h
+                union all
+                select p_snapshot ->> 'cash', '^-?(\d+\.?\d*|\.\d+)([eE][-+]?\d{1,3})?$'
+                where p_snapshot ->> 'cash' is not null
+            ) as n
+            where (case when length(n.value) <= 100 and n.value ~ n.shape then bus.is_amount(n.value::numeric) end)
+                is not true
+        );
 end;
 
 comment on function trade.is_snapshot(jsonb) is
-    'Whether each holding is a number, not below zero, and cash a number or not told.';
+    'Whether each holding is a number that can be worked with, not below zero, and cash such a number or not reported.';
 
 create or replace function trade.is_in_flight(
     p_account_id    bigint,
@@ -207,13 +216,21 @@ begin
         where not d.in_flight
         order by d.item
     loop
-        if v_diff.item = 'cash' then
-            insert into trade.cash_entries (account_id, kind, amount, note)
-            values (p_account_id, 'correction', v_diff.change, 'the broker holds another amount');
-            perform trade.shed_unsent(p_account_id, null, null);
-        else
-            perform trade.correct_holding(p_account_id, v_diff.item, v_diff.change);
-        end if;
+        begin
+            if v_diff.item = 'cash' then
+                insert into trade.cash_entries (account_id, kind, amount, note)
+                values (p_account_id, 'correction', v_diff.change, 'the broker holds another amount');
+                perform trade.shed_unsent(p_account_id, null, null);
+            else
+                perform trade.correct_holding(p_account_id, v_diff.item, v_diff.change);
+            end if;
+        exception when others then
+            if bus.concerns_all(sqlstate) then
+                raise;
+            end if;
+
+            perform risk.note_failed_item('reconcile', format('%s of account %s', v_diff.item, p_account_id), sqlstate, sqlerrm);
+        end;
     end loop;
 end;
 $$;

@@ -62,42 +62,50 @@ begin
     for v_account in
         select a.* from trade.accounts as a order by a.account_id
     loop
-        -- Whoever moves cash holds this row: what is read next was seen together.
-        perform from trade.balances as b where b.account_id = v_account.account_id for no key update;
+        begin
+            -- Whoever moves cash holds this row: what is read next was seen together.
+            perform from trade.balances as b where b.account_id = v_account.account_id for no key update;
 
-        select
-            e.equity,
-            e.is_flagged,
-            trade.external_cash(v_account.account_id) as external,
-            market.day_start(v.time_zone, v_account.day_boundary, bus.clock()) as day_start
-        into strict v_now
-        from trade.equities as e
-        join market.venues as v on v.venue = v_account.venue
-        where e.account_id = v_account.account_id;
+            select
+                e.equity,
+                e.is_flagged,
+                trade.external_cash(v_account.account_id) as external,
+                market.day_start(v.time_zone, v_account.day_boundary, bus.clock()) as day_start
+            into strict v_now
+            from trade.equities as e
+            join market.venues as v on v.venue = v_account.venue
+            where e.account_id = v_account.account_id;
 
-        select q.* into v_last
-        from risk.account_equity as q
-        where q.account_id = v_account.account_id
-        order by q.day_start desc
-        limit 1;
+            select q.* into v_last
+            from risk.account_equity as q
+            where q.account_id = v_account.account_id
+            order by q.day_start desc
+            limit 1;
 
-        v_flow := v_now.external - coalesce(v_last.external, v_now.external);
+            v_flow := v_now.external - coalesce(v_last.external, v_now.external);
 
-        insert into risk.account_equity as q (
-            account_id, day_start, opening_equity, equity, flows, external, peak, is_flagged
-        ) values (
-            v_account.account_id, v_now.day_start, coalesce(v_last.equity, v_now.equity), v_now.equity, v_flow,
-            v_now.external, greatest(v_now.equity, coalesce(v_last.peak, v_now.equity) + v_flow), v_now.is_flagged
-        )
-        on conflict (account_id, day_start) do update
-        set equity = excluded.equity,
-            flows = q.flows + v_flow,
-            external = excluded.external,
-            peak = excluded.peak,
-            is_flagged = excluded.is_flagged,
-            measured_at = bus.clock();
+            insert into risk.account_equity as q (
+                account_id, day_start, opening_equity, equity, flows, external, peak, is_flagged
+            ) values (
+                v_account.account_id, v_now.day_start, coalesce(v_last.equity, v_now.equity), v_now.equity, v_flow,
+                v_now.external, greatest(v_now.equity, coalesce(v_last.peak, v_now.equity) + v_flow), v_now.is_flagged
+            )
+            on conflict (account_id, day_start) do update
+            set equity = excluded.equity,
+                flows = q.flows + v_flow,
+                external = excluded.external,
+                peak = excluded.peak,
+                is_flagged = excluded.is_flagged,
+                measured_at = bus.clock();
 
-        v_count := v_count + 1;
+            v_count := v_count + 1;
+        exception when others then
+            if bus.concerns_all(sqlstate) then
+                raise;
+            end if;
+
+            perform risk.note_failed_item('measure_equity', format('account %s', v_account.account), sqlstate, sqlerrm);
+        end;
     end loop;
 
     return v_count;

@@ -37,6 +37,54 @@ create or replace trigger _110_no_truncate
 before truncate on strategy.gate_results
 for each statement execute function bus.tg_append_only();
 
+create or replace trigger _120_within_bounds
+before insert on strategy.picks
+for each row
+when ((
+    coalesce(bus.is_amount(new.quantity), true) and coalesce(bus.is_amount(new.limit_price), true)
+    and octet_length(new.reason) <= 2000 and octet_length(new.idempotency_key) <= 200
+) is not true)
+execute function bus.tg_out_of_bounds();
+
+create or replace function strategy.take_turn(
+    p_strategy text,
+    p_key      text
+)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_rate    strategy.pick_rates;
+    v_waiting bigint;
+begin
+    -- Its sessions wait for each other here, so that the count below holds; nobody else asks for this row.
+    insert into strategy.pick_rates as r (strategy, tokens)
+    values (p_strategy, 599)
+    on conflict (strategy) do update
+    set tokens = least(
+            r.per_minute, r.tokens + greatest(extract(epoch from bus.clock() - r.refilled_at), 0) * r.per_minute / 60
+        ) - 1,
+        refilled_at = bus.clock()
+    returning r.* into v_rate;
+
+    select count(*) into v_waiting from strategy.picks as p where p.strategy = p_strategy and p.status = 'NEW';
+
+    -- Known by now, where another session has just brought it: then it is no pick more.
+    if (v_rate.tokens < 0 or v_waiting >= v_rate.most_waiting) and not exists (
+        select from strategy.picks as p where p.strategy = p_strategy and p.idempotency_key = p_key
+    ) then
+        raise exception '% picks of strategy % wait, and it may make % a minute', v_waiting, p_strategy, v_rate.per_minute
+            using errcode = 'TRX01',
+                  hint = format('At most %s may wait: propose again when some are answered.', v_rate.most_waiting);
+    end if;
+end;
+$$;
+
+comment on function strategy.take_turn(text, text) is
+    'Counts one more pick of a strategy, unless its key is known. Raises TRX01.';
+
 create or replace function api.propose(
     p_symbol          text,
     p_side            text,
@@ -67,6 +115,11 @@ begin
             using errcode = 'TRI04', hint = 'Only strategies propose; people use create_intent.';
     end if;
 
+    perform bus.require_text('the symbol', p_symbol), bus.require_text('the side', p_side),
+        bus.require_text('the type', p_intent_type), bus.require_text('the reason', p_reason, 2000),
+        bus.require_text('the key', p_idempotency_key), bus.require_amount('the quantity', p_quantity),
+        bus.require_amount('the limit price', p_limit_price);
+
     if p_symbol <> all(v_mine.symbols) then
         raise exception 'strategy % may not trade %', v_mine.strategy, p_symbol
             using errcode = 'TRI04', hint = 'select symbols from my_strategy;';
@@ -84,9 +137,16 @@ begin
             using errcode = 'TRI01', hint = 'ENTRY, ADD, PYRAMID and REENTRY buy, EXIT sells; the symbol must be in the universe.';
     end if;
 
-    if p_quantity <= 0 or p_limit_price <= 0 or p_ttl <= interval '0' then
+    if p_quantity <= 0 or p_limit_price <= 0 or (p_ttl > interval '0') is not true then
         raise exception 'quantity, limit price and time to live must be positive'
             using errcode = 'TRI01', hint = 'Leave quantity and limit price out to have them chosen.';
+    end if;
+
+    -- The same pick again takes nobody's turn.
+    if not exists (
+        select from strategy.picks as p where p.strategy = v_mine.strategy and p.idempotency_key = p_idempotency_key
+    ) then
+        perform strategy.take_turn(v_mine.strategy, p_idempotency_key);
     end if;
 
     insert into strategy.picks as p (
@@ -117,7 +177,7 @@ end;
 $$;
 
 comment on function api.propose(text, text, text, numeric, numeric, text, text, interval) is
-    'A strategy asks for a trade; quantity null lets the router size it. Returns the pick''s id; the same key again returns the same. Raises TRI01, TRI03, TRI04.';
+    'A strategy asks for a trade; quantity null lets the router size it. Returns the pick''s id; the same key again returns the same. Raises TRI01, TRI03, TRI04, TRX01.';
 
 create or replace function api.cancel_pick(p_pick_id bigint)
 returns boolean

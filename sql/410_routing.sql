@@ -32,10 +32,16 @@ begin atomic
     from trade.balances as b
     where b.account_id = p_pick.account_id and p_pick.side = 'BUY'
     union all
+    -- What is held and what is on its way, whoever ordered it; the router holds the account meanwhile.
     select 'position share', (l.value * e.equity - coalesce((
         select sum(p.qty) * p_price
         from trade.positions as p
         where p.account_id = l.account_id and p.instrument_id = p_pick.instrument_id
+    ), 0) - coalesce((
+        select sum((i.quantity - i.filled_qty) * i.worst_price)
+        from trade.order_intents as i
+        where i.account_id = l.account_id and i.instrument_id = p_pick.instrument_id
+          and i.side = 'BUY' and i.closed_at is null
     ), 0)) / p_price
     from risk.limits as l
     join trade.equities as e on e.account_id = l.account_id
@@ -50,7 +56,7 @@ begin atomic
 end;
 
 comment on function strategy.bounds(strategy.picks, numeric, numeric) is
-    'Every bound on the quantity of a pick at a price and fee rate; the least counts.';
+    'Every bound on the quantity of a pick at a price and fee rate; the least counts. Live buys count as if they were filled.';
 
 create or replace function strategy.portfolio_refusal(p_pick strategy.picks)
 returns text
@@ -94,7 +100,13 @@ begin atomic
                   where i.account_id = l.account_id
                     and i.side = 'BUY'
                     and i.filled_qty > 0
+                    and i.closed_at is not null
                     and i.created_at >= market.day_start(v.time_zone, a.day_boundary, bus.clock())
+              ) + (
+                  -- Each of these may still be filled.
+                  select count(*)
+                  from trade.order_intents as i
+                  where i.account_id = l.account_id and i.side = 'BUY' and i.closed_at is null
               )
         ) then 'the account has made its entries of the day'
     end;
@@ -152,7 +164,7 @@ begin
 
         v_intent := trade.open_intent(
             p_pick.account_id, p_pick.instrument_id, p_pick.strategy, p_pick.intent_type, p_pick.side,
-            greatest(v_quantity, 0), p_pick.limit_price, p_pick.reason, format('pick:%s', p_pick.pick_id),
+            greatest(v_quantity, 0), p_pick.limit_price, p_pick.reason, format('aegis:pick:%s', p_pick.pick_id),
             '10 s', p_pick.pick_id, p_pick.quote_at
         );
     exception when others then
@@ -192,14 +204,22 @@ declare
     v_pick  strategy.picks;
     v_count integer := 0;
 begin
-    perform risk.hold_gate();
+    perform bus.require_limit(p_limit), risk.hold_gate();
+
+    -- Each strategy's first, then each one's second: whoever has many waiting delays only its own.
     v_ids := array(
         select p.pick_id
-        from strategy.picks as p
-        where p.status = 'NEW' and p.expires_at > bus.clock()
-        order by p.pick_id
+        from (
+            select
+                w.pick_id,
+                row_number() over (partition by w.strategy order by w.pick_id) as turn
+            from strategy.picks as w
+            where w.status = 'NEW' and w.expires_at > bus.clock()
+        ) as t
+        join strategy.picks as p on p.pick_id = t.pick_id and p.status = 'NEW'
+        order by t.turn, t.pick_id
         limit p_limit
-        for no key update skip locked
+        for no key update of p skip locked
     );
 
     if v_ids = '{}' then
@@ -221,11 +241,23 @@ begin
     for no key update;
 
     for v_pick in
-        select p.* from strategy.picks as p where p.pick_id = any(v_ids) order by p.pick_id
+        select p.*
+        from unnest(v_ids) with ordinality as t (pick_id, turn)
+        join strategy.picks as p on p.pick_id = t.pick_id
+        order by t.turn
     loop
-        if strategy.gate_system(v_pick) and strategy.gate_market(v_pick) then
-            perform strategy.gate_portfolio(v_pick);
-        end if;
+        begin
+            if strategy.gate_system(v_pick) and strategy.gate_market(v_pick) then
+                perform strategy.gate_portfolio(v_pick);
+            end if;
+        exception when others then
+            if bus.concerns_all(sqlstate) then
+                raise;
+            end if;
+
+            perform strategy.answer(v_pick, 3, false, sqlstate, left(sqlerrm, 1000), '{}');
+            perform risk.note_failed_item('route_picks', format('pick %s', v_pick.pick_id), sqlstate, sqlerrm);
+        end;
 
         v_count := v_count + 1;
     end loop;
@@ -235,4 +267,4 @@ end;
 $$;
 
 comment on function api.route_picks(integer) is
-    'Answers waiting picks: each gate''s answer is a row, and a pick that passes all three becomes an intent. Returns how many. Raises TRM02.';
+    'Answers waiting picks: each gate''s answer is a row, and a pick that passes all three becomes an intent; strategies take turns. Returns how many. Raises TRM02, TRI01.';

@@ -17,13 +17,25 @@ as $$
 declare
     v_account_id bigint;
 begin
+    perform bus.require_text('the broker', p_broker), bus.require_text('the venue', p_venue),
+        bus.require_text('the broker''s account', p_broker_account), bus.require_amount('the deposit', p_deposit);
+
+    if (p_account ~ '^[a-z][a-z0-9_-]{0,39}$' and p_currency ~ '^[A-Za-z0-9]{1,20}$') is not true then
+        perform bus.refuse_argument('account and currency', 'a plain name in small letters and one such as KRW');
+    end if;
+
     if not exists (select from trade.brokers as b where b.broker = p_broker)
         or not exists (select from market.venues as v where v.venue = p_venue) then
         raise exception 'there is no broker % or no venue %', p_broker, p_venue
             using errcode = 'TRI01', hint = 'select * from brokers; select * from venues;';
     end if;
 
-    if exists (select from trade.accounts as a where a.account = p_account) then
+    if exists (
+        select
+        from trade.accounts as a
+        where a.account = p_account
+           or (a.broker, a.broker_account, a.currency) = (p_broker, coalesce(p_broker_account, p_account), p_currency)
+    ) then
         raise exception 'account % exists', p_account
             using errcode = 'TRI01', hint = 'Choose another name, or look at it: select * from accounts;';
     end if;
@@ -64,15 +76,16 @@ as $$
 declare
     v_account_id bigint := trade.account_id(p_account);
 begin
-    if coalesce(p_kind, '') not in ('deposit', 'withdrawal', 'dividend', 'correction') or coalesce(p_amount, 0) = 0 or abs(p_amount) >= 'Infinity'
+    if coalesce(p_kind, '') not in ('deposit', 'withdrawal', 'dividend', 'correction') or coalesce(p_amount, 0) = 0
+        or bus.is_amount(p_amount) is not true
         or (p_kind = 'deposit' and p_amount < 0) or (p_kind = 'withdrawal' and p_amount > 0) then
-        raise exception '% of % is not a movement of cash', p_kind, coalesce(p_amount::text, 'null')
+        raise exception '% of % is not a movement of cash', left(p_kind, 100), coalesce(left(p_amount::text, 100), 'null')
             using errcode = 'TRI01',
                   hint = 'deposit (above zero), withdrawal (below zero), dividend or correction.';
     end if;
 
     perform from trade.balances as b where b.account_id = v_account_id for no key update;
-    insert into trade.cash_entries (account_id, kind, amount, note) values (v_account_id, p_kind, p_amount, p_note);
+    insert into trade.cash_entries (account_id, kind, amount, note) values (v_account_id, p_kind, p_amount, left(coalesce(p_note, ''), 500));
     perform trade.shed_unsent(v_account_id, null, null);
 
     return (select b.cash from trade.balances as b where b.account_id = v_account_id);
@@ -100,6 +113,15 @@ as $$
 declare
     v_instrument_id bigint;
 begin
+    perform bus.require_text('the venue', p_venue), bus.require_text('the name', p_name),
+        bus.require_text('the tick table', p_tick_table), bus.require_amount('the lot', p_lot_size),
+        bus.require_amount('the least notional', p_min_notional);
+
+    if (p_symbol ~ '^[A-Za-z0-9._/:-]{1,40}$' and p_currency ~ '^[A-Za-z0-9]{1,20}$' and p_name is not null
+        and p_lot_size > 0 and p_min_notional >= 0) is not true then
+        perform bus.refuse_argument('an instrument', 'a plain symbol with name, currency, a lot above zero and a least notional');
+    end if;
+
     if not exists (select from market.venues as v where v.venue = p_venue)
         or not exists (select from market.tick_sizes as t where t.tick_table = p_tick_table) then
         raise exception 'there is no venue % or no tick table %', p_venue, p_tick_table
@@ -142,6 +164,17 @@ declare
     v_account trade.accounts;
     v_unknown text;
 begin
+    perform bus.require_text('the class', p_class), bus.require_text('the account', p_account),
+        bus.require_text('the exit profile', p_exit_profile), bus.require_list('the symbols', p_symbols, 2000),
+        bus.require_amount('the budget', p_budget), bus.require_amount('the order notional', p_order_notional);
+
+    if (p_strategy ~ '^[a-z][a-z0-9_]{0,30}$' and p_strategy <> 'manual' and p_class is not null
+        and cardinality(p_symbols) > 0 and p_budget > 0 and p_order_notional > 0
+        and pg_column_size(p_parameters) <= 32768) is not true then
+        perform bus.refuse_argument('a strategy',
+            'a plain name with class, symbols, budget and order notional above zero, and parameters of at most 32 kB');
+    end if;
+
     select a.* into v_account from trade.accounts as a where a.account = p_account;
 
     if not found then
@@ -184,6 +217,8 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+    perform bus.require_text('the strategy', p_strategy);
+
     update strategy.strategies as s
     set status = p_status,
         changed_at = bus.clock()
@@ -198,7 +233,7 @@ begin
 end;
 $$;
 
-comment on function strategy.set_status(text, text) is 'Starts or stops a strategy. Raises TRI02.';
+comment on function strategy.set_status(text, text) is 'Starts or stops a strategy. Raises TRI01, TRI02.';
 
 create or replace function api.start_strategy(p_strategy text)
 returns text
@@ -210,7 +245,7 @@ begin atomic
     select strategy.set_status(p_strategy, 'RUNNING');
 end;
 
-comment on function api.start_strategy(text) is 'Lets a strategy run; the supervisor starts its process. Raises TRI02.';
+comment on function api.start_strategy(text) is 'Lets a strategy run; the supervisor starts its process. Raises TRI01, TRI02.';
 
 create or replace function api.stop_strategy(p_strategy text)
 returns text
@@ -223,7 +258,7 @@ begin atomic
 end;
 
 comment on function api.stop_strategy(text) is
-    'Stops a strategy: it proposes nothing more; its positions stay and stay protected. Raises TRI02.';
+    'Stops a strategy: it proposes nothing more; its positions stay and stay protected. Raises TRI01, TRI02.';
 
 create or replace function strategy.tg_strategies__notify()
 returns trigger
@@ -265,6 +300,21 @@ declare
     v_account_id    bigint;
     v_instrument_id bigint;
 begin
+    perform bus.require_text('the account', p_account), bus.require_text('the symbol', p_symbol),
+        bus.require_text('the side', p_side), bus.require_text('the type', p_intent_type),
+        bus.require_text('the owner', p_owner), bus.require_text('the reason', p_reason, 2000),
+        bus.require_text('the key', p_idempotency_key), bus.require_amount('the quantity', p_quantity),
+        bus.require_amount('the limit price', p_limit_price), bus.require_duration('the time to live', p_ttl, '30 days');
+
+    if p_ttl is null then
+        perform bus.refuse_argument('the time to live', 'given');
+    end if;
+
+    -- Else a key given here could be the next one of a stop, and the stop be refused for it.
+    if starts_with(p_idempotency_key, 'aegis:') then
+        perform bus.refuse_argument('the key', 'one that does not begin with aegis:, as ours do');
+    end if;
+
     select a.account_id, i.instrument_id
     into v_account_id, v_instrument_id
     from trade.accounts as a
@@ -276,13 +326,14 @@ begin
             using errcode = 'TRI02', hint = 'select account from accounts; select symbol from instruments;';
     end if;
 
-    if p_owner <> 'manual' and not exists (select from strategy.strategies as s where s.strategy = p_owner) then
+    if p_owner is distinct from 'manual' and not exists (select from strategy.strategies as s where s.strategy = p_owner) then
         raise exception 'there is no owner %', p_owner
             using errcode = 'TRI02', hint = 'manual, or the name of a strategy.';
     end if;
 
     return (trade.open_intent(
-        v_account_id, v_instrument_id, p_owner, p_intent_type, p_side, p_quantity, p_limit_price, p_reason,
+        v_account_id, v_instrument_id, p_owner, p_intent_type, p_side, p_quantity, p_limit_price,
+        coalesce(p_reason, 'by hand'),
         coalesce(p_idempotency_key, gen_random_uuid()::text), p_ttl
     )).intent_id;
 end;

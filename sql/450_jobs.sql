@@ -20,10 +20,23 @@ begin
         limit 1  -- a transaction each: a partition locks the events, equity the accounts
         for update skip locked
     loop
-        v_result := case v_job.job
-            when 'seal_events' then api.seal_events(1000)
-            when 'measure_equity' then api.measure_equity()
-            when 'make_partitions' then api.make_partitions()
+        begin
+            v_result := case v_job.job
+                when 'seal_events' then api.seal_events(1000)
+                when 'measure_equity' then api.measure_equity()
+                when 'make_partitions' then api.make_partitions()
+            end;
+        exception when others then
+            -- A lock it could not get is no fault: it is due again after its time, and the others meanwhile.
+            if bus.concerns_all(sqlstate) and sqlstate <> '55P03' then
+                raise;
+            end if;
+
+            v_result := null;
+
+            if sqlstate <> '55P03' then
+                perform risk.note_failed_item('run_due_jobs', v_job.job, sqlstate, sqlerrm);
+            end if;
         end;
 
         -- A full batch of seals means that more are waiting.

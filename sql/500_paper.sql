@@ -91,6 +91,14 @@ as $$
 declare
     v_order paper.orders;
 begin
+    perform bus.require_text('the client order id', p_client_order_id), bus.require_amount('the quantity', p_quantity),
+        bus.require_amount('the limit price', p_limit_price);
+
+    if (p_client_order_id is not null and p_side in ('BUY', 'SELL') and p_order_type in ('LIMIT', 'MARKET')
+        and p_quantity > 0 and p_limit_price > 0) is not true then
+        perform bus.refuse_argument('an order', 'one with id, side, type, and quantity and limit above zero');
+    end if;
+
     insert into paper.orders as o (client_order_id, account, instrument_id, side, order_type, quantity, limit_price)
     select p_client_order_id, p_account, i.instrument_id, p_side, p_order_type, p_quantity, p_limit_price
     from market.instruments as i
@@ -111,7 +119,7 @@ end;
 $$;
 
 comment on function api.paper_place(text, text, text, text, text, numeric, numeric) is
-    'The paper broker takes an order and matches it at once; a client_order_id it knows is answered, not placed again. No row: no such account or symbol.';
+    'The paper broker takes an order and matches it at once; a client_order_id it knows is answered, not placed again. No row: no such account or symbol. Raises TRI01.';
 
 create or replace function api.paper_replace(
     p_client_order_id     text,
@@ -128,6 +136,12 @@ declare
     v_old paper.orders;
     v_new paper.orders;
 begin
+    perform bus.require_text('the client order id', p_new_client_order_id), bus.require_amount('the limit price', p_limit_price);
+
+    if (p_new_client_order_id is not null and p_limit_price > 0) is not true then
+        perform bus.refuse_argument('a replacement', 'one with id and limit above zero');
+    end if;
+
     select o.* into v_old from paper.orders as o where o.client_order_id = p_client_order_id for no key update;
 
     if v_old.status = 'OPEN' then
@@ -149,7 +163,7 @@ end;
 $$;
 
 comment on function api.paper_replace(text, text, numeric) is
-    'The paper broker replaces what is open of an order by another with a new limit. No row: there is nothing open to replace.';
+    'The paper broker replaces what is open of an order by another with a new limit. No row: there is nothing open to replace. Raises TRI01.';
 
 create or replace function api.paper_cancel(p_client_order_id text)
 returns table (broker_order_id text, status text, filled_qty numeric)
@@ -199,7 +213,15 @@ begin
         order by o.paper_order_id
         for no key update of o skip locked
     loop
-        v_count := v_count + paper.match_order(v_id);
+        begin
+            v_count := v_count + paper.match_order(v_id);
+        exception when others then
+            if bus.concerns_all(sqlstate) then
+                raise;
+            end if;
+
+            perform risk.note_failed_item('paper_match', format('paper order %s', v_id), sqlstate, sqlerrm);
+        end;
     end loop;
 
     return v_count;
@@ -234,7 +256,7 @@ begin atomic
     join paper.orders as o on o.paper_order_id = f.paper_order_id
     where f.account = p_account and f.paper_fill_id > p_after
     order by f.paper_fill_id
-    limit p_limit;
+    limit least(greatest(p_limit, 0), 100000);
 end;
 
 comment on function api.paper_fills_since(text, bigint, integer) is 'Executions of the paper broker after a fill number, oldest first.';

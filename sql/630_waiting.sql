@@ -29,7 +29,7 @@ begin
                    select
                    from paper.fills as f
                    where f.account = a.account
-                     and f.paper_fill_id > coalesce(nullif(a.fills_cursor, '')::bigint, 0)
+                     and f.paper_fill_id > case when a.fills_cursor ~ '^[0-9]{1,18}$' then a.fills_cursor::bigint else 0 end
                )
         );
 end;
