@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,8 @@ TALL = 36  # lines of a terminal that has room for the latencies
 INDENT = (0, 0, 0, 2)
 MODE_STYLE = {"NORMAL": "bold green", "SAFE": "bold yellow", "HALT": "bold white on red"}
 EVENT_STYLE = {"fill": "cyan", "mode": "bold yellow", "refusal": "yellow", "error": "red", "incident": "red"}
+ABOUT_ALL = ("database", "workers")  # of what is wrong: then the mode alone would mislead
+MOST_PROBLEMS = 4
 LINE_EVERY = 5.0  # seconds between two status lines where there is no terminal
 
 
@@ -38,6 +40,30 @@ def money(amount: Decimal, currency: str, *, sign: bool = False) -> str:
 
 def clock(moment: datetime) -> str:
     return moment.astimezone().strftime("%H:%M:%S")
+
+
+def since(moment: datetime | None, at: datetime) -> str:
+    """Since when, with the day where that is not today."""
+    if moment is None:
+        return ""
+    day = "" if at - moment < timedelta(hours=12) else f"{moment.astimezone():%Y-%m-%d} "
+    return f" since {day}{clock(moment)}"
+
+
+def health_line(row: Row, at: datetime) -> str:
+    """What is wrong with one process, feed or the database."""
+    return f"{row['subject']}: {row['problem']}{since(row['since'], at)}"
+
+
+def doubt(snapshot: Snapshot) -> str:
+    """Why the mode may say nothing about what happens; empty when there is no reason."""
+    if snapshot.unreachable:
+        return f", but {snapshot.unreachable}"
+    for row in snapshot.health:
+        if row["subject"] in ABOUT_ALL:
+            what = row["problem"].replace("takes no writes", "the database takes no writes")
+            return f", but {what}{since(row['since'], snapshot.at)}"
+    return ""
 
 
 class Dashboard:
@@ -129,7 +155,7 @@ def state_line(snapshot: Snapshot, rate: float) -> str:
     )
     flows = "  ".join(f"{name} {totals[name]}" for name in ("picks", "intents", "orders", "fills"))
     return (
-        f"{simulated}{status['mode']}  {nets}  positions {status['open_positions']}  "
+        f"{simulated}{status['mode']}{doubt(snapshot)}  {nets}  positions {status['open_positions']}  "
         f"{rate:.0f} quotes/s  {flows}  workers {status['workers']}"
     )
 
@@ -144,6 +170,7 @@ def header(snapshot: Snapshot, rate: float) -> Text:
         text.append("SIMULATED", style="bold magenta").append("  ")
     text.append(f" {status['mode']} ", style=MODE_STYLE.get(status["mode"], "bold red"))
     text.append(f" since {clock(status['mode_since'])}", style="dim")
+    text.append(doubt(snapshot), style="bold red")
     for feed in snapshot.feeds:
         alive = feed["status"] == "CONNECTED"
         text.append(f"  {feed['feed']} ").append(feed["status"], style="green" if alive else "yellow")
@@ -164,6 +191,11 @@ def notices(snapshot: Snapshot) -> Iterator[Text]:
         yield Text(f"  {status['approvals']} intents wait for approval: aegis approvals", style="bold yellow")
     for row in snapshot.incidents[:3]:
         yield Text(f"  incident {row['kind']} {row['subject']}: {row['what']}", style="red", no_wrap=True)
+    for row in snapshot.health[:MOST_PROBLEMS]:
+        style = "bold red" if row["state"] == "fail" else "yellow"
+        yield Text(f"  {health_line(row, snapshot.at)}", style=style, no_wrap=True)
+    if len(snapshot.health) > MOST_PROBLEMS:
+        yield Text(f"  and {len(snapshot.health) - MOST_PROBLEMS} more: aegis status", style="red")
     for row in snapshot.unwell:
         yield Text(f"  {row['name']} is {row['state']}", style="yellow")
 

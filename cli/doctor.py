@@ -222,6 +222,26 @@ def check_workers(app: App) -> Found:
         yield ok(f"{len(alive)} workers are alive")
 
 
+def check_health(app: App) -> Found:
+    """What others would see of each process: heartbeats, and whether anything is written."""
+    from cli.dashboard import health_line
+    from cli.snapshot import HEALTH
+
+    (now,) = fetch(app.desk, "select clock_timestamp() as at")
+    rows = [row for row in fetch(app.desk, HEALTH) if not row["subject"].startswith("feed ")]
+    for row in rows:
+        kind, _, name = row["subject"].partition(" ")
+        make = fail if row["state"] == "fail" else warn
+        yield make(health_line(row, now["at"]), WHAT_TO_DO.get(kind, f"aegis logs {name or kind}"))
+    if not rows:
+        yield ok("what should run beats, and the database takes writes")
+
+
+WHAT_TO_DO = {
+    "database": "aegis logs supervisor; the server's log says what it lacks: space, a setting, a primary",
+    "workers": "aegis up",
+    "strategy": "it starts by itself when there is room; aegis strategy list",
+}
 RUNNING_STRATEGIES = "select strategy from strategies where status = 'RUNNING'"
 
 
@@ -293,6 +313,7 @@ CHECKS: dict[str, Callable[[App], Found]] = {
     "pooler": check_pooler,
     "mode": check_mode,
     "workers": check_workers,
+    "health": check_health,
     "strategies": check_strategies,
     "feeds": check_feeds,
     "laws": check_laws,

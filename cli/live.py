@@ -14,12 +14,13 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 import click
 import psycopg
 
-from cli.dashboard import Dashboard
+from cli.dashboard import Dashboard, clock
 from cli.database.binaries import ServerError
 from cli.database.errors import DatabaseError
 from cli.demo import Oversell, stage_oversell
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from workers.supervisor import Supervisor
 
 LOGIN = "aegis_w_supervisor"
+ANSWER_WITHIN = 5.0  # seconds: a page that waits longer says so
 
 
 def supervisor_settings(database: Database) -> Settings:
@@ -85,7 +87,10 @@ class Run:
         self._conn: Connection | None = None
         self._stopping = asyncio.Event()
         self._calm = 0
-        self._away = False
+        self._looking: asyncio.Task[Snapshot | None] | None = None
+        self._last = before
+        self._trouble = ""  # why there is nothing newer to see
+        self._trouble_since: datetime | None = None
 
     @property
     def elapsed(self) -> float:
@@ -128,11 +133,12 @@ class Run:
         stopping = asyncio.create_task(self._stopping.wait())
         while not self._stopping.is_set() and not working.done():
             began = time.monotonic()
-            snapshot = await asyncio.to_thread(self._look)
-            if snapshot is not None:
-                if self._away:
-                    self._away = False
-                    self._dashboard.say(snapshot.at, ["the database was away and is back"])
+            snapshot = await self._look_in_time(stopping)
+            if snapshot is None:
+                show(self._stale())
+            else:
+                self._tell_return(snapshot)
+                self._last = snapshot
                 self._dashboard.take(snapshot)
                 show(snapshot)
                 await self._stage(snapshot)
@@ -142,19 +148,48 @@ class Run:
             await asyncio.wait({working, stopping}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
 
+    async def _look_in_time(self, stopping: asyncio.Task[Any]) -> Snapshot | None:
+        """What there is to see; None while the database cannot be reached or does not answer."""
+        if self._looking is None:
+            self._looking = asyncio.create_task(asyncio.to_thread(self._look), name="look")
+        await asyncio.wait(
+            {self._looking, stopping}, timeout=ANSWER_WITHIN, return_when=asyncio.FIRST_COMPLETED
+        )
+        if self._looking.done():
+            looked, self._looking = self._looking, None
+            return looked.result()
+        self._trouble = "the database does not answer"
+        return None
+
+    def _stale(self) -> Snapshot:
+        """The last that was seen, with why there is nothing newer and since when."""
+        self._trouble_since = self._trouble_since or datetime.now(UTC)
+        return self._last.as_of(
+            datetime.now(UTC), f"{self._trouble.rstrip('.')} since {clock(self._trouble_since)}"
+        )
+
+    def _tell_return(self, snapshot: Snapshot) -> None:
+        if self._trouble_since is not None:
+            gone = (datetime.now(UTC) - self._trouble_since).total_seconds()
+            self._dashboard.say(snapshot.at, [f"the database is back after {gone:.0f} s ({self._trouble})"])
+        self._trouble, self._trouble_since = "", None
+
     def _look(self) -> Snapshot | None:
-        """What there is to see; None while the database cannot be reached."""
         try:
             if self._conn is None:
                 self._conn = self.database.desk()
             return look(self._conn, after_event=self._dashboard.last_event)
-        except (psycopg.OperationalError, DatabaseError):
+        except (psycopg.Error, DatabaseError) as error:
+            first = str(error).strip().partition("\n")[0]
+            if self._conn is None or self._conn.broken:
+                self._trouble = "the database cannot be reached"
+            else:
+                self._trouble = f"the database refuses to be looked at ({first})"
             self._reach_again()
             return None
 
     def _reach_again(self) -> None:
         """The server may have died: then it is started again."""
-        self._away = True
         if self._conn is not None:
             self._conn.close()
             self._conn = None
@@ -170,8 +205,8 @@ class Run:
         assert self._conn is not None
         try:
             self.oversell = await asyncio.to_thread(stage_oversell, self._conn)
-        except (Refused, psycopg.OperationalError):
-            return  # the price was stale, or the server is gone: there is another time
+        except (Refused, psycopg.Error):
+            return  # the price was stale, or the server is gone or read-only: there is another time
         if self.oversell is not None:
             await self.supervisor.tell(self.oversell.refusal, staged=True, symbol=self.oversell.symbol)
             self._dashboard.say(snapshot.at, self.oversell.lines())

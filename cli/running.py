@@ -99,12 +99,22 @@ def stop(file: Path) -> Owner | None:
 
 def refuse_second_supervisor(conn: Connection) -> None:
     """The same question to the database, which also knows of other machines."""
-    row = conn.execute("select pid, host from workers where name = 'supervisor' and is_alive").fetchone()
-    if row is not None:
+    row = conn.execute(
+        "select pid, host, is_hung from workers where name = 'supervisor' and (is_alive or is_hung)"
+    ).fetchone()
+    if row is None:
+        return
+    pid, host, is_hung = row
+    where = f"pid {pid} on {host}"
+    if is_hung:
         raise AlreadyRunning(
-            f"a supervisor already runs on this database (pid {row[0]} on {row[1]})",
-            hint="Stop it there first; aegis top shows what it does.",
+            f"the supervisor of this database hangs and may wake up again ({where})",
+            hint=f"End it there first: kill -9 {pid}. Its workers end with it.",
         )
+    raise AlreadyRunning(
+        f"a supervisor already runs on this database ({where})",
+        hint="Stop it there first; aegis top shows what it does.",
+    )
 
 
 def _lock(descriptor: int, patience: float = 0.0) -> bool:

@@ -6,7 +6,7 @@ The sums and distances are made by SQL from the same rows everybody sees; here t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, LiteralString
 
@@ -29,6 +29,7 @@ REFUSAL = "select at, code, message, who, symbol from refusals order by at desc 
 UNWELL = (
     "select name, state, detail ->> 'last_error' as error from workers where is_alive and state <> 'running'"
 )
+HEALTH = "select state, subject, problem, since from health order by state, since nulls first, subject"
 ACCOUNTS = """
 select
     a.account, a.venue, a.currency, a.cash, a.equity, a.is_open, a.mode,
@@ -93,6 +94,9 @@ class Snapshot:
     unwell: Sequence[Row]
     refusal: Row | None
     events: Sequence[Row]
+    health: Sequence[Row] = ()
+    unreachable: str = ""
+    """Why this is not of now: what keeps us from looking."""
 
     @property
     def at(self) -> datetime:
@@ -102,6 +106,10 @@ class Snapshot:
     @property
     def is_halted(self) -> bool:
         return bool(self.status["mode"] == "HALT")
+
+    def as_of(self, moment: datetime, unreachable: str) -> Snapshot:
+        """The same, shown later because nothing newer can be had."""
+        return replace(self, status={**self.status, "at": moment}, events=(), unreachable=unreachable)
 
     @property
     def last_event(self) -> int:
@@ -123,6 +131,7 @@ def look(conn: Connection, *, after_event: int = 0, events: int = MOST_EVENTS) -
 
     with conn.transaction():
         conn.execute("set transaction isolation level repeatable read, read only")
+        conn.execute("set local statement_timeout = '30s'")  # somebody may have locked what we look at
         refusals = rows(REFUSAL)
         return Snapshot(
             status=rows(STATUS)[0],
@@ -135,6 +144,7 @@ def look(conn: Connection, *, after_event: int = 0, events: int = MOST_EVENTS) -
             unwell=rows(UNWELL),
             refusal=refusals[0] if refusals else None,
             events=rows(EVENTS, after_event, events)[::-1],
+            health=rows(HEALTH),
         )
 
 

@@ -23,17 +23,27 @@ if TYPE_CHECKING:
 @json_option
 @pass_app
 def status(app: App) -> None:
-    """Show the state of the system.
+    """Show the state of the system; the exit status is 1 when something is wrong with its processes.
 
     \b
     Examples:
       aegis status
+      aegis status > /dev/null || page-somebody
       aegis status --json | jq -r .mode
     """
+    from cli.dashboard import health_line
+    from cli.snapshot import HEALTH
+
     (row,) = fetch(app.desk, "select * from status")
-    app.out.record({"database": app.database.name, **row})
+    problems = fetch(app.desk, HEALTH)
+    lines = [health_line(problem, row["at"]) for problem in problems]
+    app.out.record({"database": app.database.name, **row} | ({"problems": lines} if app.out.json else {}))
+    for problem, line in zip(problems, lines, strict=True):
+        app.out.say(f"{problem['state']}  {line}")
     if row["is_foreign"]:
         app.out.say('\nA restored or copied database: nothing is sent before aegis adopt "why".')
+    if any(problem["state"] == "fail" for problem in problems):
+        sys.exit(1)
 
 
 @click.command()

@@ -15,7 +15,7 @@ from cli.output import json_option
 
 LIST = """
 select s.strategy, s.account, s.class, s.symbols, s.budget, s.order_notional, s.exit_profile, s.parameters,
-    s.status, w.is_running, round(s.realized_pnl, 2) as realized_pnl
+    s.status, w.is_running, coalesce(s.waits_for, '') as waits_for, round(s.realized_pnl, 2) as realized_pnl
 from strategies as s
 cross join lateral (
     select exists (select from workers as w where w.login = s.login and w.is_alive) as is_running
@@ -108,7 +108,7 @@ def add(
 @json_option
 @pass_app
 def list_strategies(app: App) -> None:
-    """List the strategies, whether they run, and what they have earned.
+    """List the strategies, whether they run or what they wait for, and what they have earned.
 
     \b
     Examples:

@@ -91,7 +91,25 @@ begin atomic
 end;
 
 comment on function bus.worker_is_alive(bigint) is
-    'Whether the worker still holds its session lock. A hint: the lease and the fence decide.';
+    'Whether the worker still holds its session lock: its process exists. A hint: the lease and the fence decide.';
+
+-- A heartbeat comes every two seconds: one that is eight seconds old has missed three. Before its first a process
+-- loads what it runs, which may take a while. One from the future was written before the clock was set back.
+create or replace function bus.has_beaten(
+    p_heartbeat_at timestamptz,
+    p_detail       jsonb
+)
+returns boolean
+language sql
+volatile
+begin atomic
+    select p_heartbeat_at between
+        bus.clock() - case when p_detail = '{}' then interval '60 s' else interval '8 s' end
+        and bus.clock() + interval '8 s';
+end;
+
+comment on function bus.has_beaten(timestamptz, jsonb) is
+    'Whether a worker whose last heartbeat is of this time and said this has missed fewer than three.';
 
 create or replace function bus.require_worker(p_worker_id bigint)
 returns void

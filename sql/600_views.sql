@@ -331,20 +331,26 @@ comment on view api.incidents is 'What a person should look at; closed_at is nul
 create or replace view api.workers as
 select
     w.worker_id, w.name, w.login, w.pid, w.host, w.state, w.heartbeat_at, w.started_at, w.stopped_at, w.detail,
-    w.state <> 'stopped' and bus.worker_is_alive(w.worker_id) as is_alive
+    w.state <> 'stopped' and bus.has_beaten(w.heartbeat_at, w.detail) and bus.worker_is_alive(w.worker_id) as is_alive,
+    w.state <> 'stopped' and not bus.has_beaten(w.heartbeat_at, w.detail) and bus.worker_is_alive(w.worker_id)
+        as is_hung
 from bus.workers as w;
 
-comment on view api.workers is 'Worker processes; is_alive is what PostgreSQL itself knows.';
+comment on view api.workers is
+    'Worker processes; is_alive holds its lock and has beaten lately, is_hung holds its lock and has missed three heartbeats.';
 
 create or replace view api.strategies as
 select
     s.strategy, s.class, a.account, s.symbols, s.parameters, s.budget, s.order_notional, s.exit_profile, s.status,
     'aegis_s_' || s.strategy as login, s.changed_at,
-    coalesce((select sum(p.realized_pnl) from trade.positions as p where p.owner = s.strategy), 0) as realized_pnl
+    coalesce((select sum(p.realized_pnl) from trade.positions as p where p.owner = s.strategy), 0) as realized_pnl,
+    w.reason as waits_for,
+    w.since as waits_since
 from strategy.strategies as s
-join trade.accounts as a on a.account_id = s.account_id;
+join trade.accounts as a on a.account_id = s.account_id
+left join strategy.waits as w on w.strategy = s.strategy and s.status = 'RUNNING';
 
-comment on view api.strategies is 'Strategies and what they have earned.';
+comment on view api.strategies is 'Strategies, what they have earned, and why one that shall run does not yet.';
 
 create or replace view api.events as
 select e.event_id, e.at, e.actor, e.entity, e.entity_id, e.change, e.intent_id, e.data
@@ -485,7 +491,13 @@ select
     (select count(*) from trade.positions as p where p.qty > 0) as open_positions,
     (select count(*) from trade.order_intents as i where i.status = 'PENDING_APPROVAL') as approvals,
     (select count(*) from risk.incidents as c where c.closed_at is null) as open_incidents,
-    (select count(*) from bus.workers as w where w.state <> 'stopped' and bus.worker_is_alive(w.worker_id)) as workers,
+    (
+        select count(*)
+        from bus.workers as w
+        where w.state <> 'stopped'
+          and bus.has_beaten(w.heartbeat_at, w.detail)
+          and bus.worker_is_alive(w.worker_id)
+    ) as workers,
     (
         select count(*)
         from market.feeds as f

@@ -9,6 +9,7 @@ to aegis_operator, aegis_strategy, aegis_feed, aegis_engine, aegis_executor, aeg
 
 -- what views call, with the rights of whoever reads them
 grant execute on function bus.now(), bus.clock(), bus.worker_lock_class(), bus.worker_is_alive(bigint),
+    bus.has_beaten(timestamptz, jsonb),
     market.is_enough(market.instruments, numeric, numeric)
 to aegis_operator, aegis_strategy, aegis_feed, aegis_engine, aegis_executor, aegis_viewer;
 
@@ -19,8 +20,13 @@ grant execute on function
     api.heartbeat(bigint, text, jsonb),
     api.stop_worker(bigint),
     api.log_error(bigint, text, text, jsonb),
-    api.next_due()
+    api.next_due(),
+    api.migration_is_running()
 to aegis_strategy, aegis_feed, aegis_engine, aegis_executor;
+
+-- every process but those of strategies
+grant execute on function api.record_outage(bigint, interval, interval, integer, text)
+to aegis_feed, aegis_engine, aegis_executor;
 
 -- price_sync
 grant execute on function
@@ -30,6 +36,7 @@ grant execute on function
     api.ingest_quotes(text, text[], timestamptz[], bigint[], numeric[], numeric[], numeric[], numeric[]),
     api.ingest_trades(text, text[], timestamptz[], bigint[], numeric[], numeric[])
 to aegis_feed;
+grant execute on function api.record_late_exits(bigint, text, text[], timestamptz[], numeric[]) to aegis_feed;
 grant select on api.prices to aegis_feed;
 
 -- strategies
@@ -49,7 +56,9 @@ grant execute on function
     api.work_waiting(),
     api.begin_run(text),
     api.run_marker(text),
-    api.raise_incident(text, text, jsonb)
+    api.raise_incident(text, text, jsonb),
+    api.watch_workers(),
+    api.say_waiting(text[], text[])
 to aegis_engine;
 
 -- execution, reconcile
@@ -117,10 +126,10 @@ grant execute on function
     api.advance_consumer(text, bigint)
 to aegis_viewer;
 grant select on
-    api.status, api.totals, api.system_mode, api.mode_history, api.accounts, api.positions, api.dust, api.cash_entries,
-    api.performance, api.reconciliations, api.picks, api.gate_results, api.intents, api.orders, api.fills, api.prices,
-    api.instruments, api.feeds, api.quarantine, api.approvals, api.incidents, api.workers, api.strategies, api.events,
-    api.seals,
-    api.jobs, api.limits, api.latency, api.refusals, api.law_audit, api.intent_transitions, api.order_transitions,
+    api.health, api.status, api.totals, api.system_mode, api.mode_history, api.accounts, api.positions,
+    api.dust, api.cash_entries, api.performance, api.reconciliations, api.picks, api.gate_results,
+    api.intents, api.orders, api.fills, api.prices, api.instruments, api.feeds, api.quarantine,
+    api.approvals, api.incidents, api.workers, api.strategies, api.events, api.seals, api.jobs, api.limits,
+    api.latency, api.refusals, api.law_audit, api.intent_transitions, api.order_transitions,
     api.intent_types, api.exit_profiles, api.brokers, api.venues, api.tick_sizes, api.session_phases
 to aegis_viewer, aegis_operator;

@@ -15,10 +15,11 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import timedelta
+from decimal import Decimal
 from itertools import islice
 from typing import Any
 
-from workers.feeds import Event, FeedError, make_feed
+from workers.feeds import Event, FeedError, Quote, make_feed
 from workers.feeds.ingest import Counts, ingest
 from workers.runtime.checkpoints import checkpoint
 from workers.runtime.database import Queries, connect_direct
@@ -35,6 +36,7 @@ OPEN = "select api.open_feed($1, $2, $3)"
 POSITION = "select api.feed_position($1)"
 STATUS = "select api.feed_status($1, $2, $3)"
 HINT = "select pg_notify('quotes', $1)"
+LATE_EXITS = "select api.record_late_exits($1, $2, $3, $4, $5)"
 MIDS = "select symbol, ((bid + ask) / 2)::text from api.prices where venue = $1 and bid > 0 and ask > 0"
 
 
@@ -119,11 +121,23 @@ class PriceSync(Worker):
         wanted: int = await self._link.fetchval(OPEN, self.feed.name, self.feed.venue, self.feed.source)
         if self._next_seq:
             self._committed(wanted - self._next_seq)
+            await self._tell_late_exits()
         else:
             brought: int = await self._link.fetchval(POSITION, self.feed.name)
             self.feed.resume(wanted, brought, dict(await self._link.fetch(MIDS, self.feed.venue)))
             self._next_seq = wanted
         self._is_open = True
+
+    async def _tell_late_exits(self) -> None:
+        """After an outage, which stops the quotes that were kept reached: the exits fire late by as much."""
+        if self.lockstep or not self.heart.outage.is_worth_telling:
+            return
+        kept = [event for event in self._buffer if isinstance(event, Quote)]
+        if kept:
+            symbols, times, bids = zip(*((q.symbol, q.ts, Decimal(q.bid)) for q in kept), strict=True)
+            await self.db.execute(
+                LATE_EXITS, await self.report_outage(), self.feed.name, symbols, times, bids
+            )
 
     async def _connect(self) -> None:
         """A connection of its own: the server may lose prices in a crash, so their commits do not wait."""
@@ -176,8 +190,7 @@ class PriceSync(Worker):
             self.log.error("the feed broke off: %s", error)
             await self.tell(error)
         else:
-            self._fatal = error
-            self.request_stop()
+            self.end_with(error)
 
     async def _say(self, status: str, detail: str) -> None:
         await self._link.execute(STATUS, self.feed.name, status, detail)

@@ -136,8 +136,10 @@ class StrategyWorker(Worker):
             raise error
         self.log.error("%s", error, exc_info=error)
         await self.tell(error, traceback="".join(traceback.format_exception(error)))
-        self._fatal = error
-        self.request_stop()
+        self.end_with(error)
+
+    async def report_outage(self) -> None:
+        """Our login may not: whether the system could work is for its own processes to say."""
 
 
 def _ask(strategy: Strategy, price: Price) -> list[Proposal]:

@@ -3,16 +3,19 @@
 Which strategies run is a row, so a drain compares the rows with the processes.  A process that ends is
 started again, each time a little later; after three crashes in a minute it is left alone and people are
 told, since what crashes at once will crash again.  When the machine is busy new strategies wait, and when
-its memory runs out the strategy that has had nothing to do for longest makes room.
+its memory runs out the strategy that has had nothing to do for longest makes room; what waits is a row too.
+
+A process may exist and do nothing: one that has missed its heartbeats is killed, and that counts as a crash.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -28,7 +31,7 @@ from workers.runtime.registry import CORE
 from workers.runtime.settings import Settings
 from workers.runtime.worker import Worker
 
-BUSY_CPU = 0.80
+BUSY_CPU = 0.95  # over ten seconds: the workers themselves may use most of a small machine while they start
 FULL_MEMORY = 0.85
 ROOM_AGAIN = 0.75  # a strategy that made room comes back below this
 SETTLE = 30.0  # seconds to let memory settle before the next has to go
@@ -40,6 +43,15 @@ WORKED = "select login, (detail ->> 'worked')::bigint as worked from api.workers
 INCIDENT = "select api.raise_incident($1, $2, $3::jsonb)"
 BEGIN = "select marker, foreign_because from api.begin_run($1)"
 MARK = "select api.run_marker($1)"
+HUNG = """
+select w.name, w.pid, extract(epoch from clock_timestamp() - w.heartbeat_at)::float8 as silent
+from api.workers as w
+where w.is_hung and w.host = $1
+"""
+STEADY = (
+    10.0  # seconds of our own heartbeats before we call others silent: it may have been the machine, or us
+)
+SAY_WAITING = "select api.say_waiting($1, $2)"
 MARK_EVERY = 5.0  # seconds: an older state of this run is recognised if it is older than that
 
 
@@ -80,9 +92,10 @@ class Supervisor(Worker):
         self.started_for: dict[
             str, datetime
         ] = {}  # the version of its row that each strategy was started for
-        self.waiting: list[str] = []
+        self.waiting: dict[str, str] = {}  # why strategies that shall run do not, as the database knows it
         self.made_room: set[str] = set()
         self.work: dict[str, tuple[int, float]] = {}  # how much each strategy had worked, and since when
+        self.said_waiting: dict[str, str] | None = None
         self.cpu = CpuMeter()
         self.settled_at = 0.0
         self.news: deque[News] = deque(maxlen=100)
@@ -104,27 +117,63 @@ class Supervisor(Worker):
         await self._tell_news()
         if time.monotonic() - self.marked_at >= MARK_EVERY:
             await self._keep_mark()
+        await self._kill_hung()
         wanted = {f"strategy.{row['strategy']}": row for row in await self.db.fetch(STRATEGIES)}
         running = {name for name in self.children if name.startswith("strategy.")}
         gone = sorted(name for name in running if self._is_over(name, wanted.get(name)))
         await asyncio.gather(*(self._stop(name) for name in gone))
         running.difference_update(gone)
         self.made_room.intersection_update(wanted)
+        changed = len(gone) + await self._start_new(wanted, running)
+        await self._say_waiting(wanted)
+        return changed
+
+    async def _start_new(self, wanted: Mapping[str, Any], running: Collection[str]) -> int:
+        """Start what shall run and does not, if the machine has room; return how many processes changed."""
         cpu, memory = self.pressure()
+        self.waiting = {}
         if memory > FULL_MEMORY:
-            return len(gone) + await self._make_room(memory)
+            return await self._make_room(memory)
         if memory < ROOM_AGAIN:
             self.made_room.clear()
         new = [name for name in wanted if name not in running and name not in self.made_room]
         if new and cpu > BUSY_CPU:
-            if self.waiting != new:
-                self.log.warning("%s wait: the processor is %.0f %% busy", ", ".join(new), cpu * 100)
-            self.waiting = new
-            return len(gone)
-        self.waiting = []
+            self.waiting = dict.fromkeys(new, f"the processor is {cpu:.0%} busy, the most is {BUSY_CPU:.0%}")
+            return 0
         for name in new:
             await self._start_strategy(wanted[name])
-        return len(gone) + len(new)
+        return len(new)
+
+    async def _say_waiting(self, wanted: Mapping[str, Any]) -> None:
+        """Write down which strategies shall run and do not, and why."""
+        waiting = dict(self.waiting)
+        for name in wanted:
+            child = self.children.get(name)
+            if child is not None and child.given_up:
+                waiting[name] = (
+                    f"{child.status}, {CRASHES} times in {WINDOW:.0f} s: stop it and start it again"
+                )
+            elif name in self.made_room:
+                waiting[name] = f"it made room: memory has to fall below {ROOM_AGAIN:.0%}"
+            elif child is None:
+                waiting.setdefault(name, f"memory is over {FULL_MEMORY:.0%} full")
+        if waiting == self.said_waiting:
+            return
+        for name, reason in waiting.items():
+            if name not in (self.said_waiting or {}):
+                self.log.warning("%s waits: %s", name, reason)
+        names = [name.removeprefix("strategy.") for name in waiting]
+        await self.db.execute(SAY_WAITING, names, list(waiting.values()))
+        self.said_waiting = waiting
+
+    async def _kill_hung(self) -> None:
+        """Kill children that have missed their heartbeats, unless ours were missed as well."""
+        if self.heart.steady_for < STEADY:
+            return
+        pids = {child.pid: child for child in self.children.values() if child.pid}
+        for row in await self.db.fetch(HUNG, socket.gethostname()):
+            if (child := pids.get(row["pid"])) is not None and self.heart.steady_for >= STEADY:
+                child.kill(f"was killed: no heartbeat for {row['silent']:.0f} s")
 
     async def _begin_run(self) -> None:
         """Let the database compare itself with what was kept outside of it, and keep what it says now."""
@@ -143,8 +192,7 @@ class Supervisor(Worker):
         try:
             self._write_mark(await self.db.fetchval(MARK, self.mark))
         except NotAllowed as error:  # the database was exchanged under us: begin anew
-            self._fatal = error
-            self.request_stop()
+            self.end_with(error)
         except MarkerError as error:  # the one before still counts, only that it tells less
             self.marked_at = time.monotonic()
             self.log.error("%s", error)
@@ -200,7 +248,7 @@ class Supervisor(Worker):
         else:
             message = f"{name} {status} and is started again"
             self.log.error(message)
-            self.news.append(News(message, name, detail))
+            self.news.append(News(message, name, detail, "hung_worker" if child.was_hung else None))
         self.wake.set()
 
     async def _tell_news(self) -> None:

@@ -6,10 +6,12 @@ The decision: a deployment either happens whole or not at all.  With nothing pen
 migration meets tables and nothing else, and changed signatures, changed views and dropped columns just work.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import NoReturn
+from typing import LiteralString, NoReturn
 
 import psycopg
 from psycopg import errors
@@ -24,7 +26,7 @@ from cli.database.history import State, find_pending, read_state, settle_kind, s
 __all__ = ["LOCK_TIMEOUT", "Report", "migrate", "status"]
 
 LOCK_TIMEOUT = timedelta(seconds=10)
-_LOCK_KEY = 0x_AE_61_50  # the advisory lock that makes migrators of one database take turns
+_LOCK_KEY = 0x_AE_61_50  # makes migrators of one database take turns; api.migration_is_running looks for it
 _BUSY = (errors.LockNotAvailable, errors.DeadlockDetected)
 
 # SQLSTATEs of changes that `create or replace` cannot make, though drop and create can.
@@ -98,20 +100,31 @@ def migrate(
         except _FileFailed as failure:
             if failure.sqlstate not in _NEEDS_REBUILD:
                 raise
-    # Workers finish what they do and wait: a rebuild locks what they use.
-    conn.execute("select pg_notify('command', 'drain')")
-    try:
+    with _workers_waiting(conn, lock_timeout):
         return _deploy(conn, deployment, rebuild=True)
+
+
+@contextmanager
+def _workers_waiting(conn: Connection, lock_timeout: timedelta) -> Iterator[None]:
+    """Have workers finish what they do and wait: a rebuild locks what they use.
+
+    The lock is what they believe, and it is held before they are woken to look for it; a notification alone
+    could come from anybody.
+    """
+    with conn.transaction():
+        _limit_waits(conn, lock_timeout)
+        _wait_for_other_migrators(conn, "pg_advisory_lock")
+    try:
+        conn.execute("notify command")
+        yield
     finally:
-        conn.execute("select pg_notify('command', 'go on')")
+        conn.execute("select pg_advisory_unlock(%s)", [_LOCK_KEY])
 
 
 def _deploy(conn: Connection, wanted: _Deployment, *, rebuild: bool) -> Report:
     try:
         with conn.transaction():
-            conn.execute(
-                "select set_config('lock_timeout', %s, true)", [f"{wanted.lock_timeout.total_seconds():.3f}s"]
-            )
+            _limit_waits(conn, wanted.lock_timeout)
             _wait_for_other_migrators(conn)
             state = read_state(conn)  # again: another migrator may have finished while we waited
             settle_kind(state, wanted.kind)
@@ -160,9 +173,13 @@ def _run(conn: Connection, file: SqlFile) -> None:
         raise _FileFailed.at(file, error) from error
 
 
-def _wait_for_other_migrators(conn: Connection) -> None:
+def _limit_waits(conn: Connection, lock_timeout: timedelta) -> None:
+    conn.execute("select set_config('lock_timeout', %s, true)", [f"{lock_timeout.total_seconds():.3f}s"])
+
+
+def _wait_for_other_migrators(conn: Connection, take: LiteralString = "pg_advisory_xact_lock") -> None:
     try:
-        conn.execute("select pg_advisory_xact_lock(%s)", [_LOCK_KEY])
+        conn.execute(f"select {take}(%s)", [_LOCK_KEY])
     except errors.LockNotAvailable as error:
         raise MigrationError(
             "another migration of this database is running",

@@ -290,13 +290,16 @@ async def test_strategies_run_as_their_rows_say_from_one_moment_to_the_next(
 async def test_on_a_busy_machine_new_strategies_wait(db, supervise, add_strategy, caplog):
     add_strategy("one")
     supervisor = supervise()
-    supervisor.cpu_used = 0.9
-    await until(lambda: "strategy.one wait: the processor is 90 % busy" in caplog.text)
+    supervisor.cpu_used = 0.97
+    await until(lambda: "strategy.one waits: the processor is 97% busy" in caplog.text)
     assert supervisor.children == {}
+    reason = await row(db, "select waits_for from api.strategies where waits_for is not null")
+    assert reason == "the processor is 97% busy, the most is 95%"
 
     supervisor.cpu_used = 0.5
 
     await row(db, STRATEGIES, ["strategy.one"])
+    await row(db, "select count(*) from strategy.waits", 0)
 
 
 async def test_when_memory_runs_out_the_longest_idle_strategy_makes_room(db, supervise, add_strategy):
@@ -425,8 +428,10 @@ def test_the_core_workers_have_logins_of_their_own_and_the_feed_goes_to_price_sy
 
 
 def test_memory_and_processor_are_shares():
-    meter = CpuMeter()
-    meter._looked_at -= 2
+    meter = CpuMeter(over=1.0)
+    assert meter.used() is None
+    started, *ticks = meter._samples[0]
+    meter._samples[0] = (started - 2, *ticks)
 
     assert 0 < memory_used() < 1
     assert 0 <= meter.used() <= 1
@@ -435,3 +440,72 @@ def test_memory_and_processor_are_shares():
     ended = subprocess.Popen(["true"])
     ended.wait()
     assert resident_bytes(ended.pid) is None
+
+
+HANGS = """
+import time
+from workers.strategies import Strategy
+
+class Hog(Strategy):
+    def on_data(self, price):
+        while True:
+            pass
+"""
+AGE = "update bus.workers set heartbeat_at = heartbeat_at - interval '10 s' where name = %s"
+
+
+async def test_a_process_that_hangs_is_killed_and_started_again(db, supervise, monkeypatch):
+    monkeypatch.setattr("workers.supervisor.STEADY", 0.1)
+    db.execute(TABLE)
+    supervise(SAMPLE)
+    pid = await row(db, ALIVE)
+    await row(db, "select count(*) from api.workers where name = 'sample' and detail <> '{}'", 1)
+
+    os.kill(pid, signal.SIGSTOP)
+    db.execute(AGE, ["sample"])
+
+    await until(lambda: (found := db.execute(ALIVE).fetchone()) and found[0] != pid)
+    said = await row(db, "select detail ->> 'message' from api.incidents where kind = 'hung_worker'")
+    assert said.startswith("sample was killed: no heartbeat for 1")
+    assert said.endswith(" s and is started again")
+
+
+async def test_nobody_is_killed_while_our_own_heartbeats_are_missed(db, supervise):
+    db.execute(TABLE)
+    supervisor = supervise(SAMPLE)
+    pid = await row(db, ALIVE)
+    await row(db, "select count(*) from api.workers where name = 'sample' and detail <> '{}'", 1)
+    os.kill(pid, signal.SIGSTOP)
+    db.execute(AGE, ["sample"])
+    try:
+        assert db.execute("select is_hung from api.workers where name = 'sample'").fetchone() == (True,)
+        assert supervisor.heart.steady_for < 10  # it has not beaten for long enough to know
+
+        await supervisor._kill_hung()
+
+        assert supervisor.children["sample"].pid == pid
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+async def test_a_strategy_whose_own_code_never_returns_is_killed(
+    db, login, supervise, add_strategy, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("workers.supervisor.STEADY", 0.1)
+    (tmp_path / "hog.py").write_text(HANGS)
+    add_strategy("hog", f"{tmp_path / 'hog.py'}:Hog")
+    supervise()
+    await row(db, "select count(*) from api.workers where name = 'strategy.hog' and detail <> '{}'", 1)
+    feed = login("aegis_w_price_sync")
+    feed.execute("select open_feed('sim', 'SIM', 'sim')")
+    feed.execute(
+        "select ingest_quotes('sim', array['A1'], array[clock_timestamp()], array[1::bigint],"
+        " array[100.0], array[1.0], array[101.0], array[1.0])"
+    )
+    feed.execute("notify quotes")
+    await asyncio.sleep(0.5)  # for the loop that nothing can be heard from
+
+    db.execute(AGE, ["strategy.hog"])
+
+    said = await row(db, "select detail ->> 'message' from api.incidents where kind = 'hung_worker'")
+    assert said.startswith("strategy.hog was killed: no heartbeat for")

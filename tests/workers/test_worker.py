@@ -165,6 +165,8 @@ async def test_a_storm_of_notifications_costs_a_few_drains(db, todo, work):
     held, go_on = asyncio.Event(), asyncio.Event()
 
     class Slow(Sample):
+        channels = ("new_pick", "order_work")
+
         async def drain(self):
             held.set()
             await go_on.wait()
@@ -175,9 +177,9 @@ async def test_a_storm_of_notifications_costs_a_few_drains(db, todo, work):
 
     for _ in range(300):
         db.execute("notify new_pick")
-    db.execute("notify new_pick, 'last'")
+    db.execute("notify order_work")
     async with asyncio.timeout(TIMEOUT):
-        while worker.bus.last_payloads.get("new_pick") != "last":
+        while not worker.bus.was_heard("order_work"):
             worker.wake.clear()
             await worker.wake.wait()
     go_on.set()
@@ -194,7 +196,7 @@ async def test_it_registers_holds_its_lock_and_tells_how_it_is(db, todo, work):
 
     row = db.execute("select name, login, pid, state, detail from api.workers").fetchone()
     assert row[:4] == ("sample", LOGIN, os.getpid(), "running")
-    assert row[4].keys() == {"rss_bytes", "drains", "worked", "errors", "last_error"}
+    assert row[4].keys() == {"rss_bytes", "drains", "worked", "errors", "last_error", "trouble"}
     assert worker.id > 0
 
 
@@ -413,27 +415,57 @@ def test_pauses_double_up_to_a_limit_and_differ():
     assert len(set(pauses)) == 40
 
 
-async def test_it_waits_while_the_database_is_migrated(db, todo, work):
+MIGRATOR = "select pg_advisory_lock(11428176)"  # what cli/database/migrate.py holds
+
+
+async def test_it_waits_while_a_migration_holds_its_lock(db, todo, work, pg_server, database):
     worker, _ = work(poll=False)
     await idle(worker)
-    db.execute("notify command, 'drain'")
-    await until_true(lambda: worker.bus.last_payloads.get("command") == "drain" and not worker.wake.is_set())
-    drains = worker.drains
+    with pg_server.connect(database) as migrator:
+        migrator.execute(MIGRATOR)
+        db.execute("notify command")
+        await until_true(lambda: not worker.bus._heard_on and not worker._suspects_migration)
+        await until(
+            db,
+            "select count(*) > 0 from pg_stat_activity where query like '%migration_is_running%'"
+            " and application_name = 'aegis sample'",
+        )
+        drains = worker.drains
 
-    todo("a")
-    await until_true(lambda: worker.bus.last_payloads.get("new_pick") is not None)
+        todo("a")
+        await until_true(lambda: "new_pick" in worker.bus._heard_on)
 
-    assert worker.drains == drains
-    db.execute("notify command, 'go on'")
+        assert worker.drains == drains
     await until(db, DONE, 1)
 
 
-async def test_a_migration_that_never_says_it_is_over_does_not_stop_work(db, todo, work, monkeypatch):
+async def test_no_payload_makes_it_wait(db, todo, work):
+    worker, _ = work(poll=False)
+    await idle(worker)
+    for payload in ("drain", "go on", "", '{"command": "drain"}', "x" * 7900, "\x01\t\n"):
+        db.execute("select pg_notify('command', %s)", [payload])
+
+    todo("a")
+
+    await until(db, DONE, 1)
+
+
+async def test_the_lock_of_a_login_that_may_not_deploy_is_no_migration(db, login):
+    login("aegis_w_router").execute(MIGRATOR)
+
+    assert db.execute("select api.migration_is_running()").fetchone() == (False,)
+
+
+async def test_a_migration_that_never_ends_does_not_stop_work(
+    db, todo, work, monkeypatch, pg_server, database
+):
     monkeypatch.setattr("workers.runtime.worker.MIGRATION", 0.2)
     worker, _ = work(poll=False)
     await idle(worker)
-    db.execute("notify command, 'drain'")
+    with pg_server.connect(database) as migrator:
+        migrator.execute(MIGRATOR)
+        db.execute("notify command")
 
-    todo("a")
+        todo("a")
 
-    await until(db, DONE, 1)
+        await until(db, DONE, 1)

@@ -22,6 +22,7 @@ import asyncpg
 from workers.runtime.backoff import Backoff
 from workers.runtime.database import AWAY, connect_direct
 from workers.runtime.errors import AegisError, Refused
+from workers.runtime.pace import Pace
 from workers.runtime.settings import Settings
 
 log = logging.getLogger("aegis.bus")
@@ -31,6 +32,16 @@ Hold = Callable[[Connection], Awaitable[None]]
 
 CHECK_EVERY = 5.0
 PATIENCE = 3.0  # for any answer on this connection
+
+
+class Listening(asyncpg.Connection):
+    """Calls listeners at once: a callback scheduled for each of a million would hold up all else for long."""
+
+    _listeners: dict[str, Any]
+
+    def _process_notification(self, sender: int, channel: str, payload: str) -> None:
+        for callback in self._listeners.get(channel, ()):
+            callback.cb(self, sender, channel, payload)
 
 
 class BusError(AegisError):
@@ -51,15 +62,16 @@ class Bus:
     ) -> None:
         self.wake = asyncio.Event()
         self.degraded = True
-        self.last_payloads: dict[str, str] = {}
-        """The newest payload of each channel: hints, of which any number may have been missed."""
+        self.pace = Pace(self.wake)
         self._settings = settings
         self._name = name
         self._hold = hold
         self._check_every = check_every
         self._patience = patience
         self._channels: tuple[str, ...] = ()
+        self._heard_on: set[str] = set()
         self._connection: Connection | None = None
+        self._turn = asyncio.Lock()  # a connection answers one question at a time
         self._lost = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
 
@@ -69,7 +81,22 @@ class Bus:
         await self._connect()
         self._keeper = asyncio.create_task(self._keep(), name="bus")
 
+    def was_heard(self, channel: str) -> bool:
+        """Whether this channel was heard since the last time somebody asked about it."""
+        if channel not in self._heard_on:
+            return False
+        self._heard_on.discard(channel)
+        return True
+
+    async def execute(self, query: str, *args: Any) -> None:
+        """Run a statement on this connection: for what must not wait behind the work of the pool."""
+        async with asyncio.timeout(self._patience), self._turn:
+            if self._connection is None or self.degraded:
+                raise ConnectionError("the bus connection is down")
+            await self._connection.execute(query, *args)
+
     async def stop(self) -> None:
+        self.pace.stop()
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
@@ -100,7 +127,7 @@ class Bus:
 
     async def _open(self) -> Connection:
         try:
-            return await connect_direct(self._settings, f"{self._name} bus".strip())
+            return await connect_direct(self._settings, f"{self._name} bus".strip(), Listening)
         except asyncpg.ProtocolViolationError as error:  # PgBouncer refuses what only PostgreSQL knows
             raise _not_direct(str(error)) from error
 
@@ -126,9 +153,10 @@ class Bus:
         if sender != connection.get_server_pid():
             raise _not_direct(f"it is served by process {sender}, not {connection.get_server_pid()}")
 
-    def _heard(self, _connection: Any, _sender: int, channel: str, payload: object) -> None:
-        self.last_payloads[channel] = str(payload)
-        self.wake.set()
+    def _heard(self, _connection: Any, sender: int, channel: str, _payload: object) -> None:
+        """Wake, sooner or a little later; a payload comes from anybody and is not even looked at."""
+        self._heard_on.add(channel)
+        self.pace.heard(sender)
 
     def _ended(self, connection: Any) -> None:
         if connection is self._connection:  # not one that was given up before
@@ -146,9 +174,8 @@ class Bus:
             await self._reconnect()
 
     async def _answers(self) -> bool:
-        assert self._connection is not None
         try:
-            await self._connection.execute("select 1", timeout=self._patience)
+            await self.execute("select 1")
         except (*AWAY, asyncpg.PostgresError):
             return False
         return True

@@ -59,9 +59,11 @@ class Child:
     started_at: float = 0.0
     status: str = "not started"
     given_up: bool = False
+    was_hung: bool = False
     crashes: deque[float] = field(default_factory=lambda: deque(maxlen=CRASHES))
     last_words: deque[str] = field(default_factory=lambda: deque(maxlen=LAST_WORDS))
     process: asyncio.subprocess.Process | None = None
+    _killed_because: str | None = None
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _keeper: asyncio.Task[None] | None = None
 
@@ -71,6 +73,12 @@ class Child:
 
     def start(self) -> None:
         self._keeper = asyncio.create_task(self._keep(), name=f"keep {self.spec.name}")
+
+    def kill(self, why: str) -> None:
+        """End a process that hears nothing any more; it is started again like one that crashed."""
+        log.error("%s %s", self.spec.name, why)
+        self._killed_because = why
+        self._signal(signal.SIGKILL)
 
     async def stop(self) -> None:
         """Ask the process to stop, wait for it, end it when it does not."""
@@ -94,7 +102,10 @@ class Child:
         with contextlib.closing(logs.open_file(self.log_file)) as handler:
             while not self._stopping.is_set():
                 self.started_at = time.monotonic()
-                self.status = await self._run(handler)
+                self._killed_because = None
+                ended = await self._run(handler)
+                self.was_hung = self._killed_because is not None
+                self.status = self._killed_because or ended
                 if self._stopping.is_set():
                     return
                 now = time.monotonic()

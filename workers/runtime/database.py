@@ -32,12 +32,15 @@ AWAY = (
     asyncpg.TooManyConnectionsError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.DiskFullError,
+    asyncpg.PostgresIOError,
 )
-"""What is raised when the database cannot be reached now but may come back."""
+"""What is raised when the database cannot be reached or cannot be written now but may come back."""
 
 
 def is_away(error: BaseException) -> bool:
-    """Whether this is about reaching the database, not about what we asked of it."""
+    """Whether this is about reaching or writing the database at all, not about what we asked of it."""
     return isinstance(error, AWAY) and not isinstance(error, ValueError)
 
 
@@ -67,12 +70,15 @@ async def open_pool(settings: Settings, name: str = "", *, size: int = POOL_SIZE
     )
 
 
-async def connect_direct(settings: Settings, name: str = "") -> asyncpg.Connection[Any]:
+async def connect_direct(
+    settings: Settings, name: str = "", kind: type[asyncpg.Connection[Any]] = asyncpg.Connection
+) -> asyncpg.Connection[Any]:
     """One connection to PostgreSQL itself, for what belongs to a session: LISTEN and its lock."""
     connection = await asyncpg.connect(
         direct_url(settings),
         timeout=CONNECT_TIMEOUT,
         command_timeout=COMMAND_TIMEOUT,
+        connection_class=kind,
         server_settings={"application_name": f"aegis {name}".strip(), **SERVER_KEEPALIVE},
     )
     await keep_alive(connection)

@@ -6,6 +6,7 @@ import os
 import resource
 import sys
 import time
+from collections import deque
 from pathlib import Path
 
 
@@ -32,23 +33,28 @@ def memory_used() -> float | None:
 
 
 class CpuMeter:
-    """The share of the machine's processor time in use, over at least the last second."""
+    """The share of the machine's processor time in use over the last ten seconds."""
 
-    def __init__(self) -> None:
-        self._busy, self._total = _cpu_ticks()
-        self._looked_at = time.monotonic()
-        self._used: float | None = None
+    def __init__(self, over: float = 10.0) -> None:
+        self._over = over
+        self._samples = deque([(time.monotonic(), *_cpu_ticks())])
 
     def used(self) -> float | None:
-        """None before a second has passed; where there is no /proc, the load of the last minute."""
-        if time.monotonic() - self._looked_at < 1.0:
-            return self._used
-        self._looked_at = time.monotonic()
-        busy, total = _cpu_ticks()
-        spent, passed = busy - self._busy, total - self._total
-        self._busy, self._total = busy, total
-        self._used = spent / passed if passed else min(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
-        return self._used
+        """None before that time has passed; where there is no /proc, the load of the last minute."""
+        now = time.monotonic()
+        if now - self._samples[-1][0] >= self._over / 10:
+            self._samples.append((now, *_cpu_ticks()))
+        while len(self._samples) > 2 and now - self._samples[1][0] >= self._over:
+            self._samples.popleft()
+        (first, busy_before, before), (last, busy_now, total_now) = self._samples[0], self._samples[-1]
+        if last - first < self._over * 0.9:
+            return None
+        passed = total_now - before
+        return (
+            (busy_now - busy_before) / passed
+            if passed
+            else min(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+        )
 
 
 def _cpu_ticks() -> tuple[int, int]:

@@ -14,24 +14,40 @@ import json
 import logging
 import os
 import socket
+import time
 from collections.abc import Awaitable, Iterable
 from datetime import timedelta
 from typing import Any, ClassVar
+
+import asyncpg
 
 from workers.runtime.backoff import Backoff
 from workers.runtime.bus import Bus
 from workers.runtime.checkpoints import checkpoint
 from workers.runtime.database import AWAY, Queries, is_away, open_pool
-from workers.runtime.errors import NotAllowed, Refused
+from workers.runtime.errors import Refused
+from workers.runtime.heart import Heart
 from workers.runtime.memory import resident_bytes
+from workers.runtime.outage import is_outage
 from workers.runtime.settings import Settings, load_settings
 
-HEARTBEAT = 2.0
 MIGRATION = 30.0  # the longest that drains wait for a migration to end
+ASK_EVERY = 1.0  # seconds between two questions whether one runs, however many hints there are
 GRACE = 10.0  # for the drain that is under way when asked to stop
 DEGRADED_POLL = 5  # times faster while notifications cannot be heard
 FASTEST_POLL = 0.1
 JUST_AFTER = 0.001  # so that what is due at a moment is due when we look
+MIGRATION_POLL = 0.1
+
+MIGRATING = "select api.migration_is_running()"
+LIKE_A_MIGRATION = (
+    asyncpg.UndefinedFunctionError,
+    asyncpg.UndefinedTableError,
+    asyncpg.UndefinedColumnError,
+    asyncpg.FeatureNotSupportedError,  # a cached plan whose result has changed
+    asyncpg.LockNotAvailableError,
+)
+RECORD_OUTAGE = "select api.record_outage($1, $2, $3, $4, $5)"
 
 
 class Worker:
@@ -61,6 +77,9 @@ class Worker:
             self.db = db
         self.bus = Bus(self.settings, self.name, hold=self._hold_lock)
         self.wake = self.bus.wake
+        self.heart = Heart(self)
+        self._suspects_migration = False
+        self._asked_at = -ASK_EVERY
 
     db: Queries
 
@@ -103,8 +122,8 @@ class Worker:
         """Serve until asked to stop."""
         try:
             await self._open()
+            await self._get_ready()
             if not self.stopping:
-                await self.start()
                 await self._serve_until_stopped()
                 await self._in_time(self.release())
         finally:
@@ -133,6 +152,20 @@ class Worker:
                 self.log.info("started", extra={"worker_id": self.id})
                 return
 
+    async def _get_ready(self) -> None:
+        """Call `start`, again while the database is away or takes no writes."""
+        backoff = Backoff()
+        while not self.stopping:
+            try:
+                await self.start()
+            except AWAY as error:
+                if not is_away(error):
+                    raise
+                self.log.warning("cannot start yet: %s", error)
+                await self._pause(backoff.next())
+            else:
+                return
+
     async def _hold_lock(self, connection: Any) -> None:
         """Take the session lock by which PostgreSQL tells everybody at once when this process dies."""
         if not await connection.fetchval("select api.hold_worker_lock($1)", self.id):
@@ -140,7 +173,7 @@ class Worker:
 
     async def _serve_until_stopped(self) -> None:
         serving = asyncio.create_task(self._serve(), name="serve")
-        beating = asyncio.create_task(self._beat(), name="beat")
+        beating = asyncio.create_task(self.heart.beat(), name="beat")
         stopping = asyncio.create_task(self._stopping.wait(), name="stopping")
         try:
             await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -157,11 +190,13 @@ class Worker:
     async def _serve(self) -> None:
         while not self.stopping:
             self.wake.clear()
+            began = time.monotonic()
             try:
                 await self._drain_all()
+                self.heart.outage.worked("drain")
                 await self._idle()
             except Exception as error:
-                await self._failed(error)
+                await self._failed(error, began)
 
     async def _drain_all(self) -> None:
         while not self.stopping:
@@ -175,13 +210,16 @@ class Worker:
                 return
 
     async def _let_migrate(self) -> None:
-        """Wait while a migration runs, so that it finds its locks free; it would win anyway."""
-        with contextlib.suppress(TimeoutError):
+        """Wait while a migration holds its lock, so that it finds what it needs free; it would win anyway."""
+        self._suspects_migration |= self.bus.was_heard("command")
+        if not self._suspects_migration or time.monotonic() - self._asked_at < ASK_EVERY:
+            return
+        self._suspects_migration = False
+        with contextlib.suppress(TimeoutError, asyncpg.UndefinedFunctionError):
             async with asyncio.timeout(MIGRATION):
-                while self.bus.last_payloads.get("command") == "drain" and not self.stopping:
-                    self.wake.clear()
-                    await self.wake.wait()
-        self.bus.last_payloads.pop("command", None)
+                while not self.stopping and await self.db.fetchval(MIGRATING):
+                    await self._pause(MIGRATION_POLL)
+        self._asked_at = time.monotonic()
 
     async def _idle(self) -> None:
         """Sleep until a notification, the poll, or the moment when the tables have something due."""
@@ -200,19 +238,38 @@ class Worker:
         poll = self.poll.total_seconds()
         return min(poll, max(FASTEST_POLL, poll / DEGRADED_POLL)) if self.bus.degraded else poll
 
-    async def _failed(self, error: Exception) -> None:
+    async def _failed(self, error: Exception, began: float) -> None:
         """Tell of a failed drain, in the log and in the database, and wait before the next."""
         pause = self._backoff.next()
         self.errors += 1
         self.last_error = f"{type(error).__name__}: {error}"
+        self._suspects_migration |= isinstance(error, LIKE_A_MIGRATION)
         again = {"failures": self._backoff.failures, "pause": round(pause, 3)}
+        if is_outage(error):
+            self.heart.outage.failed("drain", error, began)
         if is_away(error):
             self.log.warning("lost the database: %s", error, extra=again)
+            await self.renew_connections()
         else:
             self.log.error("a drain failed: %s", error, exc_info=error, extra=again)
             if self._backoff.failures.bit_count() == 1:  # the 1st, 2nd, 4th, 8th ... in a row
                 await self.tell(error, **again)
         await self._pause(pause)
+
+    async def renew_connections(self) -> None:
+        """Have the next statement use a new connection: a session that began read-only stays so."""
+        if self._pool is not None:
+            await self._pool.expire_connections()
+
+    async def report_outage(self) -> int | None:
+        """Have the database remember the time in which we could not work; return its number."""
+        number: int | None = await self.db.fetchval(RECORD_OUTAGE, self.id, *self.heart.report())
+        return number
+
+    def end_with(self, error: BaseException) -> None:
+        """End the process with this error once what is under way is finished."""
+        self._fatal = error
+        self.request_stop()
 
     async def tell(self, error: BaseException, **detail: Any) -> None:
         """Have the database remember an error whose own transaction is gone."""
@@ -233,22 +290,6 @@ class Worker:
             async with asyncio.timeout(seconds):
                 await self._stopping.wait()
 
-    async def _beat(self) -> None:
-        """Say that we live, until the database says that it does not know us."""
-        while True:
-            state = "draining" if self.stopping else "degraded" if self.bus.degraded else "running"
-            try:
-                await self.db.execute(
-                    "select api.heartbeat($1, $2, $3::jsonb)", self.id, state, json.dumps(self.vitals())
-                )
-            except NotAllowed as error:  # another database stands where ours was: begin anew
-                self._fatal = error
-                self.request_stop()
-                return
-            except Exception as error:
-                self.log.log(logging.DEBUG if is_away(error) else logging.ERROR, "no heartbeat: %s", error)
-            await asyncio.sleep(HEARTBEAT)
-
     def vitals(self) -> dict[str, Any]:
         """What a heartbeat tells about this process."""
         return {
@@ -257,6 +298,7 @@ class Worker:
             "worked": self.worked,
             "errors": self.errors,
             "last_error": self.last_error,
+            "trouble": self.heart.trouble(),
         }
 
     async def _close(self) -> None:

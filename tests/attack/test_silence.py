@@ -1,0 +1,49 @@
+"""Silence is a fault: what a database that takes no writes cannot record is said by the processes meanwhile,
+and recorded, with what it cost, as soon as it can be.
+"""
+
+from __future__ import annotations
+
+from tests.e2e.system import System
+from workers.runtime.registry import CORE
+
+READ_ONLY = "alter database {} set default_transaction_read_only = on"
+WRITABLE = "alter database {} reset default_transaction_read_only"
+END_SESSIONS = """
+select pg_terminate_backend(pid) from pg_stat_activity where datname = %s and pid <> pg_backend_pid()
+"""
+NOTHING_WRITTEN = "select exists (select from api.health where problem = 'nothing was written')"
+OUTAGE = "select detail from api.incidents where kind = 'outage'"
+TELLERS = """
+select count(distinct told ->> 'worker') from api.incidents, jsonb_array_elements(detail -> 'workers') as told
+where kind = 'outage'
+"""
+
+
+def test_a_read_only_database_is_said_at_once_and_recorded_afterwards(trading: System) -> None:
+    with trading.cluster.connect() as admin:
+        admin.execute(READ_ONLY.format(trading.name).encode())
+        admin.execute(END_SESSIONS, [trading.name])
+    try:
+        trading.wait_for(NOTHING_WRITTEN, what="three heartbeats to be missed")
+        status = trading.aegis("status")
+        page = trading.aegis("top", "--plain", "--for", "0.5s")
+        doctor = trading.aegis("doctor")
+    finally:
+        with trading.cluster.connect() as admin:
+            admin.execute(WRITABLE.format(trading.name).encode())
+
+    assert status.returncode == 1
+    assert "fail  database: takes no writes: default_transaction_read_only is on" in status.stdout
+    assert "fail  database: nothing was written since " in status.stdout
+    assert "NORMAL, but the database takes no writes" in page.stdout
+    assert doctor.returncode == 1
+    assert "nothing was written since " in doctor.stdout
+    # The sessions that began read-only are not ended from outside: workers leave them by themselves.
+    trading.wait_for(f"{OUTAGE} is not null", what="the outage to be recorded")
+    trading.wait_for(f"select ({TELLERS}) >= {len(CORE)}", what="every worker to report")
+    detail = trading.value(OUTAGE)
+    assert "could not write for" in detail["message"]
+    assert "the database is read-only" in detail["message"]
+    trading.wait_for_fills(1)
+    assert trading.aegis("status").returncode == 0

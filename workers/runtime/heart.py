@@ -1,0 +1,116 @@
+"""The heartbeat of a process: that it lives, what it says of itself, and what it could not write meanwhile.
+
+It has its own way to the database: the pool first, and the bus connection when every connection of the pool
+is stuck in a statement.  A worker whose drain takes long still beats; one whose event loop stands still does
+not, and three missed heartbeats are how others know.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from workers.runtime.database import is_away
+from workers.runtime.errors import NotAllowed
+from workers.runtime.outage import Outage, is_outage
+
+if TYPE_CHECKING:
+    from workers.runtime.worker import Worker
+
+HEARTBEAT = 2.0
+POOL_PATIENCE = 1.5  # seconds, then the bus connection carries it
+STEADY_GAP = (
+    5.0  # between two heartbeats of ours; after a longer one we know nothing about the others' silence
+)
+
+BEAT = "select api.heartbeat($1, $2, $3::jsonb)"
+
+
+class Heart:
+    """Beats for a worker, and remembers when it could not."""
+
+    def __init__(self, worker: Worker) -> None:
+        self.outage = Outage()
+        self._worker = worker
+        self._beaten_at = self._steady_since = -STEADY_GAP
+
+    @property
+    def steady_for(self) -> float:
+        """Seconds for which our own heartbeats were written without a gap."""
+        now = time.monotonic()
+        return 0.0 if now - self._beaten_at > STEADY_GAP else now - self._steady_since
+
+    async def beat(self) -> None:
+        """Say that we live, until the database says that it does not know us."""
+        while True:
+            began = time.monotonic()
+            try:
+                await self._beat_once()
+            except NotAllowed as error:  # another database stands where ours was: begin anew
+                self._worker.end_with(error)
+                return
+            except Exception as error:
+                if is_outage(error):
+                    self.outage.failed("heartbeat", error, began)
+                    await self._worker.renew_connections()
+                level = logging.DEBUG if is_away(error) else logging.ERROR
+                self._worker.log.log(level, "no heartbeat: %s", error)
+            else:
+                await self._has_beaten(began)
+            await asyncio.sleep(max(0.0, began + HEARTBEAT - time.monotonic()))
+
+    async def _beat_once(self) -> None:
+        worker = self._worker
+        state = "draining" if worker.stopping else "degraded" if worker.bus.degraded else "running"
+        said = worker.id, state, json.dumps(worker.vitals())
+        try:
+            async with asyncio.timeout(POOL_PATIENCE):
+                await worker.db.execute(BEAT, *said)
+        except TimeoutError:
+            await worker.bus.execute(BEAT, *said)
+
+    async def _has_beaten(self, began: float) -> None:
+        if began - self._beaten_at > STEADY_GAP:
+            self._steady_since = began
+        self._beaten_at = time.monotonic()
+        self.outage.worked("heartbeat")
+        if self.outage.over:
+            await self._report()
+
+    async def _report(self) -> None:
+        """Have the database remember an outage that is over; tried again with the next heartbeat."""
+        outage, worker = self.outage, self._worker
+        if outage.is_worth_telling:
+            worker.log.error("could not work for %.1f s: %s", outage.seconds, outage.reason)
+            try:
+                await worker.report_outage()
+            except Exception as error:
+                worker.log.warning("the database did not take the report of an outage: %s", error)
+                return
+        outage.forget()
+
+    def report(self) -> tuple[timedelta, timedelta, int, str]:
+        """How long ago the outage began, how long it lasted, the attempts that failed, and why."""
+        outage = self.outage
+        ago = time.monotonic() - (outage.began or 0.0)
+        return (
+            timedelta(seconds=ago),
+            timedelta(seconds=outage.seconds),
+            outage.failures,
+            outage.reason[:2000],
+        )
+
+    def trouble(self) -> dict[str, Any] | None:
+        """What keeps us from working now."""
+        outage = self.outage
+        if not outage.failing or not outage.is_worth_telling:
+            return None
+        return {
+            "seconds": round(outage.seconds, 1),
+            "failures": outage.failures,
+            "reason": outage.reason[:500],
+        }
