@@ -16,6 +16,7 @@ from bench.report import Section
 from bench.scratch import Connection, Scratch, furnish
 from cli.database.connect import DESK
 from tests.prove.history import PAST
+from tests.triggers import OFF, ON
 
 LENGTHS = tuple(map(int, os.environ.get("BENCH_ORDERS", "10000,100000,1000000").split(",")))
 TIMES = 60
@@ -133,7 +134,7 @@ class Flat:
     async def grow(self, rows: int) -> None:
         admin = await self.session("")
         past = PAST.format(rows=rows, owner=STRATEGY)
-        await admin.execute(f"begin; set local session_replication_role = replica; {past} commit")
+        await admin.execute(f"begin; {OFF} {past} {ON}; commit")
         await admin.execute("vacuum analyze")
 
 

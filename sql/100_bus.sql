@@ -1,5 +1,45 @@
 -- 100_bus: workers, events, errors, and when something is next due.
 
+create or replace function bus.make_durable()
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- A replay can be made again, and writes faster than a disk can confirm.
+    if exists (select from bus.instance as n where n.kind <> 'replay') then
+        perform set_config('synchronous_commit', 'on', true);
+    end if;
+end;
+$$;
+
+comment on function bus.make_durable() is
+    'Whatever the session or the server says of synchronous_commit: this transaction is on disk when it has committed.';
+
+create or replace function bus.cause_of(p_frame text)
+returns text
+language sql
+stable
+begin atomic
+    -- A frame of a function in SQL names it without its schema, in the language of the server's messages.
+    select coalesce(
+        (
+            select p.proname::text
+            from pg_catalog.pg_proc as p
+            join pg_catalog.pg_language as l on l.oid = p.prolang
+            where p.pronamespace = 'api'::regnamespace
+              and l.lanname = 'sql'
+              and p.proname = any(string_to_array(regexp_replace(p_frame, '[^a-z0-9_]+', ' ', 'g'), ' '))
+            limit 1
+        ),
+        'direct SQL'
+    );
+end;
+
+comment on function bus.cause_of(text) is
+    'The function of the door that is the outermost frame of a call stack. That frame alone: the others hold text of the caller, such as the body of a DO block, whose own frame names no function of the door.';
+
 create or replace function bus.record_event(
     p_entity    text,
     p_entity_id bigint,
@@ -16,18 +56,21 @@ declare
     v_context  text;
     v_event_id bigint;
 begin
-    -- The cause is the outermost function of the door on the call stack, so the last of its text.
     get diagnostics v_context = pg_context;
 
-    -- A transaction before the last sealed one: this database was restored into another server and not yet
-    -- started there. Its events belong to the generation that begin_run will open.
+    if current_setting('synchronous_commit') = 'off' then
+        perform bus.make_durable();
+    end if;
+
+    -- Not where the last run began: a copy or a restored dump that was not started yet. What it says belongs to
+    -- the generation that begin_run will open; its transactions may have lower numbers than those before.
     insert into bus.events (generation, cause, entity, entity_id, change, intent_id, correlation_id, data)
     select
-        n.generation + (pg_current_xact_id() < n.sealed_xid)::integer,
-        case when strpos(v_context, 'function api.') > 0
-            then split_part(split_part(v_context, 'function api.', -1), '(', 1)
-            else 'direct SQL'
-        end,
+        n.generation + (n.run_number > 0 and not bus.is_home(n))::integer,
+        coalesce(
+            substring(split_part(v_context, e'\n', -1) from 'api\.([a-z0-9_]+)\('),
+            bus.cause_of(split_part(v_context, e'\n', -1))
+        ),
         p_entity,
         p_entity_id,
         p_change,
@@ -217,30 +260,6 @@ $$;
 
 comment on function api.stop_worker(bigint) is 'The worker''s goodbye. Raises TRI04.';
 
-create or replace function api.log_error(
-    p_worker_id bigint,
-    p_sqlstate  text,
-    p_message   text,
-    p_detail    jsonb
-)
-returns bigint
-language sql
-volatile
-security definer
-set search_path = pg_catalog, pg_temp
-begin atomic
-    select bus.record_event(
-        case when p_sqlstate like 'TR%' then 'refusal' else 'error' end,
-        p_worker_id,
-        coalesce(left(p_sqlstate, 20), 'unknown'),
-        null,
-        jsonb_build_object('message', left(p_message, 2000), 'detail', bus.clip_json(p_detail))
-    );
-end;
-
-comment on function api.log_error(bigint, text, text, jsonb) is
-    'Remembers an error or refusal whose own transaction was rolled back; returns the event''s id.';
-
 create or replace function risk.tg_incidents__record()
 returns trigger
 language plpgsql
@@ -289,6 +308,35 @@ end;
 
 comment on function api.raise_incident(text, text, jsonb) is
     'Opens an incident, or refreshes the open one of the same kind and subject; returns its id.';
+
+create or replace function api.log_error(
+    p_worker_id bigint,
+    p_sqlstate  text,
+    p_message   text,
+    p_detail    jsonb
+)
+returns bigint
+language sql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+    -- Whoever says so: that the database was not started here is looked at, not believed.
+    select api.raise_incident('not_started_here', current_database(), jsonb_build_object('message', left(p_message, 2000)))
+    from bus.instance as n
+    where p_sqlstate = 'TRH01' and not bus.is_home(n);
+
+    select bus.record_event(
+        case when p_sqlstate like 'TR%' then 'refusal' else 'error' end,
+        p_worker_id,
+        coalesce(left(p_sqlstate, 20), 'unknown'),
+        null,
+        jsonb_build_object('message', left(p_message, 2000), 'detail', bus.clip_json(p_detail))
+    );
+end;
+
+comment on function api.log_error(bigint, text, text, jsonb) is
+    'Remembers an error or refusal whose own transaction was rolled back; returns the event''s id.';
 
 create or replace function risk.end_incident(
     p_kind    text,
@@ -379,7 +427,7 @@ begin atomic
             select
             from trade.accounts as a
             cross join bus.instance as n
-            where a.reconciled_at is null or a.reconciled_at < n.started_at
+            where a.reconciled_run is distinct from n.run_number
         )
         union all
         select min(p.expires_at)

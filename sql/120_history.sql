@@ -6,10 +6,10 @@ select e.*
 from bus.events as e
 cross join bus.instance as n
 where e.generation < n.generation
-   or e.xid < pg_snapshot_xmin(pg_current_snapshot());
+   or (e.generation = n.generation and e.xid < pg_snapshot_xmin(pg_current_snapshot()));
 
 comment on view bus.settled_events is
-    'Events of transactions that are over, as are all before them: nothing can appear among these any more.';
+    'Events of transactions that are over, as are all before them: nothing can appear among these any more. Those of the next generation, written where the database was not started yet, wait until it has begun.';
 
 create or replace function api.read_events(
     p_consumer text,
@@ -76,21 +76,36 @@ $$;
 comment on function api.advance_consumer(text, bigint) is
     'A reader has done with everything up to this event. It never goes back. Raises TRI02.';
 
-create or replace function bus.event_hash(p_event bus.events)
+create or replace function bus.event_hash(
+    p_event   bus.events,
+    p_version integer
+)
 returns text
 language sql
 stable
 set timezone = 'UTC'
 set datestyle = 'ISO'
 begin atomic
-    select encode(sha256(convert_to(concat_ws(
-        '|', p_event.event_id, p_event.generation, p_event.xid, p_event.at, p_event.actor, p_event.cause,
-        p_event.entity, coalesce(p_event.entity_id::text, '-'), p_event.change, coalesce(p_event.intent_id::text, '-'),
-        coalesce(p_event.correlation_id, '-'), p_event.data
-    ), 'UTF8')), 'hex');
+    select encode(sha256(convert_to(
+        case p_version
+            -- Kept for the seals that were made with it: a | may stand in a field as well as between two.
+            when 1 then concat_ws(
+                '|', p_event.event_id, p_event.generation, p_event.xid, p_event.at, p_event.actor, p_event.cause,
+                p_event.entity, coalesce(p_event.entity_id::text, '-'), p_event.change,
+                coalesce(p_event.intent_id::text, '-'), coalesce(p_event.correlation_id, '-'), p_event.data
+            )
+            when 2 then jsonb_build_array(
+                p_event.event_id, p_event.generation, p_event.xid::text, extract(epoch from p_event.at), p_event.actor,
+                p_event.cause, p_event.entity, p_event.entity_id, p_event.change, p_event.intent_id,
+                p_event.correlation_id, p_event.data
+            )::text
+        end,
+        'UTF8'
+    )), 'hex');
 end;
 
-comment on function bus.event_hash(bus.events) is 'sha256 over the stored text of an event, as hex.';
+comment on function bus.event_hash(bus.events, integer) is
+    'sha256 over an event, as hex, in the way of a version; null for a version nobody knows.';
 
 create or replace function api.seal_events(p_limit integer)
 returns integer
@@ -118,16 +133,12 @@ begin
         order by e.generation, e.xid, e.event_id
         limit p_limit
     loop
-        v_hash := bus.event_hash(v_event);
+        v_hash := bus.event_hash(v_event, 2);
         v_count := v_count + 1;
         v_last.chain := encode(sha256(convert_to(v_last.chain || v_hash, 'UTF8')), 'hex');
-        insert into bus.seals (seal_no, event_id, generation, xid, event_hash, chain)
-        values (v_last.seal_no + v_count, v_event.event_id, v_event.generation, v_event.xid, v_hash, v_last.chain);
+        insert into bus.seals (seal_no, event_id, generation, xid, event_hash, chain, hash_version)
+        values (v_last.seal_no + v_count, v_event.event_id, v_event.generation, v_event.xid, v_hash, v_last.chain, 2);
     end loop;
-
-    update bus.instance as n
-    set sealed_xid = v_event.xid
-    where v_count > 0 and v_event.generation = n.generation;
 
     return v_count;
 end;
@@ -166,7 +177,7 @@ begin atomic
     select s.event_id, 'changed'
     from bus.seals as s
     join bus.events as e on e.event_id = s.event_id
-    where bus.event_hash(e) <> s.event_hash
+    where bus.event_hash(e, s.hash_version) is distinct from s.event_hash
     union all
     -- Where the seals around it count on without a gap, it never had one.
     select e.event_id, case when coalesce(a.seal_no, 0) + 1 = z.seal_no then 'inserted' else 'its seal was removed' end
@@ -230,6 +241,7 @@ begin
         'create or replace trigger _110_no_truncate before truncate on %s for each statement execute function bus.tg_append_only()',
         p_partition
     );
+    execute format('alter table %s enable always trigger _110_no_truncate', p_partition);
 end;
 $$;
 
@@ -282,7 +294,21 @@ $$;
 comment on function api.make_partitions(bigint) is
     'Makes the partitions that events will soon need, p_size events each; returns how many were made.';
 
-create or replace function api.drop_partitions(p_before timestamptz)
+create or replace function bus.youngest_history()
+returns interval
+language sql
+immutable
+parallel safe
+begin atomic
+    select interval '30 days';
+end;
+
+comment on function bus.youngest_history() is 'Events younger than this are never dropped, whatever a person asks.';
+
+create or replace function api.drop_partitions(
+    p_before timestamptz,
+    p_reason text
+)
 returns integer
 language plpgsql
 volatile
@@ -299,6 +325,17 @@ declare
         from bus.dropped_events as d
     );
 begin
+    if (isfinite(p_before) and p_before <= bus.clock() - bus.youngest_history()) is not true then
+        raise exception 'history before % is not dropped', coalesce(p_before::text, 'nothing')
+            using errcode = 'TRI01',
+                  hint = format('Name an instant at least %s ago.', bus.youngest_history());
+    end if;
+
+    if coalesce(trim(p_reason), '') = '' then
+        raise exception 'dropping history needs a reason'
+            using errcode = 'TRI01', hint = 'Say why: it is recorded, and the history is gone for good.';
+    end if;
+
     for v_name in
         select c.relname
         from pg_inherits as h
@@ -321,10 +358,10 @@ begin
     end loop;
 
     perform bus.record_event('history', null, 'retention', null,
-        jsonb_build_object('before', p_before, 'partitions', v_count, 'dropped', v_all));
+        jsonb_build_object('before', p_before, 'reason', p_reason, 'partitions', v_count, 'dropped', v_all));
     return v_count;
 end;
 $$;
 
-comment on function api.drop_partitions(timestamptz) is
-    'Retention: drops partitions whose events are all sealed and older; their seals stay. Returns how many. The drop itself is an event.';
+comment on function api.drop_partitions(timestamptz, text) is
+    'Retention: drops partitions whose events are all sealed and older than an instant at least 30 days ago; their seals stay. Returns how many. The drop itself is an event, with its reason. Raises TRI01.';

@@ -97,7 +97,8 @@ end;
 
 comment on function market.fees_at(text, timestamptz) is 'The commission and tax in force at an instant.';
 
--- A price may be believed when its feed is alive and it is not older than its limit.
+-- A price may be believed when its feed is alive and it is not older than its limit.  One from the future is of
+-- before the clock was put back, and nobody knows how old it is.
 create or replace view market.quotes_now as
 select
     b.instrument_id,
@@ -111,7 +112,8 @@ select
     b.received_seq,
     b.is_tradable
     and f.status = 'CONNECTED'
-    and f.last_heard_at >= bus.clock() - f.max_silence
+    and f.last_heard_at between bus.clock() - f.max_silence and bus.clock() + interval '2 s'
+    and b.received_at <= bus.clock() + interval '2 s'
     and least(b.quote_ts, b.received_at) >= bus.clock() - i.max_quote_age as is_fresh
 from market.prices_best as b
 join market.feeds as f on f.feed = b.feed

@@ -255,7 +255,9 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    insert into risk.mode_history (scope, name, from_mode, to_mode, reason, evidence, changed_by, changed_at)
+    insert into risk.mode_history (
+        scope, name, from_mode, to_mode, reason, evidence, changed_by, changed_at, last_order_id
+    )
     values (
         coalesce(to_jsonb(new) ->> 'scope', 'system'),
         coalesce(to_jsonb(new) ->> 'name', 'system'),
@@ -264,7 +266,9 @@ begin
         new.reason,
         new.evidence,
         new.changed_by,
-        new.changed_at
+        new.changed_at,
+        -- Behind the gate: whoever claims holds it from before the number of the order until the commit.
+        (select case when s.is_called then s.last_value else 0 end from trade.orders_order_id_seq as s)
     );
     return null;
 end;

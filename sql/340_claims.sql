@@ -8,11 +8,11 @@ volatile
 begin atomic
     select least(
         p_limit.burst,
-        p_limit.tokens + p_limit.per_second * greatest(extract(epoch from bus.clock() - p_limit.refilled_at), 0)
+        p_limit.tokens + p_limit.per_second * abs(extract(epoch from bus.clock() - p_limit.refilled_at))
     );
 end;
 
-comment on function bus.tokens_now(bus.rate_limits) is 'Tokens a bucket holds at this instant.';
+comment on function bus.tokens_now(bus.rate_limits) is 'Tokens a bucket holds at this instant. After the clock was put back it fills up, for else it would give none until the old time.';
 
 create or replace function trade.claimable(p_limit integer)
 returns bigint[]
@@ -46,9 +46,9 @@ begin
                 left join bus.rate_limits as r on r.bucket = a.broker
                 where i.status = 'NEW'
                   and i.expires_at > bus.clock()
-                  and (i.not_before is null or i.not_before <= bus.clock())
+                  and (i.not_before is null or bus.is_over(i.not_before, '1 min'))
                   and (v.verdict = 'ALLOW' or (v.verdict = 'APPROVE' and i.approved_by is not null))
-                  and a.reconciled_at >= (select n.started_at from bus.instance as n where not n.is_foreign)
+                  and a.reconciled_run = (select n.run_number from bus.instance as n where not n.is_foreign)
                   and (r.bucket is null or bus.tokens_now(r) >= 1)
                   -- An order in doubt, or one that should have left and did not answer, blocks its symbol and side.
                   and not exists (
@@ -103,6 +103,7 @@ declare
     v_ids bigint[];
 begin
     perform bus.require_worker(p_worker_id), bus.require_limit(p_limit);
+    perform bus.require_home();
     perform risk.hold_gate();
     v_ids := trade.claimable(p_limit);
 
@@ -163,7 +164,7 @@ end;
 $$;
 
 comment on function api.claim_intents(bigint, integer) is
-    'Takes waiting intents and returns the orders to send. Send each before send_within has passed since the call began, or unsend it. Raises TRM02, TRI01, TRI04.';
+    'Takes waiting intents and returns the orders to send. Send each before send_within has passed since the call began, or unsend it. Raises TRM02, TRI01, TRI04, TRH01.';
 
 create or replace function trade.lend_orders(
     p_worker_id bigint,
@@ -221,6 +222,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     perform bus.require_worker(p_worker_id), bus.require_limit(p_limit);
+    perform bus.require_home();
 
     return query
     select l.*
@@ -230,7 +232,7 @@ begin
         where o.cancel_requested_at is not null
           and o.closed_at is null
           and o.status in ('SUBMITTED', 'PARTIAL_FILLED')
-          and (o.next_ask_at is null or o.next_ask_at <= bus.clock())
+          and (o.next_ask_at is null or bus.is_over(o.next_ask_at, '5 min'))
           and not (select n.is_foreign from bus.instance as n)
         order by o.order_id
         limit p_limit
@@ -240,7 +242,7 @@ end;
 $$;
 
 comment on function api.claim_cancels(bigint, integer) is
-    'Takes live orders somebody asked to cancel, each for one lease, with a new fence. None in a database that waits for its adoption. Raises TRI01, TRI04.';
+    'Takes live orders somebody asked to cancel, each for one lease, with a new fence. None in a database that waits for its adoption. Raises TRI01, TRI04, TRH01.';
 
 create or replace function api.orders_in_doubt(
     p_worker_id bigint,
@@ -262,6 +264,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     perform bus.require_worker(p_worker_id), bus.require_limit(p_limit);
+    perform bus.require_home();
 
     -- An orphan: its time to leave has passed, and its worker is gone or has had time to answer.
     update trade.orders as o
@@ -285,7 +288,7 @@ begin
         select o.order_id
         from trade.orders as o
         where o.status = 'IN_DOUBT'
-          and (o.next_ask_at is null or o.next_ask_at <= bus.clock())
+          and (o.next_ask_at is null or bus.is_over(o.next_ask_at, '5 min'))
         order by o.order_id
         limit p_limit
         for no key update skip locked
@@ -294,4 +297,4 @@ end;
 $$;
 
 comment on function api.orders_in_doubt(bigint, integer) is
-    'Orphans in SENDING become IN_DOUBT; returns the orders to ask the broker about, each for one lease, with a new fence. Raises TRI01, TRI04.';
+    'Orphans in SENDING become IN_DOUBT; returns the orders to ask the broker about, each for one lease, with a new fence. Raises TRI01, TRI04, TRH01.';

@@ -113,6 +113,7 @@ declare
     v_ids bigint[];
 begin
     perform bus.require_worker(p_worker_id), bus.require_limit(p_limit);
+    perform bus.require_home();
 
     if not exists (
         select from trade.orders as o where o.amend_at <= bus.clock() and o.closed_at is null
@@ -165,7 +166,7 @@ end;
 $$;
 
 comment on function api.due_amends(bigint, integer) is
-    'Stores the children of orders whose rest is to be replaced now, and returns what to ask the broker for. Send within send_within, or unsend. Raises TRM02, TRI01, TRI04.';
+    'Stores the children of orders whose rest is to be replaced now, and returns what to ask the broker for. Send within send_within, or unsend. Raises TRM02, TRI01, TRI04, TRH01.';
 
 create or replace function trade.escalate_stops(p_symbols text[])
 returns integer

@@ -77,7 +77,7 @@ join market.quotes_now as q on q.instrument_id = e.instrument_id
 join trade.accounts as a on a.account_id = e.account_id
 join trade.brokers as b on b.broker = a.broker
 where e.is_armed
-  and (e.not_before is null or e.not_before <= bus.clock())
+  and (e.not_before is null or bus.is_over(e.not_before, '11 min'))
   and (q.bid <= e.stop_price or q.bid >= e.take_price)
   and q.is_fresh
   and (q.source = 'live' or not b.is_real)
@@ -102,6 +102,7 @@ declare
     v_due   trade.exits_due;
     v_count integer;
 begin
+    perform bus.require_home();
     perform risk.hold_gate();
 
     -- First what waits for locks, beginning with accounts; the positions below are never waited for.
@@ -151,7 +152,7 @@ end;
 $$;
 
 comment on function api.fire_exits(text[]) is
-    'Makes sell intents for armed positions whose bid reached stop or target on a fresh price; null for all symbols. Returns how many. Raises TRM02.';
+    'Makes sell intents for armed positions whose bid reached stop or target on a fresh price; null for all symbols. Returns how many. Raises TRM02, TRH01.';
 
 create or replace function trade.back_off_exit(
     p_intent trade.order_intents,

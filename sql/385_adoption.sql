@@ -2,20 +2,6 @@
 -- what it knows of itself with the server it is on and with a marker kept outside; when they disagree it
 -- halts under a new epoch until a person adopts it.
 
-create or replace function bus.server_identity()
-returns text
-language sql
-volatile
-begin atomic
-    select format('%s/%s/%s', s.system_identifier, c.timeline_id, d.oid)
-    from pg_control_system() as s
-    cross join pg_control_checkpoint() as c
-    join pg_database as d on d.datname = current_database();
-end;
-
-comment on function bus.server_identity() is
-    'System identifier and timeline of the server and the number of this database: all three change with a restore of some kind.';
-
 create or replace function bus.run_marker()
 returns text
 language sql
@@ -42,7 +28,7 @@ declare
     v_marker text[] := regexp_match(left(p_marker, 200), '^([^:]+):(\d{1,18}):([0-9A-F]{1,8}/[0-9A-F]{1,8})$');
 begin
     return case
-        when p_instance.run_number = 0 or (p_instance.kind in ('replay', 'test') and p_marker is null) then null
+        when p_instance.run_number = 0 then null
         when p_instance.identity <> bus.server_identity() then
             format('it was on server %s and is on %s', p_instance.identity, bus.server_identity())
         when p_marker is null then null
@@ -73,16 +59,20 @@ declare
 begin
     select n.* into strict v_before from bus.instance as n for update;
 
-    -- The generation first: in another server transactions have lower numbers, and what is told from here on
-    -- must come after all that was told before.
+    -- The generation and the identity first: in another server transactions have lower numbers, and what is
+    -- recorded from here on must come after all that was recorded before.
     update bus.instance as n
     set generation = n.generation + 1,
         epoch = left(replace(gen_random_uuid()::text, '-', ''), 8),
         is_foreign = true,
-        sealed_xid = '0'
+        identity = bus.server_identity()
     returning n.* into v_after;
+    perform bus.note_home();
 
-    update bus.epochs as e set ended_at = bus.clock() where e.ended_at is null;
+    update bus.epochs as e
+    set ended_at = bus.clock(),
+        last_paper_order_id = coalesce((select max(o.paper_order_id) from paper.orders as o), 0)
+    where e.ended_at is null;
     insert into bus.epochs (epoch, generation) values (v_after.epoch, v_after.generation);
 
     perform bus.record_event('instance', null, 'foreign', null, jsonb_build_object(
@@ -125,6 +115,8 @@ begin
         run_number = n.run_number + 1,
         identity = bus.server_identity()
     returning n.* into v_instance;
+    perform bus.note_home();
+    perform risk.end_incident('not_started_here', current_database());
 
     return query
     select v_instance.run_number, bus.run_marker(),
@@ -133,7 +125,7 @@ end;
 $$;
 
 comment on function api.begin_run(text) is
-    'A start of all workers: each account''s claims wait for its first reconciliation since. Give the marker kept outside the database (empty when missing, null where none is kept) and keep the one returned. A database that is not the one that ran here last is halted under a new epoch. Raises TRI04.';
+    'A start of all workers: each account''s claims wait for its first reconciliation since. Give the marker kept outside the database (empty when missing, null where none is kept) and keep the one returned. A database that is not the one that ran here last is halted under a new epoch. Only the supervisor''s login may. Raises TRI04.';
 
 create or replace function api.run_marker(p_marker text)
 returns text
@@ -155,6 +147,7 @@ begin
                   hint = 'Start anew: it is halted then, until a person adopts it.';
     end if;
 
+    perform bus.note_home();
     return bus.run_marker();
 end;
 $$;

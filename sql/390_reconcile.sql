@@ -314,7 +314,7 @@ begin
 
     if v_answer = 'AGREES' then
         perform trade.open_account(v_account_id, p_account);
-    elsif v_answer <> 'WAITS' or (v_is_again and v_last.answer = 'WAITS' and v_last.ran_at < bus.clock() - interval '1 min') then
+    elsif v_answer <> 'WAITS' or (v_is_again and v_last.answer = 'WAITS' and bus.is_over(v_last.ran_at + interval '1 min', '1 min')) then
         perform api.raise_incident('disagreement', p_account,
             jsonb_build_object('answer', v_answer, 'differences', v_found || v_waiting));
     end if;
@@ -340,12 +340,16 @@ declare
 begin
     perform risk.end_incident('disagreement', p_account);
 
-    select a.reconciled_at >= n.started_at into v_was_open
+    select a.reconciled_run = n.run_number into v_was_open
     from trade.accounts as a
     cross join bus.instance as n
     where a.account_id = p_account_id;
 
-    update trade.accounts as a set reconciled_at = bus.clock() where a.account_id = p_account_id;
+    update trade.accounts as a
+    set reconciled_at = bus.clock(),
+        reconciled_run = n.run_number
+    from bus.instance as n
+    where a.account_id = p_account_id;
 
     if v_was_open is not true then
         perform pg_notify('new_intent', '');
@@ -365,9 +369,8 @@ set search_path = pg_catalog, pg_temp
 begin atomic
     select a.account, a.broker, api.holdings_mark(a.account)
     from trade.accounts as a
-    where a.reconciled_at is null
-       or a.reconciled_at < (select n.started_at from bus.instance as n)
-       or a.reconciled_at < bus.clock() - interval '30 s'
+    where a.reconciled_run is distinct from (select n.run_number from bus.instance as n)
+       or bus.is_over(a.reconciled_at + interval '30 s', '30 s')
     order by a.account_id;
 end;
 

@@ -204,7 +204,9 @@ declare
     v_pick  strategy.picks;
     v_count integer := 0;
 begin
-    perform bus.require_limit(p_limit), risk.hold_gate();
+    perform bus.require_limit(p_limit);
+    perform bus.require_home();
+    perform risk.hold_gate();
 
     -- Each strategy's first, then each one's second: whoever has many waiting delays only its own.
     v_ids := array(
@@ -267,4 +269,4 @@ end;
 $$;
 
 comment on function api.route_picks(integer) is
-    'Answers waiting picks: each gate''s answer is a row, and a pick that passes all three becomes an intent; strategies take turns. Returns how many. Raises TRM02, TRI01.';
+    'Answers waiting picks: each gate''s answer is a row, and a pick that passes all three becomes an intent; strategies take turns. Returns how many. Raises TRM02, TRI01, TRH01.';

@@ -15,7 +15,7 @@ begin
     for v_job in
         select j.*
         from bus.jobs as j
-        where j.next_run_at <= bus.clock()
+        where bus.is_over(j.next_run_at, j.every)
         order by j.next_run_at, j.job
         limit 1  -- a transaction each: a partition locks the events, equity the accounts
         for update skip locked

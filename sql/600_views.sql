@@ -99,7 +99,7 @@ select
     b.breach_cash,
     e.equity,
     a.reconciled_at,
-    a.reconciled_at >= (select n.started_at from bus.instance as n) as is_open,
+    a.reconciled_run = (select n.run_number from bus.instance as n) as is_open,
     v.mode
 from trade.accounts as a
 join trade.balances as b on b.account_id = a.account_id
@@ -501,7 +501,8 @@ select
     (
         select count(*)
         from market.feeds as f
-        where f.status = 'CONNECTED' and f.last_heard_at >= bus.clock() - f.max_silence
+        where f.status = 'CONNECTED'
+          and f.last_heard_at between bus.clock() - f.max_silence and bus.clock() + interval '2 s'
     ) as live_feeds,
     bus.now() as at,
     n.is_foreign

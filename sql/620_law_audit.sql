@@ -1,4 +1,5 @@
--- 620_law_audit: the laws once more, as questions over all rows.  Empty, or something is badly wrong.
+-- 620_law_audit: the laws once more, as questions over all rows.  Empty, or something is badly wrong.  What came
+-- first is asked of numbers, never of times: a clock may be put back.
 
 create or replace view api.law_audit as
 select 'L1' as law, format('order %s was claimed in a mode that forbids it', o.order_id) as violation
@@ -8,8 +9,8 @@ join trade.intent_types as t on t.intent_type = i.intent_type and t.side = i.sid
 join lateral (
     select h.to_mode
     from risk.mode_history as h
-    where h.scope = 'system' and h.changed_at < o.created_at
-    order by h.changed_at desc, h.mode_change_id desc
+    where h.scope = 'system' and h.last_order_id < o.order_id
+    order by h.mode_change_id desc
     limit 1
 ) as m on true
 join risk.mode_rules as r on r.mode = m.to_mode and r.action = t.action
@@ -85,7 +86,7 @@ where not exists (select from trade.orders as t where t.client_order_id = o.clie
   and not exists (
       select
       from bus.epochs as e
-      where e.epoch = split_part(o.client_order_id, '-', 1) and o.accepted_at < e.ended_at
+      where e.epoch = split_part(o.client_order_id, '-', 1) and o.paper_order_id <= e.last_paper_order_id
   )
 union all
 select 'L7', format('order %s says %s filled, its fills sum to %s', o.order_id, o.filled_qty + o.overfill_qty,

@@ -60,9 +60,8 @@ begin
     reconcile := exists (
         select
         from trade.accounts as a
-        where a.reconciled_at is null
-           or a.reconciled_at < (select n.started_at from bus.instance as n)
-           or a.reconciled_at < bus.clock() - interval '30 s'
+        where a.reconciled_run is distinct from (select n.run_number from bus.instance as n)
+           or bus.is_over(a.reconciled_at + interval '30 s', '30 s')
     );
 end;
 $$;

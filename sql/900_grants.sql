@@ -5,7 +5,7 @@ revoke all on all tables in schema api from public;
 revoke all on schema api, market, trade, risk, strategy, learn, paper, bus from public;
 
 grant usage on schema api
-to aegis_operator, aegis_strategy, aegis_feed, aegis_engine, aegis_executor, aegis_viewer;
+to aegis_operator, aegis_strategy, aegis_feed, aegis_engine, aegis_executor, aegis_supervisor, aegis_viewer;
 
 -- what views call, with the rights of whoever reads them
 grant execute on function bus.now(), bus.clock(), bus.worker_lock_class(), bus.worker_is_alive(bigint),
@@ -54,12 +54,16 @@ grant execute on function
     api.expire_due(),
     api.run_due_jobs(),
     api.work_waiting(),
-    api.begin_run(text),
-    api.run_marker(text),
     api.raise_incident(text, text, jsonb),
     api.watch_workers(),
     api.say_waiting(text[], text[])
 to aegis_engine;
+
+-- the supervisor alone: a start is a claim about which database this is
+grant execute on function
+    api.begin_run(text),
+    api.run_marker(text)
+to aegis_supervisor;
 
 -- execution, reconcile
 grant execute on function
@@ -107,7 +111,7 @@ grant execute on function
     api.record_cash(text, text, numeric, text),
     api.add_instrument(text, text, text, text, text, numeric, numeric),
     api.add_strategy(text, text, text, text[], numeric, numeric, text, jsonb),
-    api.drop_partitions(timestamptz),
+    api.drop_partitions(timestamptz, text),
     api.start_strategy(text),
     api.stop_strategy(text)
 to aegis_operator;

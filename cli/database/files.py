@@ -59,12 +59,14 @@ class Source:
 
     @property
     def grants(self) -> tuple[SqlFile, ...]:
-        """The file that says who may do what: the last one, when it is named like that."""
-        return tuple(file for file in self.code[-1:] if file.path.stem.endswith("grants"))
+        """What is applied when all is defined: the file that says who may do what, and what comes after it."""
+        names = [file.path.stem for file in self.code]
+        first = next((at for at, name in enumerate(names) if name.endswith("grants")), len(names))
+        return self.code[first:]
 
     @property
     def definitions(self) -> tuple[SqlFile, ...]:
-        """Everything of `sql/` but the grants."""
+        """Everything of `sql/` before the grants."""
         return self.code[: len(self.code) - len(self.grants)]
 
     @property

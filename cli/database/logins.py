@@ -23,6 +23,7 @@ GROUPS = (
     "aegis_feed",
     "aegis_engine",
     "aegis_executor",
+    "aegis_supervisor",
     "aegis_viewer",
 )
 LOGINS: Mapping[str, tuple[str, ...]] = {
@@ -32,7 +33,7 @@ LOGINS: Mapping[str, tuple[str, ...]] = {
     "aegis_w_exits": ("aegis_engine",),
     "aegis_w_risk": ("aegis_engine",),
     "aegis_w_scheduler": ("aegis_engine",),
-    "aegis_w_supervisor": ("aegis_engine", "aegis_viewer"),
+    "aegis_w_supervisor": ("aegis_engine", "aegis_supervisor", "aegis_viewer"),
     "aegis_w_execution": ("aegis_executor",),
     "aegis_w_reconcile": ("aegis_executor",),
 }

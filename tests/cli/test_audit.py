@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.triggers import triggers_off
+
 SEAL = "select api.seal_events(100000)"
 
 
@@ -24,8 +26,7 @@ def forge(db) -> Callable[..., None]:
     """What only a superuser can do: change history with every trigger off."""
 
     def run(statement: str, *parameters: object) -> None:
-        with db.transaction():
-            db.execute("set local session_replication_role = replica")
+        with db.transaction(), triggers_off(db):
             assert db.execute(statement.encode(), parameters).rowcount == 1
 
     return run

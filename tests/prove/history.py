@@ -6,6 +6,7 @@ Nothing of it is live: a function that finds its work by an index is as fast as 
 from __future__ import annotations
 
 from tests.prove.place import Connection
+from tests.triggers import OFF, ON
 
 GROWING = (
     "trade.order_intents", "trade.orders", "trade.fills", "trade.cash_entries", "strategy.picks",
@@ -86,5 +87,5 @@ where i.reason = 'past' and not exists (select from bus.events as e where e.inte
 def add_past(db: Connection, rows: int, owner: str) -> None:
     """So many intents more, each with its order, fill, cash entry, pick, answer and event."""
     statements = PAST.format(rows=int(rows), owner=owner)
-    db.execute(f"begin; set local session_replication_role = replica; {statements} commit".encode())
+    db.execute(f"begin; {OFF} {statements} {ON}; commit".encode())
     db.execute("vacuum analyze")

@@ -156,7 +156,7 @@ class Fill:
 class Account:
     name: str
     cash: Decimal = ZERO
-    reconciled_at: dt.datetime | None = None
+    reconciled_run: int | None = None
     last_run: tuple[str, Any, str] | None = None
 
 
@@ -168,7 +168,7 @@ class Model:
     instruments: dict[str, Instrument]
     accounts: dict[str, Account]
     strategy: str
-    started_at: dt.datetime
+    run: int
     mode: str = "NORMAL"
     positions: dict[Holding, Decimal] = field(default_factory=dict)
     intents: dict[int, Intent] = field(default_factory=dict)
@@ -277,15 +277,13 @@ class Model:
 
     def claimable(self, limit: int) -> list[Intent]:
         def lets_through(i: Intent) -> bool:
-            reconciled = self.accounts[i.account].reconciled_at
             verdict = self.verdict(i.side)
             return (
                 i.status == "NEW"
                 and i.expires > self.now
                 and (i.not_before is None or i.not_before <= self.now)
                 and (verdict == "ALLOW" or (verdict == "APPROVE" and i.approved))
-                and reconciled is not None
-                and reconciled >= self.started_at
+                and self.accounts[i.account].reconciled_run == self.run
                 and not any(
                     (o.status == "IN_DOUBT" or (o.status == "SENDING" and o.send_before < self.now))
                     and (o.intent.account, o.intent.symbol, o.intent.side) == (i.account, i.symbol, i.side)
@@ -650,7 +648,7 @@ class Model:
         account.last_run = answer, dict(found), mark
         self.reached[answer] += 1
         if answer == "AGREES":
-            account.reconciled_at = self.now
+            account.reconciled_run = self.run
         elif answer == "CORRECTED":
             for item in waiting:
                 del found[item]

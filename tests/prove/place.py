@@ -21,6 +21,7 @@ from cli.database import logins
 from cli.database.embedded import Server
 from cli.database.migrate import migrate
 from cli.database.secrets import password_of
+from tests.triggers import OFF, ON
 
 Connection: TypeAlias = psycopg.Connection[Any]
 Connect: TypeAlias = Callable[[str | None], Connection]
@@ -39,6 +40,7 @@ LOGINS = {
     "execution": "aegis_w_execution",
     "other": "aegis_w_execution",
     "reconcile": "aegis_w_reconcile",
+    "supervisor": "aegis_w_supervisor",
     "strategy": f"aegis_s_{STRATEGY}",
 }
 WIPED = [
@@ -114,16 +116,15 @@ class Place:
         self.script.clear()
         deletes = ";".join(f"delete from {table}" for table in WIPED)
         self.db.execute(
-            f"begin; set local session_replication_role = replica; {deletes};"
+            f"begin; {OFF} {deletes};"
             " update trade.balances set cash = 0, locked_cash = 0, breach_cash = 0;"
-            " update trade.accounts set reconciled_at = null, fills_cursor = '';"
+            " update trade.accounts set reconciled_at = null, reconciled_run = null, fills_cursor = '';"
             " update risk.system_mode set mode = 'NORMAL', reason = 'wiped';"
             " update risk.override_codes set locked_until = null;"
-            " select setval('risk.override_tries', 0, false);"
-            " commit".encode()
+            f" select setval('risk.override_tries', 0, false); {ON}; commit".encode()
         )
         self.ask("feed", "select open_feed('sim', 'SIM', 'sim')")
-        self.ask("router", "select run_number from begin_run()")
+        self.ask("supervisor", "select run_number from begin_run()")
         for station in ("execution", "other"):
             if station not in self.workers:
                 self.hire(station)

@@ -300,9 +300,12 @@ def storm(connect: Connect, seconds: float, clients: int = 16, seed: str = "0") 
     db.execute("update trade.brokers set answer_timeout = '500 ms', lease = '100 ms'")
     before = _number(db, DEADLOCKS)
     # The clients live in real time, before which the virtual start and its trust may lie.
-    with connect("aegis_w_router") as router:
-        router.execute("select begin_run()")
-    db.execute("update trade.accounts set reconciled_at = clock_timestamp()")
+    with connect("aegis_w_supervisor") as supervisor:
+        supervisor.execute("select begin_run()")
+    db.execute(
+        "update trade.accounts set reconciled_at = clock_timestamp(),"
+        " reconciled_run = (select run_number from bus.instance)"
+    )
     lock, until = threading.Lock(), time.monotonic() + seconds
     roles = [ROLES[n % len(ROLES)] for n in range(clients)]
     crowd = [Client(connect, role, f"{seed}-{n}", weather) for n, role in enumerate(roles)]

@@ -259,7 +259,7 @@ CALLS: dict[str, Callable[[Kit], Call]] = {
     "halt": lambda _: ("desk", "select halt('test')", ()),
     "safe": lambda _: ("desk", "select safe('test')", ()),
     "resume": lambda _: ("desk", "select resumed from resume('test')", ()),
-    "begin_run": lambda _: ("router", "select run_number from begin_run()", ()),
+    "begin_run": lambda _: ("supervisor", "select run_number from begin_run()", ()),
     "route_picks": proposed,
     "fire_exits": after(crash, "exits", "select fire_exits()"),
     "enforce_modes": after(halted, "risk", "select enforce_modes()"),

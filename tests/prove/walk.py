@@ -106,7 +106,7 @@ class Walk:
             },
             accounts={name: Account(name) for name in ACCOUNTS},
             strategy=STRATEGY,
-            started_at=place.now,
+            run=0,
             alive=set(place.workers.values()),
         )
         self._seqs = itertools.count(1)
@@ -700,8 +700,8 @@ class Walk:
 
     def do_restart(self) -> None:
         if self.chance(20):
-            self.place.ask("router", "select run_number from begin_run()")
-            self.model.started_at = self.model.now
+            self.place.ask("supervisor", "select run_number from begin_run()")
+            self.model.run += 1
 
     # -- the steps: reconciliation -------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ BROKEN = "mine"  # the account whose broker fails; it comes first
 @pytest.fixture
 def desk(login):
     desk = login("aegis_desk")
-    login("aegis_w_router").execute("select begin_run()")
+    login("aegis_w_supervisor").execute("select begin_run()")
     for account in (BROKEN, "yours"):
         desk.execute("select add_account(%s, 'paper', 'SIM', 'KRW', p_deposit => 100)", [account])
     return desk

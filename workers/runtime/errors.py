@@ -134,6 +134,10 @@ class NotAllowed(Refused, code="TRI04"):
     """This login may not do that."""
 
 
+class NotStartedHere(Refused, code="TRH01"):
+    """The database was not started on this server: it may be a copy, and hands out no work."""
+
+
 def teach_psycopg() -> None:
     """Have psycopg raise these classes; a second call does nothing."""
     import psycopg

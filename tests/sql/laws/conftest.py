@@ -35,7 +35,7 @@ def threads() -> Iterator[ThreadPoolExecutor]:
 def kit(db: Connection, login: Login, threads: ThreadPoolExecutor) -> Iterator[Kit]:
     """One account with 100,000,000 KRW in cash and two symbols, quoted 70,000 to 70,100, ready to trade."""
     kit = Kit(db, login, threads)
-    kit.call("router", "select begin_run()")
+    kit.call("supervisor", "select begin_run()")
     kit.add_account()
     kit.add_symbol(SYMBOL)
     kit.add_symbol(OTHER)

@@ -19,6 +19,7 @@ import psycopg
 from psycopg.rows import namedtuple_row
 from psycopg.types.json import Jsonb
 
+from tests.triggers import triggers_off
 from workers.runtime.errors import Refused
 
 Connection: TypeAlias = psycopg.Connection[Any]
@@ -38,6 +39,7 @@ LOGINS = {
     "router": "aegis_w_router",
     "exits": "aegis_w_exits",
     "risk": "aegis_w_risk",
+    "supervisor": "aegis_w_supervisor",
     "execution": "aegis_w_execution",
     "reconcile": "aegis_w_reconcile",
 }
@@ -325,11 +327,8 @@ class Kit:
     @contextmanager
     def triggers_off(self) -> Iterator[Connection]:
         """What only a superuser can do: write rows with every trigger and foreign key disabled."""
-        self.db.execute("set session_replication_role = replica")
-        try:
-            yield self.db
-        finally:
-            self.db.execute("set session_replication_role = origin")
+        with triggers_off(self.db) as db:
+            yield db
 
     def insert_intent(self, conn: Connection | None = None, **changes: Any) -> int:
         """A row of order_intents by direct SQL: an admissible buy of one share unless told otherwise."""

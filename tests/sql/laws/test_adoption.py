@@ -15,7 +15,7 @@ def code(kit):
 
 def begin(kit, marker):
     """A start of all workers with this marker; the marker to keep and why the database is foreign."""
-    return kit.rows("router", "select * from begin_run(%s)", marker)[0]
+    return kit.rows("supervisor", "select * from begin_run(%s)", marker)[0]
 
 
 def instance(kit):
@@ -35,7 +35,7 @@ def mode(kit):
 
 
 def test_with_the_marker_it_gave_a_database_goes_on(kit):
-    first = kit.call("router", "select run_marker(null)")
+    first = kit.call("supervisor", "select run_marker(null)")
 
     second = begin(kit, first)
     third = begin(kit, second.marker)
@@ -84,7 +84,7 @@ def test_whatever_the_marker_contradicts_is_foreign(kit, marker, why):
 
 @pytest.mark.parametrize("changed", ["1/1/1", "", "{}9", "9{}"])
 def test_another_server_timeline_or_database_is_foreign_with_the_right_marker_too(kit, changed):
-    marker = kit.call("router", "select run_marker(null)")
+    marker = kit.call("supervisor", "select run_marker(null)")
     kit.db.execute("update bus.instance set identity = %s", [changed.format(instance(kit).identity)])
 
     assert begin(kit, marker).foreign_because.startswith("it was on server")
@@ -94,19 +94,19 @@ def test_it_stays_foreign_over_starts_under_one_new_epoch(kit):
     make_foreign(kit)
     epoch = instance(kit).epoch
 
-    run = begin(kit, kit.call("router", "select run_marker(null)"))
+    run = begin(kit, kit.call("supervisor", "select run_marker(null)"))
 
     assert run.foreign_because == "it was not adopted yet"
     assert instance(kit).epoch == epoch
 
 
 def test_a_database_that_was_exchanged_under_a_run_ends_it(kit):
-    kept = kit.call("router", "select run_marker(null)")
-    assert kit.call("router", "select run_marker(%s)", kept)
+    kept = kit.call("supervisor", "select run_marker(null)")
+    assert kit.call("supervisor", "select run_marker(%s)", kept)
     kit.db.execute("update bus.instance set run_number = 0, identity = 'older/1/1'")
     kit.db.execute("update bus.instance set run_number = 1")
 
-    assert refusal(lambda: kit.call("router", "select run_marker(%s)", kept)) == "TRI04"
+    assert refusal(lambda: kit.call("supervisor", "select run_marker(%s)", kept)) == "TRI04"
 
 
 def test_only_a_person_with_the_code_adopts(kit):
@@ -217,20 +217,19 @@ def test_after_an_adoption_orders_have_numbers_no_broker_has_heard(kit):
 
 
 def test_the_audit_forgives_the_broker_only_what_it_heard_in_a_lost_history(kit):
-    lost, moment = instance(kit).epoch, kit.now
-    kit.advance(seconds=1)
-    make_foreign(kit)
+    lost = instance(kit).epoch
     heard = """
         insert into paper.orders
-            (client_order_id, account, instrument_id, side, order_type, quantity, limit_price, accepted_at)
-        values (%s, 'demo', 1, 'BUY', 'LIMIT', 1, 1, %s)
+            (client_order_id, account, instrument_id, side, order_type, quantity, limit_price)
+        values (%s, 'demo', 1, 'BUY', 'LIMIT', 1, 1)
     """
-    kit.advance(seconds=1)
-    kit.db.execute(heard, [f"{lost}-7-1", moment])
+    kit.db.execute(heard, [f"{lost}-7-1"])
+    kit.advance(hours=-1)  # numbers count, not times: the clock may have been put back
+    make_foreign(kit)
     assert kit.audit() == []
 
-    kit.db.execute(heard, [f"{lost}-8-1", kit.now])
-    kit.db.execute(heard, [f"{instance(kit).epoch}-9-1", kit.now])
+    kit.db.execute(heard, [f"{lost}-8-1"])
+    kit.db.execute(heard, [f"{instance(kit).epoch}-9-1"])
 
     assert [(row.law, row.violation.split()[5]) for row in kit.audit()] == [
         ("L6", f"{lost}-8-1,"),
@@ -238,18 +237,26 @@ def test_the_audit_forgives_the_broker_only_what_it_heard_in_a_lost_history(kit)
     ]
 
 
-def test_in_a_server_with_lower_transaction_numbers_the_history_keeps_its_order(kit):
-    """Readers and seals go by transaction: what is told there, also before the first start, comes after."""
-    kit.call("desk", "select halt('in the old server')")
-    # As if all that had been written where a million transactions more had been, and then sealed and read.
+def restored(kit, *, sealed):
+    """As if all so far had been written on a server where a million transactions more had been."""
     with kit.triggers_off() as db:
         db.execute("update bus.events set xid = (xid::text::bigint + 1000000)::text::xid8")
-        db.execute("update bus.instance set generation = 2")
-        db.execute("select api.seal_events(100000)")
+        if sealed:
+            db.execute("update bus.instance set generation = 2")
+            db.execute("select api.seal_events(100000)")
     kit.db.execute(
-        "update bus.instance set generation = 1, identity = 'elsewhere',"
-        " sealed_xid = (select xid from bus.seals order by seal_no desc limit 1)"
+        "update bus.instance set generation = 1, identity = 'elsewhere', home_started_at = '-infinity'"
     )
+
+
+@pytest.mark.parametrize("sealed", [True, False])
+def test_in_a_server_with_lower_transaction_numbers_the_history_keeps_its_order(kit, sealed):
+    """Readers and seals go by transaction: what is told there, also before the first start, comes after.
+
+    Also where a reader was ahead of the seals.
+    """
+    kit.call("desk", "select halt('in the old server')")
+    restored(kit, sealed=sealed)
     last = kit.look("select max(event_id) as id from bus.events").id
     kit.rows("desk", "select * from read_events('test', 1)")
     kit.db.execute(
@@ -271,3 +278,113 @@ def test_in_a_server_with_lower_transaction_numbers_the_history_keeps_its_order(
     ]
     assert kit.rows("desk", "select * from verify_seals()") == []
     assert kit.look("select count(*) = max(seal_no) as all_of_them from bus.seals").all_of_them
+
+
+def test_what_was_not_yet_read_in_the_old_server_is_not_passed_over(kit):
+    """Its transaction numbers are ahead of this server's, until the next generation begins."""
+    kit.call("desk", "select halt('in the old server')")
+    restored(kit, sealed=False)
+    kit.call("desk", "select halt('before the first start')")
+
+    assert [event.entity for event in kit.rows("desk", "select * from read_events('test', 100)")] == []
+    make_foreign(kit)
+    told = kit.rows("desk", "select * from read_events('test', 1000)")
+
+    reasons = [event.data["reason"].split(":")[0] for event in told if event.entity == "mode"]
+    assert reasons[-3:] == ["in the old server", "before the first start", "restored or copied database"]
+
+
+# -- work is handed out only where the run began ------------------------------------------------------------
+
+WORKERS_CALLS = {
+    "claim_intents": ("execution", "select order_id from claim_intents({worker}, 10)"),
+    "claim_cancels": ("execution", "select order_id from claim_cancels({worker}, 10)"),
+    "orders_in_doubt": ("execution", "select order_id from orders_in_doubt({worker}, 10)"),
+    "due_amends": ("execution", "select order_id from due_amends({worker}, 10)"),
+    "fire_exits": ("exits", "select fire_exits()"),
+    "route_picks": ("router", "select route_picks(10)"),
+}
+# The rest of what workers call: it answers a broker, looks, ends something, or moves only what is here.
+HANDS_OUT_NOTHING = {
+    "accounts_to_execute", "accounts_to_reconcile", "advance_fills_cursor", "begin_run", "bust_fill",
+    "enforce_modes", "expire_due", "heartbeat", "hold_worker_lock", "holdings_mark", "log_error", "next_due",
+    "order_accepted", "order_cancelled", "order_not_found", "order_rejected", "order_unknown",
+    "orders_waiting", "paper_cancel", "paper_fills_since", "paper_match", "paper_order", "paper_place",
+    "paper_replace", "paper_snapshot", "raise_incident", "reconcile", "record_cumulative", "record_fill",
+    "register_worker", "run_due_jobs", "run_marker", "stop_worker", "unsend", "work_waiting",
+}  # fmt: skip
+
+
+def hand_out(kit, name):
+    station, query = WORKERS_CALLS[name]
+    return kit.rows(station, query.format(worker=kit.worker()))
+
+
+def test_every_call_of_a_worker_is_known_to_hand_out_work_or_not(kit):
+    """Whoever adds one that does adds it above, and it asks where it is."""
+    granted = kit.rows(
+        kit.db,
+        "select distinct p.proname as name from pg_proc as p, aclexplode(p.proacl) as a"
+        " where p.pronamespace = 'api'::regnamespace and a.grantee = any(array["
+        "'aegis_engine'::regrole, 'aegis_executor'::regrole, 'aegis_supervisor'::regrole])",
+    )
+
+    assert {row.name for row in granted} == HANDS_OUT_NOTHING | set(WORKERS_CALLS)
+
+
+@pytest.mark.parametrize("where", ["a copy", "a restored dump", "never started"])
+def test_elsewhere_nothing_is_handed_out(kit, where):
+    kit.buy(1)
+    kit.worker()
+    kit.db.execute(
+        {
+            "a copy": "update bus.instance set identity = replace(identity, '/', '/9'), home_path = 'base/1/2'",
+            "a restored dump": "update bus.instance set identity = '1/1/1', home_started_at = '-infinity'",
+            "never started": "update bus.instance"
+            " set identity = '', home_path = '', home_started_at = '-infinity', run_number = 0",
+        }[where]
+    )
+
+    for name in WORKERS_CALLS:
+        assert refusal(lambda n=name: hand_out(kit, n)) == "TRH01", name
+    assert kit.look("select count(*) as n from trade.orders").n == 0
+
+
+def test_after_a_restart_of_its_server_it_goes_on_by_itself(kit):
+    """Its start and the place of a table rewritten meanwhile differ; what it is does not."""
+    kit.db.execute("update bus.instance set home_path = 'base/1/2', home_started_at = '-infinity'")
+
+    for name in WORKERS_CALLS:
+        hand_out(kit, name)
+
+
+def test_the_marker_notes_a_restart_so_that_claims_need_not_read_the_identity(kit):
+    kit.db.execute("update bus.instance set home_path = 'base/1/2', home_started_at = '-infinity'")
+
+    kit.call("supervisor", "select run_marker(null)")
+
+    assert kit.look(
+        "select home_path = pg_relation_filepath('bus.instance')"
+        " and home_started_at = pg_postmaster_start_time() as noted from bus.instance"
+    ).noted
+
+
+def test_that_a_database_was_not_started_is_an_incident_until_it_is(kit):
+    report = "select log_error(%s, 'TRH01', 'not started', '{}')"
+    kit.call("execution", report, kit.worker())
+    assert kit.incidents() == [], "it is looked at, not believed"
+
+    kit.db.execute("update bus.instance set identity = '1/1/1', home_started_at = '-infinity'")
+    kit.call("execution", report, kit.worker())
+    assert kit.incidents() == [("not_started_here", True)]
+
+    begin(kit, None)
+    assert ("not_started_here", False) in kit.incidents()
+
+
+def test_only_the_supervisor_begins_a_run(kit):
+    for station in ("router", "exits", "risk", "execution", "reconcile", "desk", "feed"):
+        for call in ("select begin_run('')", "select begin_run()", "select run_marker('x')"):
+            assert refusal(lambda s=station, c=call: kit.call(s, c)) == "42501", (station, call)
+
+    assert not instance(kit).is_foreign

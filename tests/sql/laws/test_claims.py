@@ -246,7 +246,7 @@ def test_an_expired_intent_is_not_claimed(kit):
 def test_an_account_takes_no_part_before_it_agreed_with_its_broker_since_the_start(kit):
     kit.buy(1)
     kit.advance(seconds=1)
-    kit.call("router", "select begin_run()")
+    kit.call("supervisor", "select begin_run()")
 
     assert kit.claim() == []
     kit.open_account()

@@ -196,7 +196,7 @@ def test_a_difference_waits_only_where_an_order_is_in_flight(kit):
 def test_a_snapshot_that_cannot_be_read_is_told_and_proves_nothing(kit, snapshot):
     kit.hold(10)
     kit.advance(seconds=1)
-    kit.call("router", "select begin_run()")
+    kit.call("supervisor", "select begin_run()")
     before = kit.balance()
 
     assert kit.call("reconcile", RECONCILE, mark(kit), Jsonb(snapshot)) == "UNREADABLE"

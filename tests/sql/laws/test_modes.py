@@ -267,7 +267,7 @@ def test_many_sessions_at_once_get_nothing_past_a_halt(kit):
     for conn in [*desks, *executors, kit.at("desk"), kit.at("router"), kit.at("reconcile"), kit.at("feed")]:
         conn.execute("reset aegis.now")
     kit.db.execute("reset aegis.now")
-    kit.call("router", "select begin_run()")
+    kit.call("supervisor", "select begin_run()")
     kit.open_account()
 
     def propose(conn):
