@@ -161,7 +161,7 @@ def stage_oversell(conn: Connection) -> Oversell | None:
         """
         select p.account, p.symbol, p.owner, trim_scale(p.qty)::text, trim_scale(p.qty * 10)::text
         from positions as p
-        join prices as q on q.symbol = p.symbol and q.is_fresh
+        join prices as q on q.symbol = p.symbol and q.can_sell
         where p.qty > 0
         order by p.locked_qty > 0, p.opened_at
         limit 1

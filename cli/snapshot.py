@@ -44,7 +44,7 @@ POSITIONS = """
 select
     p.account, p.symbol, p.owner, p.qty, p.locked_qty, p.bid, p.unrealized_pnl, p.note,
     trim_scale(round(p.avg_price, coalesce(scale(p.bid), 8) + 2)) as avg_price,
-    round(100 * (p.bid / nullif(p.avg_price, 0) - 1), 2) as gain,
+    round(100 * p.unrealized_pnl / nullif(p.cost, 0), 2) as gain,
     round(100 * (p.bid - p.stop_price) / nullif(p.bid, 0), 2) as to_stop,
     round(100 * (p.take_price - p.bid) / nullif(p.bid, 0), 2) as to_target
 from positions as p

@@ -29,15 +29,13 @@ language sql
 stable
 parallel safe
 begin atomic
-    select case p_side
-        when 'BUY' then floor(p_price / s.tick) * s.tick
-        else ceil(p_price / s.tick) * s.tick
-    end
+    -- div is exact; a quotient is rounded before floor sees it and may already be the next whole number.
+    select (div(p_price, s.tick) + case when p_side <> 'BUY' and p_price % s.tick > 0 then 1 else 0 end) * s.tick
     from (select market.tick_size(p_tick_table, p_price) as tick) as s;
 end;
 
 comment on function market.round_to_tick(text, numeric, text) is
-    'The nearest valid price that is not worse for the sender: down for a buy, up for a sell.';
+    'The nearest valid price that is not worse for the sender of a limit order: down for a buy, up for a sell.';
 
 create or replace function market.is_enough(
     p_instrument market.instruments,
@@ -51,7 +49,7 @@ parallel safe
 begin atomic
     -- One expression, so that the planner puts it into the views that ask it.
     select p_quantity >= p_instrument.lot_size
-        and trunc(p_quantity / p_instrument.lot_size) * p_instrument.lot_size * p_price >= p_instrument.min_notional;
+        and div(p_quantity, p_instrument.lot_size) * p_instrument.lot_size * p_price >= p_instrument.min_notional;
 end;
 
 comment on function market.is_enough(market.instruments, numeric, numeric) is
@@ -97,29 +95,59 @@ end;
 
 comment on function market.fees_at(text, timestamptz) is 'The commission and tax in force at an instant.';
 
--- A price may be believed when its feed is alive and it is not older than its limit.  One from the future is of
--- before the clock was put back, and nobody knows how old it is.
+-- A quote is fresh when its feed is alive and it is not older than its limit, nor from the future: then the clock
+-- was put back, and nobody knows how old it is.  Which of its sides may be traded on is a question of its own.
 create or replace view market.quotes_now as
 select
-    b.instrument_id,
-    b.source,
-    b.bid,
-    b.bid_size,
-    b.ask,
-    b.ask_size,
-    b.last,
-    b.received_at,
-    b.received_seq,
-    b.is_tradable
-    and f.status = 'CONNECTED'
-    and f.last_heard_at between bus.clock() - f.max_silence and bus.clock() + interval '2 s'
-    and b.received_at <= bus.clock() + interval '2 s'
-    and least(b.quote_ts, b.received_at) >= bus.clock() - i.max_quote_age as is_fresh
-from market.prices_best as b
-join market.feeds as f on f.feed = b.feed
-join market.instruments as i on i.instrument_id = b.instrument_id;
+    n.*,
+    n.is_fresh and n.bid_is_sound as can_sell,
+    n.is_fresh and n.ask_is_sound as can_buy
+from (
+    select
+        b.instrument_id,
+        b.source,
+        b.bid,
+        b.bid_size,
+        b.ask,
+        b.ask_size,
+        b.last,
+        b.mark,
+        b.received_at,
+        b.received_seq,
+        b.bid_is_sound,
+        b.ask_is_sound,
+        f.status = 'CONNECTED'
+        and f.last_heard_at between bus.clock() - f.max_silence and bus.clock() + interval '2 s'
+        and b.received_at <= bus.clock() + interval '2 s'
+        and least(b.quote_ts, b.received_at) >= bus.clock() - i.max_quote_age as is_fresh
+    from market.prices_best as b
+    join market.feeds as f on f.feed = b.feed
+    join market.instruments as i on i.instrument_id = b.instrument_id
+) as n;
 
-comment on view market.quotes_now is 'Best prices, each with whether it may be believed at this instant.';
+comment on view market.quotes_now is
+    'Best prices, each with whether it is fresh at this instant, and whether one may sell to its bid and buy at its ask.';
+
+create or replace function market.mark(
+    p_last numeric,
+    p_mark numeric,
+    p_bid  numeric,
+    p_ask  numeric
+)
+returns numeric
+language sql
+immutable
+parallel safe
+begin atomic
+    -- greatest and least pass over nulls: only the side that is there bounds the mark.
+    select case
+        when p_bid is null and p_ask is null then p_mark
+        else least(greatest(coalesce(p_last, p_bid, p_mark, p_ask), p_bid), p_ask)
+    end;
+end;
+
+comment on function market.mark(numeric, numeric, numeric, numeric) is
+    'What a unit is worth, from the last price, the mark before, and the sound bid and ask: never below that bid nor above that ask; without either the mark before.';
 
 create or replace function market.day_start(
     p_time_zone text,

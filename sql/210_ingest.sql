@@ -154,10 +154,12 @@ begin
         join market.instruments as i on i.venue = v_feed.venue and i.symbol = r.symbol
         where r.ts between '1970-01-01' and v_now + interval '2 s'
           and r.seq between 0 and 9000000000000000000
-          and r.bid >= 0 and r.ask >= 0 and r.bid_size >= 0 and r.ask_size >= 0
-          -- As bus.is_amount says; NaN is the greatest of them.
-          and greatest(r.bid, r.ask, r.bid_size, r.ask_size) < 1e18
-          and greatest(min_scale(r.bid), min_scale(r.ask), min_scale(r.bid_size), min_scale(r.ask_size)) <= 18
+          -- A side that is not there is null or 0; what is there is an amount (bus.is_amount), and NaN sorts last.
+          and coalesce(least(r.bid, r.ask, r.bid_size, r.ask_size), 0) >= 0
+          and coalesce(greatest(r.bid, r.ask, r.bid_size, r.ask_size), 0) < 1e18
+          and coalesce(greatest(
+              min_scale(r.bid), min_scale(r.ask), min_scale(r.bid_size), min_scale(r.ask_size)
+          ), 0) <= 18
     ),
 
     newest as (
@@ -166,27 +168,46 @@ begin
         order by g.instrument_id, g.ts desc, g.seq desc
     ),
 
+    sides as (
+        select
+            n.*,
+            n.bid > 0 and n.bid_size > 0 as has_bid,
+            n.ask > 0 and n.ask_size > 0 as has_ask
+        from newest as n
+    ),
+
+    judged as (
+        -- A quote is crossed only where it has both sides; a limit that is not set limits nothing.
+        select
+            s.*,
+            coalesce(s.has_bid and (s.bid <= s.ask or s.has_ask is not true), false)
+            and (s.bid < s.limit_low or s.bid > s.limit_high) is not true as bid_is_sound,
+            coalesce(s.has_ask and (s.bid <= s.ask or s.has_bid is not true), false)
+            and (s.ask < s.limit_low or s.ask > s.limit_high) is not true as ask_is_sound
+        from sides as s
+    ),
+
     written as (
         insert into market.prices_best as b (
-            instrument_id, feed, source, bid, bid_size, ask, ask_size, quote_ts, received_seq, received_at, is_tradable,
-            mark
+            instrument_id, feed, source, bid, bid_size, ask, ask_size, quote_ts, received_seq, received_at,
+            bid_is_sound, ask_is_sound, mark
         )
         select
-            n.instrument_id,
+            j.instrument_id,
             p_feed,
             v_feed.source,
-            n.bid,
-            n.bid_size,
-            n.ask,
-            n.ask_size,
-            n.ts,
-            n.seq,
+            case when j.has_bid then j.bid end,
+            case when j.has_bid then j.bid_size end,
+            case when j.has_ask then j.ask end,
+            case when j.has_ask then j.ask_size end,
+            j.ts,
+            j.seq,
             v_now,
-            n.bid > 0 and n.ask > n.bid
-            and (n.limit_low is null or (n.bid >= n.limit_low and n.ask <= n.limit_high)),
-            case when n.bid > 0 and n.ask > n.bid then n.bid end
-        from newest as n
-        order by n.instrument_id
+            j.bid_is_sound,
+            j.ask_is_sound,
+            case when j.bid_is_sound then j.bid when j.ask_is_sound then j.ask end
+        from judged as j
+        order by j.instrument_id
         on conflict (instrument_id) do update
         set feed = excluded.feed,
             source = excluded.source,
@@ -197,12 +218,13 @@ begin
             quote_ts = excluded.quote_ts,
             received_seq = excluded.received_seq,
             received_at = excluded.received_at,
-            is_tradable = excluded.is_tradable,
-            mark = case
-                when excluded.is_tradable
-                    then least(greatest(coalesce(b.last, excluded.bid), excluded.bid), excluded.ask)
-                else b.mark
-            end
+            bid_is_sound = excluded.bid_is_sound,
+            ask_is_sound = excluded.ask_is_sound,
+            mark = market.mark(
+                b.last, b.mark,
+                case when excluded.bid_is_sound then excluded.bid end,
+                case when excluded.ask_is_sound then excluded.ask end
+            )
         where b.quote_ts is null
            or (excluded.quote_ts, excluded.received_seq) > (b.quote_ts, b.received_seq)
         returning 1
@@ -233,7 +255,7 @@ end;
 $$;
 
 comment on function api.ingest_quotes(text, text[], timestamptz[], bigint[], numeric[], numeric[], numeric[], numeric[]) is
-    'Takes a batch of quotes; returns how many were applied, superseded by newer ones and quarantined. Raises TRI02.';
+    'Takes a batch of quotes; a side that is not there is null or 0, in price or size. Returns how many were applied, superseded by newer ones and quarantined. Raises TRI02.';
 
 create or replace function market.quarantine_rest(
     p_feed      market.feeds,
@@ -273,9 +295,12 @@ begin
     where i.instrument_id is null
        or (r.ts between '1970-01-01' and p_now + interval '2 s'
            and r.seq between 0 and 9000000000000000000
-           and r.bid >= 0 and r.ask >= 0 and r.bid_size >= 0 and r.ask_size >= 0
-           and greatest(r.bid, r.ask, r.bid_size, r.ask_size) < 1e18
-           and greatest(min_scale(r.bid), min_scale(r.ask), min_scale(r.bid_size), min_scale(r.ask_size)) <= 18
+           -- A side that is not there is null or 0; what is there is an amount (bus.is_amount), and NaN sorts last.
+           and coalesce(least(r.bid, r.ask, r.bid_size, r.ask_size), 0) >= 0
+           and coalesce(greatest(r.bid, r.ask, r.bid_size, r.ask_size), 0) < 1e18
+           and coalesce(greatest(
+               min_scale(r.bid), min_scale(r.ask), min_scale(r.bid_size), min_scale(r.ask_size)
+           ), 0) <= 18
        ) is not true;
 
     get diagnostics v_count = row_count;
@@ -344,7 +369,9 @@ begin
             last_size = excluded.last_size,
             trade_ts = excluded.trade_ts,
             trade_seq = excluded.trade_seq,
-            mark = case when b.is_tradable then least(greatest(excluded.last, b.bid), b.ask) else b.mark end
+            mark = market.mark(
+                excluded.last, b.mark, case when b.bid_is_sound then b.bid end, case when b.ask_is_sound then b.ask end
+            )
         where b.trade_ts is null
            or (excluded.trade_ts, excluded.trade_seq) > (b.trade_ts, b.trade_seq)
         returning 1

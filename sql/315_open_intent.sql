@@ -111,10 +111,13 @@ begin
     if v_price is null then
         select q.* into v_quote from market.quotes_now as q where q.instrument_id = p_instrument.instrument_id;
 
-        if v_quote.is_fresh is not true or (p_needs_live and v_quote.source <> 'live') then
-            raise exception 'there is no fresh price of %', p_instrument.symbol
+        -- A sell needs a sound bid, a buy a sound ask, and neither anything else.
+        if (case p_side when 'BUY' then v_quote.can_buy else v_quote.can_sell end) is not true
+            or (p_needs_live and v_quote.source is distinct from 'live') then
+            raise exception 'there is no fresh % of %', case p_side when 'BUY' then 'ask' else 'bid' end,
+                p_instrument.symbol
                 using errcode = 'TRP01',
-                      hint = 'select symbol, bid, ask, received_at, is_fresh from prices;';
+                      hint = 'select symbol, bid, ask, received_at, is_fresh, can_sell, can_buy from prices;';
         end if;
 
         select case when p_action = 'PROTECTIVE_SELL' then v.stop_cap_rate else v.taker_cap_rate end
@@ -234,7 +237,7 @@ begin
             using errcode = 'TRS01', hint = 'select * from session_phases;';
     end if;
 
-    v_quantity := trunc(p_quantity / v_instrument.lot_size) * v_instrument.lot_size;
+    v_quantity := div(p_quantity, v_instrument.lot_size) * v_instrument.lot_size;
     v_worst := trade.worst_price(v_instrument, p_side, v_action, p_limit_price, v_real);
 
     if market.is_enough(v_instrument, v_quantity, v_worst) is not true then

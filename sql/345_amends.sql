@@ -193,7 +193,7 @@ begin
             on s.account_id = e.account_id and s.instrument_id = e.instrument_id and s.owner = e.owner
         where e.is_armed
           and q.bid <= e.stop_price
-          and q.is_fresh
+          and q.can_sell
           and (q.source = 'live' or not b.is_real)
           and s.closed_at is null
           and s.side = 'SELL'

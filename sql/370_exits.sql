@@ -13,7 +13,7 @@ join market.instruments as i on i.instrument_id = p.instrument_id
 left join market.prices_best as b on b.instrument_id = p.instrument_id
 where p.qty > 0
   and p.locked_qty = 0
-  and not market.is_enough(i, p.qty, coalesce(nullif(b.bid, 0), p.avg_price));
+  and not market.is_enough(i, p.qty, coalesce(case when b.bid_is_sound then b.bid end, b.mark, p.avg_price));
 
 comment on view trade.dust is 'Positions below the smallest order their venue takes, at the price of now.';
 
@@ -34,7 +34,8 @@ begin atomic
         p.instrument_id,
         p.owner,
         x.profile,
-        market.round_to_tick(i.tick_table, p.avg_price * (1 - x.stop_loss_rate), 'SELL'),
+        -- Away from the trade on both sides: a stop that rounding brings to the price would fire at once.
+        nullif(market.round_to_tick(i.tick_table, p.avg_price * (1 - x.stop_loss_rate), 'BUY'), 0),
         market.round_to_tick(i.tick_table, p.avg_price * (1 + x.take_profit_rate), 'SELL'),
         p.qty > 0
     from trade.positions as p
@@ -79,7 +80,7 @@ join trade.brokers as b on b.broker = a.broker
 where e.is_armed
   and (e.not_before is null or bus.is_over(e.not_before, '11 min'))
   and (q.bid <= e.stop_price or q.bid >= e.take_price)
-  and q.is_fresh
+  and q.can_sell
   and (q.source = 'live' or not b.is_real)
   and p.qty > p.locked_qty
   -- Asked only where the price has come to it, which is seldom.
@@ -90,6 +91,25 @@ where e.is_armed
   and (market.phase_at(i.venue, bus.clock())).exits_fire;
 
 comment on view trade.exits_due is 'Armed positions to be sold now, and why; a rest too small to be sold waits until its price makes it enough.';
+
+-- What cannot fire though its quote is of now: at the lower price limit of a day there is no bid to sell to.
+create or replace view trade.exits_blocked as
+select
+    e.account_id,
+    e.instrument_id,
+    e.owner,
+    case
+        when q.bid is null then 'nobody bids: stop and target cannot fire'
+        when q.bid > q.ask then 'the quote is crossed: stop and target cannot fire'
+        else 'the bid is outside the limits of the day: stop and target cannot fire'
+    end as why
+from trade.position_exits as e
+join market.quotes_now as q on q.instrument_id = e.instrument_id
+where e.is_armed
+  and q.is_fresh
+  and not q.bid_is_sound;
+
+comment on view trade.exits_blocked is 'Armed positions that cannot be sold to any bid now, and why.';
 
 create or replace function api.fire_exits(p_symbols text[] default null)
 returns integer

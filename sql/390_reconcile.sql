@@ -161,7 +161,7 @@ declare
     v_rest          numeric := p_change;
     v_part          numeric;
 begin
-    select i.instrument_id, coalesce(nullif(b.bid, 0), b.last)
+    select i.instrument_id, coalesce(b.mark, b.last)
     into v_instrument_id, v_price
     from trade.accounts as a
     join market.instruments as i on i.venue = a.venue and i.symbol = p_symbol

@@ -6,20 +6,15 @@ select
     p.instrument_id,
     p.owner,
     p.qty,
-    -- The last price, clipped to what could be had now; a dead quote keeps its last good one and is flagged.
-    coalesce(
-        case when b.bid > 0 and b.ask > 0 then least(greatest(coalesce(b.last, b.bid), b.bid), b.ask) end,
-        b.mark,
-        b.last,
-        p.avg_price
-    ) as mark,
-    q.is_fresh is not true as is_flagged
+    -- The stored mark, which unsound quotes never moved; without one the last trade, then the price paid.
+    coalesce(q.mark, q.last, p.avg_price) as mark,
+    coalesce(q.is_fresh and (q.bid_is_sound or q.ask_is_sound), false) is not true as is_flagged
 from trade.positions as p
-left join market.prices_best as b on b.instrument_id = p.instrument_id
 left join market.quotes_now as q on q.instrument_id = p.instrument_id
 where p.qty > 0;
 
-comment on view trade.marks is 'The price each held position is valued at, and whether that price may be stale.';
+comment on view trade.marks is
+    'The price each held position is valued at; flagged when no quote that is fresh and sound on a side stands behind it.';
 
 create or replace view trade.equities as
 select
@@ -32,18 +27,56 @@ group by b.account_id, b.cash;
 
 comment on view trade.equities is 'Cash plus positions at their marks.';
 
-create or replace function trade.external_cash(p_account_id bigint)
-returns numeric
-language sql
-stable
-begin atomic
-    select coalesce(sum(c.amount), 0)
-    from trade.cash_entries as c
-    where c.account_id = p_account_id
-      and c.kind in ('deposit', 'withdrawal');
-end;
+create or replace function trade.measure_equity(p_account_id bigint)
+returns integer
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_count integer;
+begin
+    -- Whoever moves cash holds these rows: what is read next was seen together.
+    perform
+    from trade.balances as b
+    where p_account_id is null or b.account_id = p_account_id
+    order by b.account_id
+    for no key update;
 
-comment on function trade.external_cash(bigint) is 'Deposits less withdrawals of all time.';
+    insert into risk.account_equity as q (account_id, day_start, opening_equity, base, equity, peak, is_flagged)
+    select
+        a.account_id,
+        market.day_start(v.time_zone, a.day_boundary, bus.clock()),
+        coalesce(l.equity, e.equity),
+        coalesce(l.equity, e.equity),
+        e.equity,
+        case when e.is_flagged then coalesce(l.peak, e.equity) else greatest(e.equity, l.peak) end,
+        e.is_flagged
+    from trade.equities as e
+    join trade.accounts as a on a.account_id = e.account_id
+    join market.venues as v on v.venue = a.venue
+    left join lateral (
+        select n.equity, n.peak
+        from risk.account_equity as n
+        where n.account_id = e.account_id
+        order by n.day_start desc
+        limit 1
+    ) as l on true
+    where p_account_id is null or e.account_id = p_account_id
+    order by a.account_id
+    on conflict (account_id, day_start) do update
+    set equity = excluded.equity,
+        peak = excluded.peak,
+        is_flagged = excluded.is_flagged,
+        measured_at = bus.clock();
+
+    get diagnostics v_count = row_count;
+    return v_count;
+end;
+$$;
+
+comment on function trade.measure_equity(bigint) is
+    'Stores what an account is worth now, null for every account; the first measure of an account''s day opens it at the last equity of the day before. Returns how many.';
 
 create or replace function api.measure_equity()
 returns integer
@@ -54,51 +87,22 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_account trade.accounts;
-    v_now     record;
-    v_last    risk.account_equity;
-    v_flow    numeric;
     v_count   integer := 0;
 begin
+    -- All at once; one by one only after an error, so that one account's error is its own.
+    begin
+        return trade.measure_equity(null);
+    exception when others then
+        if bus.concerns_all(sqlstate) then
+            raise;
+        end if;
+    end;
+
     for v_account in
         select a.* from trade.accounts as a order by a.account_id
     loop
         begin
-            -- Whoever moves cash holds this row: what is read next was seen together.
-            perform from trade.balances as b where b.account_id = v_account.account_id for no key update;
-
-            select
-                e.equity,
-                e.is_flagged,
-                trade.external_cash(v_account.account_id) as external,
-                market.day_start(v.time_zone, v_account.day_boundary, bus.clock()) as day_start
-            into strict v_now
-            from trade.equities as e
-            join market.venues as v on v.venue = v_account.venue
-            where e.account_id = v_account.account_id;
-
-            select q.* into v_last
-            from risk.account_equity as q
-            where q.account_id = v_account.account_id
-            order by q.day_start desc
-            limit 1;
-
-            v_flow := v_now.external - coalesce(v_last.external, v_now.external);
-
-            insert into risk.account_equity as q (
-                account_id, day_start, opening_equity, equity, flows, external, peak, is_flagged
-            ) values (
-                v_account.account_id, v_now.day_start, coalesce(v_last.equity, v_now.equity), v_now.equity, v_flow,
-                v_now.external, greatest(v_now.equity, coalesce(v_last.peak, v_now.equity) + v_flow), v_now.is_flagged
-            )
-            on conflict (account_id, day_start) do update
-            set equity = excluded.equity,
-                flows = q.flows + v_flow,
-                external = excluded.external,
-                peak = excluded.peak,
-                is_flagged = excluded.is_flagged,
-                measured_at = bus.clock();
-
-            v_count := v_count + 1;
+            v_count := v_count + trade.measure_equity(v_account.account_id);
         exception when others then
             if bus.concerns_all(sqlstate) then
                 raise;
@@ -113,4 +117,58 @@ end;
 $$;
 
 comment on function api.measure_equity() is
-    'Stores what each account is worth now; the first measure of an account''s day opens it at the last equity of the day before. Returns how many.';
+    'Stores what each account is worth now; an account that fails is an incident and stops no other. Returns how many.';
+
+create or replace function trade.carry_peak(
+    p_peak   numeric,
+    p_equity numeric,
+    p_flow   numeric
+)
+returns numeric
+language sql
+immutable
+begin atomic
+    -- Up, by the exact div: a drawdown is never understated.  An account that was emptied begins again.
+    select case
+        when p_equity > 0 and p_equity + p_flow > 0
+            then trim_scale((div(s.scaled, p_equity) + case when s.scaled % p_equity > 0 then 1 else 0 end) * 1e-18)
+        else greatest(p_equity + p_flow, 0)
+    end
+    from (select p_peak * (p_equity + p_flow) * 1e18 as scaled) as s;
+end;
+
+comment on function trade.carry_peak(numeric, numeric, numeric) is
+    'The peak after a deposit or withdrawal at an equity: the drawdown stays the same fraction.';
+
+create or replace function trade.tg_cash_entries__carry_equity()
+returns trigger
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- Before the balance has it: what follows needs the equity on either side of the flow.
+    perform trade.measure_equity(new.account_id);
+
+    update risk.account_equity as q
+    set equity = q.equity + new.amount,
+        flows = q.flows + new.amount,
+        growth = case when q.base > 0 and q.equity > 0 then round(q.growth * q.equity / q.base, 18) else q.growth end,
+        base = q.equity + new.amount,
+        peak = trade.carry_peak(q.peak, q.equity, new.amount)
+    where q.account_id = new.account_id
+      and q.day_start = (select max(n.day_start) from risk.account_equity as n where n.account_id = new.account_id);
+
+    return null;
+end;
+$$;
+
+comment on function trade.tg_cash_entries__carry_equity() is
+    'A deposit or withdrawal is neither profit nor loss: the drawdown and the growth of the day are after it what they were before it.';
+
+-- It runs before the statement's _500_add, as every trigger for each row does.
+create or replace trigger _400_carry_equity
+after insert on trade.cash_entries
+for each row
+when (new.kind in ('deposit', 'withdrawal'))
+execute function trade.tg_cash_entries__carry_equity();

@@ -282,8 +282,9 @@ begin
             strategy.answer(p_pick, 2, false, 'TRS01', format('%s is closed', v_instrument.venue), v_facts)
         when p_pick.side = 'BUY' and not v_instrument.is_active then
             strategy.answer(p_pick, 2, false, 'TRI01', format('%s is not active', v_instrument.symbol), v_facts)
-        when v_quote.is_fresh is not true then
-            strategy.answer(p_pick, 2, false, 'TRP01', format('there is no fresh price of %s', v_instrument.symbol), v_facts)
+        when (case p_pick.side when 'BUY' then v_quote.can_buy else v_quote.can_sell end) is not true then
+            strategy.answer(p_pick, 2, false, 'TRP01', format('there is no fresh %s of %s',
+                case p_pick.side when 'BUY' then 'ask' else 'bid' end, v_instrument.symbol), v_facts)
         else
             strategy.answer(p_pick, 2, true, 'ok', 'the market is open and its price fresh', v_facts)
     end;

@@ -95,55 +95,6 @@ $$;
 comment on function api.record_cash(text, text, numeric, text) is
     'Records money that came or went outside trading; returns the new balance. A fact: never refused for lack of cash, a breach sheds waiting buys. Raises TRI01, TRI02.';
 
-create or replace function api.add_instrument(
-    p_venue        text,
-    p_symbol       text,
-    p_name         text,
-    p_currency     text,
-    p_tick_table   text,
-    p_lot_size     numeric default 1,
-    p_min_notional numeric default 0
-)
-returns bigint
-language plpgsql
-volatile
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_instrument_id bigint;
-begin
-    perform bus.require_text('the venue', p_venue), bus.require_text('the name', p_name),
-        bus.require_text('the tick table', p_tick_table), bus.require_amount('the lot', p_lot_size),
-        bus.require_amount('the least notional', p_min_notional);
-
-    if (p_symbol ~ '^[A-Za-z0-9._/:-]{1,40}$' and p_currency ~ '^[A-Za-z0-9]{1,20}$' and p_name is not null
-        and p_lot_size > 0 and p_min_notional >= 0) is not true then
-        perform bus.refuse_argument('an instrument', 'a plain symbol with name, currency, a lot above zero and a least notional');
-    end if;
-
-    if not exists (select from market.venues as v where v.venue = p_venue)
-        or not exists (select from market.tick_sizes as t where t.tick_table = p_tick_table) then
-        raise exception 'there is no venue % or no tick table %', p_venue, p_tick_table
-            using errcode = 'TRI01', hint = 'select * from venues; select distinct tick_table from tick_sizes;';
-    end if;
-
-    insert into market.instruments as i (venue, symbol, name, currency, tick_table, lot_size, min_notional)
-    values (p_venue, p_symbol, p_name, p_currency, p_tick_table, p_lot_size, p_min_notional)
-    on conflict (venue, symbol) do update
-    set name = excluded.name,
-        tick_table = excluded.tick_table,
-        lot_size = excluded.lot_size,
-        min_notional = excluded.min_notional
-    returning i.instrument_id into v_instrument_id;
-
-    return v_instrument_id;
-end;
-$$;
-
-comment on function api.add_instrument(text, text, text, text, text, numeric, numeric) is
-    'Adds an instrument to the universe, or changes its rules; returns its id. Raises TRI01.';
-
 create or replace function api.add_strategy(
     p_strategy       text,
     p_class          text,

@@ -19,7 +19,8 @@ begin
     select o.* into v_order from paper.orders as o where o.paper_order_id = p_paper_order_id for no key update;
     select b.* into v_price from market.prices_best as b where b.instrument_id = v_order.instrument_id;
 
-    if v_order.status <> 'OPEN' or v_price.is_tradable is not true then
+    if v_order.status <> 'OPEN'
+        or (case v_order.side when 'BUY' then v_price.ask_is_sound else v_price.bid_is_sound end) is not true then
         return 0;
     end if;
 
@@ -58,8 +59,9 @@ begin
     insert into paper.fills (paper_order_id, account, quantity, price, fee, tax)
     values (
         p_paper_order_id, v_order.account, v_qty, v_touch,
-        round(v_qty * v_touch * v_fees.taker_rate, 8),
-        round(v_qty * v_touch * case v_order.side when 'BUY' then v_fees.buy_tax_rate else v_fees.sell_tax_rate end, 8)
+        -- Cut, not rounded: what was reserved is exact, and no cost may exceed it.
+        trunc(v_qty * v_touch * v_fees.taker_rate, 8),
+        trunc(v_qty * v_touch * case v_order.side when 'BUY' then v_fees.buy_tax_rate else v_fees.sell_tax_rate end, 8)
     );
 
     update paper.orders as o

@@ -63,7 +63,7 @@ select
     q.day_start,
     q.equity,
     q.equity - q.opening_equity - q.flows as day_pnl,
-    round((q.equity - q.opening_equity - q.flows) / nullif(q.opening_equity, 0), 6) as day_pnl_rate,
+    case when q.base > 0 then round(q.growth * q.equity / q.base - 1, 6) end as day_pnl_rate,
     q.peak,
     round(1 - q.equity / nullif(q.peak, 0), 6) as drawdown,
     q.is_flagged,
@@ -72,7 +72,7 @@ from risk.account_equity as q
 join trade.accounts as a on a.account_id = q.account_id;
 
 comment on view api.performance is
-    'Profit of each account''s day, without deposits and withdrawals, and the drawdown from its peak, as fractions.';
+    'Profit of each account''s day, without deposits and withdrawals, and the drawdown from its peak. day_pnl_rate is time-weighted (as GIPS asks): the growth between flows, chained, so each profit is a fraction of the equity that made it.';
 
 create or replace view api.reconciliations as
 select r.run_id, a.account, r.answer, r.differences, r.ran_at
@@ -120,13 +120,13 @@ select
     p.avg_price,
     p.cost,
     b.bid,
-    coalesce(p.qty * coalesce(nullif(b.bid, 0), b.last), p.cost) as value,
-    coalesce(p.qty * coalesce(nullif(b.bid, 0), b.last), p.cost) - p.cost as unrealized_pnl,
+    w.value,
+    w.value - p.cost as unrealized_pnl,
     p.realized_pnl,
     e.stop_price,
     e.take_price,
     coalesce(e.is_armed and d.qty is null, false) as is_armed,
-    e.note,
+    case when k.why is null then e.note else concat_ws('; ', k.why, nullif(e.note, '')) end as note,
     p.version,
     p.opened_at
 from trade.positions as p
@@ -136,7 +136,13 @@ left join market.prices_best as b on b.instrument_id = p.instrument_id
 left join trade.position_exits as e
     on e.account_id = p.account_id and e.instrument_id = p.instrument_id and e.owner = p.owner
 left join trade.dust as d
-    on d.account_id = p.account_id and d.instrument_id = p.instrument_id and d.owner = p.owner;
+    on d.account_id = p.account_id and d.instrument_id = p.instrument_id and d.owner = p.owner
+left join trade.exits_blocked as k
+    on k.account_id = p.account_id and k.instrument_id = p.instrument_id and k.owner = p.owner
+-- At what could be had now; while nobody bids, at the mark.
+cross join lateral (
+    select coalesce(p.qty * coalesce(case when b.bid_is_sound then b.bid end, b.mark, b.last), p.cost) as value
+) as w;
 
 comment on view api.positions is 'What each owner holds, what is promised of it, and the prices at which it is sold by itself.';
 
@@ -293,11 +299,16 @@ select
     q.source,
     q.received_seq,
     q.received_at,
-    q.is_fresh
+    q.is_fresh,
+    q.bid_is_sound,
+    q.ask_is_sound,
+    q.can_sell,
+    q.can_buy
 from market.quotes_now as q
 join market.instruments as i on i.instrument_id = q.instrument_id;
 
-comment on view api.prices is 'Best prices, and whether they may be believed now.';
+comment on view api.prices is
+    'Best prices; a side that is not there is null. is_fresh says that the quote is of now, can_sell and can_buy that one may sell to its bid and buy at its ask.';
 
 create or replace view api.instruments as
 select
@@ -412,6 +423,12 @@ select t.tick_table, t.price_from, t.tick_size
 from market.tick_sizes as t;
 
 comment on view api.tick_sizes is 'Price steps by band.';
+
+create or replace view api.fee_rates as
+select f.venue, f.valid_from, f.maker_rate, f.taker_rate, f.buy_tax_rate, f.sell_tax_rate
+from market.fee_rates as f;
+
+comment on view api.fee_rates is 'Commission and tax by venue, as fractions, each from its first day on.';
 
 create or replace view api.session_phases as
 select p.venue, p.phase, p.starts::text as starts, p.ends::text as ends, p.weekdays,

@@ -109,6 +109,7 @@ grant execute on function
     api.create_intent(text, text, text, numeric, numeric, text, text, text, text, interval),
     api.add_account(text, text, text, text, text, numeric),
     api.record_cash(text, text, numeric, text),
+    api.add_tick_table(text, numeric[], numeric[]),
     api.add_instrument(text, text, text, text, text, numeric, numeric),
     api.add_strategy(text, text, text, text[], numeric, numeric, text, jsonb),
     api.drop_partitions(timestamptz, text),
@@ -135,5 +136,6 @@ grant select on
     api.intents, api.orders, api.fills, api.prices, api.instruments, api.feeds, api.quarantine,
     api.approvals, api.incidents, api.workers, api.strategies, api.events, api.seals, api.jobs, api.limits,
     api.latency, api.refusals, api.law_audit, api.intent_transitions, api.order_transitions,
-    api.intent_types, api.exit_profiles, api.brokers, api.venues, api.tick_sizes, api.session_phases
+    api.intent_types, api.exit_profiles, api.brokers, api.venues, api.tick_sizes, api.session_phases,
+    api.fee_rates
 to aegis_viewer, aegis_operator;

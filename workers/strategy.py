@@ -23,10 +23,17 @@ from workers.strategies import Price, Proposal, Strategy
 from workers.strategies.loading import load_strategy
 
 ROW = "select strategy, class, venue, symbols, parameters from api.my_strategy"
+# A side that is not sound has the price of the other and no size; a quote without a sound side is not shown.
 PRICES = """
-select p.symbol, p.bid, p.ask, p.received_at, p.received_seq, p.bid_size, p.ask_size, p.last
+select p.symbol, coalesce(s.bid, s.ask), coalesce(s.ask, s.bid), p.received_at, p.received_seq,
+    coalesce(s.bid_size, 0), coalesce(s.ask_size, 0), p.last
 from api.prices as p
-where p.venue = $1 and p.symbol = any($2::text[]) and p.bid is not null
+cross join lateral (
+    select
+        case when p.bid_is_sound then p.bid end as bid, case when p.bid_is_sound then p.bid_size end as bid_size,
+        case when p.ask_is_sound then p.ask end as ask, case when p.ask_is_sound then p.ask_size end as ask_size
+) as s
+where p.venue = $1 and p.symbol = any($2::text[]) and (p.bid_is_sound or p.ask_is_sound)
 order by p.received_at, p.received_seq
 """
 POSITIONS = "select symbol, qty from api.my_positions where qty > 0"

@@ -11,7 +11,7 @@ import psycopg
 from tests.e2e.system import SYMBOLS, System
 from workers.runtime.errors import Refused
 
-QUOTED = "select bid, ask from prices where symbol = %s and is_fresh"
+QUOTED = "select bid, ask from prices where symbol = %s and can_sell and can_buy"
 DECIDE = "select create_intent('demo', %s, %s, %s, %s, p_ttl => %s)"
 PAUSE = 0.02  # seconds between two decisions
 

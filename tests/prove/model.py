@@ -49,7 +49,7 @@ class Instrument:
     received_at: dt.datetime | None = None
 
     def is_fresh(self, now: dt.datetime) -> bool:
-        return self.received_at is not None and self.ask > self.bid > 0 and self.received_at >= now - FRESH
+        return self.received_at is not None and self.ask >= self.bid > 0 and self.received_at >= now - FRESH
 
     def to_tick(self, price: Decimal, side: str) -> Decimal:
         tick = self.tick or next(Decimal(size) for start, size in KRX if price >= start)

@@ -126,7 +126,7 @@ async def test_a_batch_of_quotes_and_trades_is_in_the_prices(sync, universe):
 
     assert await sync.drain() == 3
     assert await sync.drain() == 0
-    best = universe.execute("select bid, ask, last, source, is_tradable from market.prices_best").fetchone()
+    best = universe.execute("select bid, ask, last, source, bid_is_sound from market.prices_best").fetchone()
     assert best == (72_000, 72_100, 72_000, "sim", True)
 
 
@@ -152,7 +152,9 @@ async def test_a_zero_or_crossed_quote_is_shown_and_fires_nothing(sync, universe
     sync.offer([quote(bid="0", ask="0"), quote("000660", bid="186600", ask="186500")])
     await sync.drain()
 
-    assert universe.execute("select bool_or(is_tradable) from market.prices_best").fetchone() == (False,)
+    assert universe.execute(
+        "select bool_or(bid_is_sound or ask_is_sound) from market.prices_best"
+    ).fetchone() == (False,)
 
 
 async def test_a_long_buffer_goes_in_batches_in_order(sync, universe):

@@ -52,7 +52,12 @@ class StrategyError(AegisError):
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """The newest price of one symbol, a row of `api.prices`."""
+    """The newest price of one symbol, from `api.prices`.
+
+    A book may have one side only: at the upper price limit of a day nobody offers, at the lower nobody bids.
+    The side that is missing then has the price of the other, so that nothing has to be asked before it is
+    used, and the size 0: what is proposed against it is refused.
+    """
 
     symbol: str
     bid: Decimal
@@ -65,7 +70,10 @@ class Price:
 
     @property
     def mid(self) -> float:
-        """Halfway between bid and ask, as a float: for indicators, never for an order."""
+        """Halfway between bid and ask, as a float: for indicators, never for an order.
+
+        Of a book with one side it is that side's price.
+        """
         return float(self.bid + self.ask) / 2
 
     @property

@@ -49,7 +49,7 @@ def test_two_days_with_a_deposit_and_a_withdrawal(kit):
     row = measure(kit)
     assert (row.equity, row.day_pnl) == (150_100_000, 100_000), "a deposit is no profit"
     assert (row.peak, row.drawdown) == (150_200_000, Decimal("0.000666")), "and no new height"
-    assert row.day_pnl_rate == Decimal("0.001")
+    assert row.day_pnl_rate == Decimal("0.001333"), "0.2 % of 100 million, then -0.067 % of 150"
 
     kit.advance(hours=12)  # Tuesday in Seoul
     kit.move_cash(-50_000_000)
@@ -57,7 +57,7 @@ def test_two_days_with_a_deposit_and_a_withdrawal(kit):
     prices(kit, 69_000, 69_100)
     row = measure(kit)
     assert (row.equity, row.day_pnl) == (99_900_000, -200_000), "counted from the last of Monday"
-    assert (row.peak, row.drawdown) == (100_200_000, Decimal("0.002994")), "a withdrawal is no loss"
+    assert (round(row.peak), row.drawdown) == (100_166_689, Decimal("0.002662")), "a withdrawal is no loss"
 
     kit.fill(kit.live_order("SELL", 100, 60_000), 100, 70_000, fee=1_050, tax=10_500)
     kit.advance(hours=1)
@@ -201,6 +201,7 @@ def test_a_day_begins_at_its_boundary_in_the_zone_of_the_venue(kit, zone, bounda
 
 
 def test_profit_begins_anew_at_the_accounts_own_boundary(kit):
+    kit.db.execute("truncate risk.account_equity")
     kit.db.execute("update trade.accounts set day_boundary = '06:00'")
     measure(kit)
     kit.advance(hours=19)  # 05:00 in Seoul: still Monday's

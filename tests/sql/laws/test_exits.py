@@ -37,7 +37,7 @@ def test_a_fill_arms_stop_and_target_around_the_average_price(kit, held):
 def test_each_further_fill_moves_them(kit, held):
     kit.hold(10, 72_000, owner="momo")
 
-    assert guard(kit).stop_price == 68_900  # 71,000 less 3 % is 68,870, up to a tick
+    assert guard(kit).stop_price == 68_800  # 71,000 less 3 % is 68,870, down to a tick
 
 
 @pytest.mark.parametrize(
