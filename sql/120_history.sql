@@ -113,6 +113,7 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
+set lock_timeout = '200ms'
 as $$
 declare
     v_last  bus.seals;
@@ -145,7 +146,7 @@ end;
 $$;
 
 comment on function api.seal_events(integer) is
-    'Seals settled events in their order, off the hot path; returns how many.';
+    'Seals settled events in their order, off the hot path; returns how many. Raises 55P03 when it gets no lock for 200 ms.';
 
 create or replace view bus.dropped_events as
 select (d.value ->> 'from')::bigint as from_id, (d.value ->> 'to')::bigint as to_id
@@ -259,6 +260,7 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
+set lock_timeout = '200ms'
 as $$
 declare
     v_last  bigint := coalesce((select max(e.event_id) from bus.events as e), 0);
@@ -278,11 +280,13 @@ begin
     -- Until there are two after the one events go to now.
     while v_from <= v_next + p_size loop
         v_name := format('events_from_%s', v_from);
-        execute format(
-            'create table bus.%I partition of bus.events for values from (%s) to (%s)', v_name, v_from, v_from + p_size
-        );
+        -- Made apart and then attached: that takes no lock that a writer of events would wait for.
+        execute format('create table bus.%I (like bus.events including defaults including comments)', v_name);
         execute format('comment on table bus.%I is %L', v_name, format('Events from %s.', v_from));
         perform bus.guard_partition(format('bus.%I', v_name)::regclass);
+        execute format(
+            'alter table bus.events attach partition bus.%I for values from (%s) to (%s)', v_name, v_from, v_from + p_size
+        );
         v_from := v_from + p_size;
         v_count := v_count + 1;
     end loop;
@@ -292,7 +296,7 @@ end;
 $$;
 
 comment on function api.make_partitions(bigint) is
-    'Makes the partitions that events will soon need, p_size events each; returns how many were made.';
+    'Makes the partitions that events will soon need, p_size events each; returns how many were made. Raises 55P03 when it gets no lock for 200 ms.';
 
 create or replace function bus.youngest_history()
 returns interval
@@ -314,9 +318,11 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
+set lock_timeout = '200ms'
 as $$
 declare
     v_name  text;
+    v_old   jsonb := '{}';
     v_young boolean;
     v_range jsonb;
     v_count integer := 0;
@@ -352,8 +358,20 @@ begin
         execute format(
             'select jsonb_build_object(''from'', min(e.event_id), ''to'', max(e.event_id)) from bus.%I as e', v_name
         ) into v_range;
+        v_old := v_old || jsonb_build_object(v_name, v_range);
+    end loop;
+
+    -- Only now, when nothing has to be read any more: from the first drop on every writer of events waits.
+    for v_name, v_range in
+        select o.key, o.value from jsonb_each(v_old) as o order by (o.value -> 'from')::bigint
+    loop
+        begin
+            execute format('drop table bus.%I', v_name);
+        exception when lock_not_available then
+            raise warning 'partition % is in use and stays until the next time', v_name;
+            exit;
+        end;
         v_all := v_all || v_range;
-        execute format('drop table bus.%I', v_name);
         v_count := v_count + 1;
     end loop;
 
@@ -364,4 +382,4 @@ end;
 $$;
 
 comment on function api.drop_partitions(timestamptz, text) is
-    'Retention: drops partitions whose events are all sealed and older than an instant at least 30 days ago; their seals stay. Returns how many. The drop itself is an event, with its reason. Raises TRI01.';
+    'Retention: drops partitions whose events are all sealed and older than an instant at least 30 days ago; their seals stay. Returns how many; one that somebody reads stays until the next time. The drop itself is an event, with its reason. Raises TRI01.';

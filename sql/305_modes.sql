@@ -1,7 +1,7 @@
 -- 305_modes: who changes the mode and how: halt, safe, resume with the code that leaves HALT, and the history
 -- that every change leaves, whoever makes it.
 
-create or replace function risk.change_mode(
+create or replace function risk.write_mode(
     p_scope    text,
     p_name     text,
     p_mode     text,
@@ -16,15 +16,6 @@ as $$
 declare
     v_now timestamptz;
 begin
-    if coalesce(trim(p_reason), '') = '' then
-        raise exception 'a change of mode needs a reason'
-            using errcode = 'TRI01', hint = 'Say why: it is shown to everyone who asks.';
-    end if;
-
-    -- Whatever its length, it never stands in the way of a halt.
-    p_reason := left(p_reason, 2000);
-    perform risk.lock_gate();
-
     if p_scope = 'system' then
         update risk.system_mode as s
         set mode = p_mode, reason = p_reason, evidence = p_evidence
@@ -41,8 +32,54 @@ begin
 end;
 $$;
 
+comment on function risk.write_mode(text, text, text, text, jsonb) is
+    'Writes the mode of the system, a broker or an account; its history and its event follow by triggers.';
+
+create or replace function risk.change_mode(
+    p_scope    text,
+    p_name     text,
+    p_mode     text,
+    p_reason   text,
+    p_evidence jsonb
+)
+returns timestamptz
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '200ms'
+as $$
+declare
+    v_patience interval := current_setting('lock_timeout');
+    v_now      timestamptz;
+    v_ended    jsonb := '[]';
+begin
+    if coalesce(trim(p_reason), '') = '' then
+        raise exception 'a change of mode needs a reason'
+            using errcode = 'TRI01', hint = 'Say why: it is shown to everyone who asks.';
+    end if;
+
+    -- Whatever its length, it never stands in the way of a halt.
+    p_reason := left(p_reason, 2000);
+    perform risk.lock_gate();
+
+    -- Behind the gate somebody may still hold a row or a table that the change writes.
+    for v_try in 1..25 loop
+        begin
+            perform risk.be_patient(v_try, v_patience);
+            v_now := risk.write_mode(p_scope, p_name, p_mode, p_reason, p_evidence);
+            perform risk.record_ended(v_ended);
+            return v_now;
+        exception when lock_not_available then
+            v_ended := v_ended || risk.clear_the_way(v_try);
+        end;
+    end loop;
+
+    perform risk.refuse_change('the mode could not be written');
+end;
+$$;
+
 comment on function risk.change_mode(text, text, text, text, jsonb) is
-    'Changes the mode of the system, a broker or an account behind the locked gate. Raises TRI01, TRI04.';
+    'Changes the mode of the system, a broker or an account behind the locked gate, and ends whoever is in its way as lock_gate does. Raises TRI01, TRI04.';
 
 create or replace function api.halt(p_reason text)
 returns timestamptz

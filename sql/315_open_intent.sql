@@ -69,6 +69,87 @@ $$;
 comment on function trade.lock_intents(bigint[]) is
     'Locks the accounts, positions, intents and live orders of several intents, in that order, before any of them is changed.';
 
+create or replace function trade.lock_accounts(p_account_ids bigint[])
+returns bigint[]
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '600ms'  -- longer than the watcher needs to see who is waited for
+as $$
+declare
+    v_locked bigint[] := array(
+        select b.account_id
+        from trade.balances as b
+        where b.account_id = any(p_account_ids)
+        order by b.account_id
+        for no key update skip locked
+    );
+    v_id     bigint;
+begin
+    for v_id in
+        select distinct a.account_id
+        from unnest(p_account_ids) as a (account_id)
+        where a.account_id <> all(v_locked)
+        order by a.account_id
+    loop
+        begin
+            perform from trade.balances as b where b.account_id = v_id for no key update;
+            v_locked := v_locked || v_id;
+        exception when lock_not_available then
+            null;  -- left out, so that it stops none of the others
+        end;
+    end loop;
+
+    return v_locked;
+end;
+$$;
+
+comment on function trade.lock_accounts(bigint[]) is
+    'Locks accounts and returns which: one that somebody holds for longer than 600 ms is left out.';
+
+create or replace function trade.lock_free_intents(p_intent_ids bigint[])
+returns bigint[]
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '600ms'
+as $$
+declare
+    v_accounts bigint[] := trade.lock_accounts(
+        array(select i.account_id from trade.order_intents as i where i.intent_id = any(p_intent_ids))
+    );
+    v_ids      bigint[] := array(
+        select i.intent_id
+        from trade.order_intents as i
+        where i.intent_id = any(p_intent_ids) and i.account_id = any(v_accounts)
+        order by i.account_id, i.instrument_id, i.owner, i.intent_id
+    );
+    v_id       bigint;
+    v_locked   bigint[] := '{}';
+begin
+    begin
+        perform trade.lock_intents(v_ids);
+        return v_ids;
+    exception when lock_not_available then
+        null;  -- somebody holds one of them: the others one by one
+    end;
+
+    foreach v_id in array v_ids loop
+        begin
+            perform trade.lock_intents(array[v_id]);
+            v_locked := v_locked || v_id;
+        exception when lock_not_available then
+            null;
+        end;
+    end loop;
+
+    return v_locked;
+end;
+$$;
+
+comment on function trade.lock_free_intents(bigint[]) is
+    'Locks several intents and all they touch, as lock_intents does, and returns which: one that somebody holds for longer than 600 ms is left out, so that it stops none of the others.';
+
 create or replace function trade.close_intent(
     p_intent_id bigint,
     p_status    text,

@@ -203,7 +203,7 @@ begin
           and (market.phase_at(n.venue, bus.clock())).exits_fire
         order by s.account_id, s.instrument_id, s.owner, s.intent_id
     );
-    perform trade.lock_intents(v_ids) where v_ids <> '{}';
+    v_ids := case v_ids when '{}' then v_ids else trade.lock_free_intents(v_ids) end;
 
     foreach v_id in array v_ids loop
         begin

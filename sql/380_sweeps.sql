@@ -60,7 +60,7 @@ begin
         order by i.account_id, i.instrument_id, i.owner, i.intent_id
         limit 100
     );
-    perform trade.lock_intents(v_ids) where v_ids <> '{}';
+    v_ids := case v_ids when '{}' then v_ids else trade.lock_free_intents(v_ids) end;
 
     foreach v_id in array v_ids loop
         begin
@@ -130,7 +130,7 @@ begin
         order by i.account_id, i.instrument_id, i.owner, i.intent_id
         limit 100
     );
-    perform trade.lock_intents(v_ids) where v_ids <> '{}';
+    v_ids := case v_ids when '{}' then v_ids else trade.lock_free_intents(v_ids) end;
 
     for v_row in
         select

@@ -27,7 +27,7 @@ group by b.account_id, b.cash;
 
 comment on view trade.equities is 'Cash plus positions at their marks.';
 
-create or replace function trade.measure_equity(p_account_id bigint)
+create or replace function trade.measure_equity(p_account_ids bigint[])
 returns integer
 language plpgsql
 volatile
@@ -36,13 +36,6 @@ as $$
 declare
     v_count integer;
 begin
-    -- Whoever moves cash holds these rows: what is read next was seen together.
-    perform
-    from trade.balances as b
-    where p_account_id is null or b.account_id = p_account_id
-    order by b.account_id
-    for no key update;
-
     insert into risk.account_equity as q (account_id, day_start, opening_equity, base, equity, peak, is_flagged)
     select
         a.account_id,
@@ -62,7 +55,7 @@ begin
         order by n.day_start desc
         limit 1
     ) as l on true
-    where p_account_id is null or e.account_id = p_account_id
+    where e.account_id = any(p_account_ids)
     order by a.account_id
     on conflict (account_id, day_start) do update
     set equity = excluded.equity,
@@ -75,8 +68,8 @@ begin
 end;
 $$;
 
-comment on function trade.measure_equity(bigint) is
-    'Stores what an account is worth now, null for every account; the first measure of an account''s day opens it at the last equity of the day before. Returns how many.';
+comment on function trade.measure_equity(bigint[]) is
+    'Stores what accounts are worth now; the first measure of an account''s day opens it at the last equity of the day before. Returns how many. The caller holds their balances: whoever moves cash does, so what is read was seen together.';
 
 create or replace function api.measure_equity()
 returns integer
@@ -86,29 +79,28 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_account trade.accounts;
-    v_count   integer := 0;
+    v_ids   bigint[] := trade.lock_accounts(array(select b.account_id from trade.balances as b));
+    v_id    bigint;
+    v_count integer := 0;
 begin
     -- All at once; one by one only after an error, so that one account's error is its own.
     begin
-        return trade.measure_equity(null);
+        return trade.measure_equity(v_ids);
     exception when others then
         if bus.concerns_all(sqlstate) then
             raise;
         end if;
     end;
 
-    for v_account in
-        select a.* from trade.accounts as a order by a.account_id
-    loop
+    foreach v_id in array v_ids loop
         begin
-            v_count := v_count + trade.measure_equity(v_account.account_id);
+            v_count := v_count + trade.measure_equity(array[v_id]);
         exception when others then
             if bus.concerns_all(sqlstate) then
                 raise;
             end if;
 
-            perform risk.note_failed_item('measure_equity', format('account %s', v_account.account), sqlstate, sqlerrm);
+            perform risk.note_failed_item('measure_equity', format('account %s', v_id), sqlstate, sqlerrm);
         end;
     end loop;
 
@@ -117,7 +109,7 @@ end;
 $$;
 
 comment on function api.measure_equity() is
-    'Stores what each account is worth now; an account that fails is an incident and stops no other. Returns how many.';
+    'Stores what each account is worth now. One that is locked for long is left out; one that fails is an incident and stops no other. Returns how many.';
 
 create or replace function trade.carry_peak(
     p_peak   numeric,
@@ -148,7 +140,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     -- Before the balance has it: what follows needs the equity on either side of the flow.
-    perform trade.measure_equity(new.account_id);
+    perform from trade.balances as b where b.account_id = new.account_id for no key update;
+    perform trade.measure_equity(array[new.account_id]);
 
     update risk.account_equity as q
     set equity = q.equity + new.amount,

@@ -200,9 +200,10 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_ids   bigint[];
-    v_pick  strategy.picks;
-    v_count integer := 0;
+    v_ids      bigint[];
+    v_accounts bigint[];
+    v_pick     strategy.picks;
+    v_count    integer := 0;
 begin
     perform bus.require_limit(p_limit);
     perform bus.require_home();
@@ -228,12 +229,14 @@ begin
         return 0;
     end if;
 
-    -- Lock order: all accounts, all positions; the picks may come in any order.
-    perform
-    from trade.balances as b
-    where b.account_id in (select p.account_id from strategy.picks as p where p.pick_id = any(v_ids))
-    order by b.account_id
-    for no key update;
+    -- Lock order: all accounts, all positions; the picks may come in any order, and those of an account that
+    -- somebody holds for long wait.
+    v_accounts := trade.lock_accounts(
+        array(select p.account_id from strategy.picks as p where p.pick_id = any(v_ids))
+    );
+    v_ids := array(
+        select p.pick_id from strategy.picks as p where p.pick_id = any(v_ids) and p.account_id = any(v_accounts)
+    );
     perform
     from trade.positions as h
     where (h.account_id, h.instrument_id, h.owner) in (

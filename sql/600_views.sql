@@ -3,14 +3,20 @@
 -- call none that read private tables.
 
 create or replace view api.system_mode as
+-- In a with clause: `select ... for update` of this view, as tools with a grid send it, must not lock the row.
+with current_mode as (
+    select s.mode, s.reason, s.changed_by, s.changed_at, s.evidence
+    from risk.system_mode as s
+)
+
 select
-    s.mode,
-    s.reason,
-    s.changed_by,
-    s.changed_at,
-    s.evidence,
+    m.mode,
+    m.reason,
+    m.changed_by,
+    m.changed_at,
+    m.evidence,
     null::text as code
-from risk.system_mode as s;
+from current_mode as m;
 
 comment on view api.system_mode is
     'The mode of the system. update system_mode set mode = ''HALT'', reason = ''why'' works; leaving HALT needs the column code.';

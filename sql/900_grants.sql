@@ -53,6 +53,7 @@ grant execute on function
     api.enforce_modes(),
     api.expire_due(),
     api.run_due_jobs(),
+    api.watch_sessions(jsonb),
     api.work_waiting(),
     api.raise_incident(text, text, jsonb),
     api.watch_workers(),

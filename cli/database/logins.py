@@ -146,11 +146,12 @@ def _ensure_groups(conn: Connection) -> None:
             conn.execute(sql.SQL("create role {} nologin").format(sql.Identifier(role)))
     if not _has_privileges_of(conn, OWNER):  # making a role gives its maker no more than the right to give it
         conn.execute(sql.SQL("grant {} to current_user").format(sql.Identifier(OWNER)))
-    # A mode change ends the sessions that hold the gate.  An admin of a managed server may not be
-    # able to grant that; the halt then waits for them to end by themselves.
-    if not _is_member(conn, OWNER, "pg_signal_backend"):
-        with contextlib.suppress(errors.InsufficientPrivilege), conn.transaction():
-            conn.execute(sql.SQL("grant pg_signal_backend to {}").format(sql.Identifier(OWNER)))
+    # A mode change and the watcher look at all sessions and end those in the way.  An admin of a managed
+    # server may not be able to grant that; then they have to end by themselves.
+    for role in ("pg_signal_backend", "pg_read_all_stats"):
+        if not _is_member(conn, OWNER, role):
+            with contextlib.suppress(errors.InsufficientPrivilege), conn.transaction():
+                conn.execute(sql.SQL("grant {} to {}").format(sql.Identifier(role), sql.Identifier(OWNER)))
 
 
 def _ensure_login(conn: Connection, login: str, groups: Iterable[str], password: str) -> None:

@@ -239,7 +239,7 @@ def test_a_session_that_sits_on_the_gate_is_ended_and_the_halt_returns_within_a_
     halt(kit)
 
     took = dt.datetime.now(dt.UTC) - began
-    assert dt.timedelta(milliseconds=250) <= took < dt.timedelta(seconds=1)
+    assert dt.timedelta(milliseconds=50) <= took < dt.timedelta(seconds=1)
     with pytest.raises(psycopg.OperationalError):
         idle.execute("commit")
     assert intents(kit) == 0
