@@ -415,7 +415,12 @@ begin atomic
         union all
         select min(o.next_ask_at)
         from trade.orders as o
-        where o.cancel_requested_at is not null and o.closed_at is null and o.next_ask_at > bus.clock()
+        where o.cancel_requested_at is not null and (o.closed_at is null or o.stray_since is not null)
+          and o.next_ask_at > bus.clock()
+        union all
+        select min(o.check_at)
+        from trade.orders as o
+        where o.check_at > bus.clock() and o.closed_at is null and o.cancel_requested_at is null
         union all
         select min(e.not_before)
         from trade.position_exits as e

@@ -12,9 +12,11 @@ begin
         return new;
     end if;
 
-    -- A fact may raise the breach; a reservation only lowers it.
-    if new.qty is distinct from old.qty then
-        new.breach_qty := greatest(least(old.locked_qty, new.locked_qty) - new.qty, 0);
+    -- A fact may raise the breach, also the one that an order we ended may still sell; a reservation only lowers it.
+    if new.qty is distinct from old.qty or new.stray_qty is distinct from old.stray_qty then
+        new.breach_qty := greatest(
+            least(old.locked_qty + new.stray_qty - old.stray_qty, new.locked_qty) - new.qty, 0
+        );
     elsif new.locked_qty < old.locked_qty then
         new.breach_qty := least(old.breach_qty, greatest(new.locked_qty - new.qty, 0));
     else
@@ -42,8 +44,10 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if new.cash is distinct from old.cash then
-        new.breach_cash := greatest(least(old.locked_cash, new.locked_cash) - new.cash, 0);
+    if new.cash is distinct from old.cash or new.stray_cash is distinct from old.stray_cash then
+        new.breach_cash := greatest(
+            least(old.locked_cash + new.stray_cash - old.stray_cash, new.locked_cash) - new.cash, 0
+        );
     elsif new.locked_cash < old.locked_cash then
         new.breach_cash := least(old.breach_cash, greatest(new.locked_cash - new.cash, 0));
     else

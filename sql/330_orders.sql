@@ -71,11 +71,13 @@ begin
                   hint = 'See trade.order_transitions for the legal moves.';
     end if;
 
+    new.state_since := bus.clock();
     return new;
 end;
 $$;
 
-comment on function trade.tg_orders__check_move() is 'L4: an order begins and moves only along its lifecycle. Raises TRL01.';
+comment on function trade.tg_orders__check_move() is
+    'L4: an order begins and moves only along its lifecycle, and says since when. Raises TRL01.';
 
 create or replace trigger _200_check_beginning
 before insert on trade.orders
@@ -190,6 +192,7 @@ when (
     (old.cancel_requested_at is null and new.cancel_requested_at is not null)
     or (old.amend_at is null and new.amend_at is not null)
     or (old.status <> 'IN_DOUBT' and new.status = 'IN_DOUBT')
+    or (old.stray_since is null and new.stray_since is not null)
 )
 execute function trade.tg_orders__notify();
 
@@ -205,7 +208,8 @@ begin
         'quantity', new.quantity, 'limit_price', new.limit_price, 'filled_qty', new.filled_qty,
         'overfill_qty', new.overfill_qty, 'claimed_by', new.claimed_by, 'fence', new.fence,
         'cancel_requested_at', new.cancel_requested_at, 'closed_reason', new.closed_reason,
-        'parent_order_id', new.parent_order_id, 'amend_price', new.amend_price, 'not_found_count', new.not_found_count
+        'parent_order_id', new.parent_order_id, 'amend_price', new.amend_price, 'not_found_count', new.not_found_count,
+        'stray_since', new.stray_since, 'broker_ended_at', new.broker_ended_at
     ));
     return null;
 end;
@@ -245,10 +249,7 @@ $$;
 comment on function trade.lock_with_parent(trade.orders) is
     'Locks an order, after the one it is to replace, and returns it as it is now. The caller holds its intent.';
 
-create or replace function trade.lock_order(
-    p_order_id bigint,
-    p_fence    bigint
-)
+create or replace function trade.lock_unfenced(p_order_id bigint)
 returns trade.orders
 language plpgsql
 volatile
@@ -265,9 +266,28 @@ begin
     end if;
 
     perform trade.lock_intent(v_order.intent_id);
-    v_order := trade.lock_with_parent(v_order);
+    return trade.lock_with_parent(v_order);
+end;
+$$;
 
-    if v_order.fence <> p_fence then
+comment on function trade.lock_unfenced(bigint) is
+    'Locks account, position, intent and order, in that order, whoever answers for it. Raises TRI02.';
+
+create or replace function trade.lock_order(
+    p_order_id bigint,
+    p_fence    bigint
+)
+returns trade.orders
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_order trade.orders;
+begin
+    v_order := trade.lock_unfenced(p_order_id);
+
+    if (v_order.fence <> p_fence) is not false then
         raise exception 'order % was taken over: fence %, not %', p_order_id, v_order.fence, p_fence
             using errcode = 'TRL03', hint = 'Another worker answers for it now; drop it.';
     end if;

@@ -60,6 +60,15 @@ begin
                         and (o.status = 'IN_DOUBT' or (o.status = 'SENDING' and o.send_before < bus.clock()))
                         and o.status in ('SENDING', 'IN_DOUBT')
                   )
+                  -- And so does one that we ended and that the broker is not rid of.
+                  and not exists (
+                      select
+                      from trade.orders as o
+                      where o.account_id = i.account_id
+                        and o.instrument_id = i.instrument_id
+                        and o.side = i.side
+                        and o.stray_since is not null
+                  )
                 order by i.side desc, i.intent_id
                 limit p_limit
                 for no key update of i skip locked
@@ -230,8 +239,8 @@ begin
         select o.order_id
         from trade.orders as o
         where o.cancel_requested_at is not null
-          and o.closed_at is null
-          and o.status in ('SUBMITTED', 'PARTIAL_FILLED')
+          and (o.closed_at is null or o.stray_since is not null)
+          and (o.status in ('SUBMITTED', 'PARTIAL_FILLED') or o.stray_since is not null)
           and (o.next_ask_at is null or bus.is_over(o.next_ask_at, '5 min'))
           and not (select n.is_foreign from bus.instance as n)
         order by o.order_id
@@ -242,7 +251,7 @@ end;
 $$;
 
 comment on function api.claim_cancels(bigint, integer) is
-    'Takes live orders somebody asked to cancel, each for one lease, with a new fence. None in a database that waits for its adoption. Raises TRI01, TRI04, TRH01.';
+    'Takes orders to cancel, live ones that somebody asked for and strays, each for one lease, with a new fence. None in a database that waits for its adoption. Raises TRI01, TRI04, TRH01.';
 
 create or replace function api.orders_in_doubt(
     p_worker_id bigint,

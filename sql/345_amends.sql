@@ -22,6 +22,10 @@ begin
     where o.order_id = p_child.parent_order_id
       and o.closed_at is null;
 
+    perform trade.end_stray(o.order_id, true)
+    from trade.orders as o
+    where o.order_id = p_child.parent_order_id and o.stray_since is not null;
+
     -- An amend is of the whole remainder: where the broker does not say how much, it is what is left of the intent.
     update trade.orders as o
     set is_pending = false,

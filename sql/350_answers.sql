@@ -1,5 +1,5 @@
--- 350_answers: what the broker said.  Only a definite answer ends an order; whatever is not definite is
--- asked about and never sent again blind.  Every answer needs the fence of its claim.
+-- 350_answers: what the broker said of an order that was sent.  Only a definite answer ends an order; whatever is
+-- not definite is asked about and never sent again blind.  Every answer needs the fence of its claim.
 
 create or replace function trade.retire_intent(
     p_intent_id bigint,
@@ -67,6 +67,10 @@ begin
             join bus.epochs as e on e.epoch = split_part(o.client_order_id, '-', 1)
             where o.intent_id = p_intent_id and e.ended_at is not null
         )
+        -- Whoever asked to cancel it while it was on its way did not want another attempt.
+        and not exists (
+            select from trade.orders as o where o.intent_id = p_intent_id and o.cancel_requested_at is not null
+        )
     then
         update trade.order_intents as i
         set status = 'NEW',
@@ -79,7 +83,7 @@ end;
 $$;
 
 comment on function trade.retry_or_cancel(bigint, text, interval) is
-    'After an order that certainly did not reach the market: the intent waits and is claimed again, at most three times; one with another live order goes on with that.';
+    'After an order that certainly did not reach the market: the intent waits and is claimed again, at most three times and never once somebody asked to cancel it; one with another live order goes on with that.';
 
 create or replace function trade.close_order(
     p_order_id bigint,
@@ -190,7 +194,13 @@ declare
     v_order  trade.orders;
     v_number text;
 begin
-    v_order := trade.lock_order(p_order_id, p_fence);
+    v_order := trade.lock_unfenced(p_order_id);
+
+    -- That the broker has an order which we ended is a fact, whoever brings it; an order that lives has one answerer.
+    if v_order.closed_at is null then
+        v_order := trade.lock_order(p_order_id, p_fence);
+    end if;
+
     v_number := trade.free_number(v_order, p_broker_order_id);
     perform trade.take_over(v_order, p_quantity);
 
@@ -202,8 +212,16 @@ begin
         end,
         broker_order_id = coalesce(o.broker_order_id, v_number),
         answered_at = coalesce(o.answered_at, bus.clock()),
-        next_ask_at = null
-    where o.order_id = p_order_id;
+        next_ask_at = case when o.stray_since is not null then o.next_ask_at end,
+        check_at = bus.clock() + b.check_every,
+        not_found_count = 0
+    from trade.accounts as a, trade.brokers as b
+    where o.order_id = p_order_id and a.account_id = o.account_id and b.broker = a.broker;
+
+    if v_order.closed_at is not null then
+        perform trade.hear_of_ended(p_order_id, 'the broker accepted it');
+        return;
+    end if;
 
     update trade.order_intents as i
     set status = 'SUBMITTED'
@@ -214,7 +232,7 @@ end;
 $$;
 
 comment on function api.order_accepted(bigint, bigint, text, numeric) is
-    'The broker has the order under its number; for an amend also the quantity it has left. Fills may have come before. A number that another order has is not kept, and an incident. Raises TRI02, TRL03.';
+    'The broker has the order under its number; for an amend also the quantity it has left. Fills may have come before. A number that another order has is not kept, and an incident. An order that we ended without the broker''s word is a stray from then on, whatever the fence. Raises TRI02, TRL03.';
 
 create or replace function api.order_rejected(
     p_order_id  bigint,
@@ -237,6 +255,7 @@ begin
 
     -- Told again: by now the intent may be on its next attempt.
     if v_order.closed_at is not null then
+        perform trade.end_stray(p_order_id, true) where v_order.stray_since is not null;
         return;
     end if;
 
@@ -265,7 +284,7 @@ end;
 $$;
 
 comment on function api.order_rejected(bigint, bigint, text, text, boolean) is
-    'The broker refused definitely. A transient refusal is tried again after a second, at most three times; any other never. An order that has ended stays as it is. Raises TRI02, TRL03.';
+    'The broker refused definitely. A transient refusal is tried again after a second, at most three times; any other never. An order that has ended stays as it is; the broker is rid of a stray. Raises TRI02, TRL03.';
 
 create or replace function api.order_unknown(
     p_order_id bigint,
@@ -296,120 +315,3 @@ $$;
 
 comment on function api.order_unknown(bigint, bigint, text) is
     'Nobody knows whether the broker has the order: it is asked about, and its symbol and side wait. Raises TRI02, TRL03.';
-
-create or replace function api.order_not_found(
-    p_order_id bigint,
-    p_fence    bigint
-)
-returns text
-language plpgsql
-volatile
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_order  trade.orders;
-    v_broker trade.brokers;
-begin
-    v_order := trade.lock_order(p_order_id, p_fence);
-    select b.* into strict v_broker
-    from trade.brokers as b
-    join trade.accounts as a on a.broker = b.broker
-    where a.account_id = v_order.account_id;
-
-    if v_order.status <> 'IN_DOUBT' then
-        return v_order.status;
-    end if;
-
-    -- Too early to count: the order may still be on its way.
-    if bus.clock() <= v_order.send_before + v_broker.answer_timeout + v_broker.visibility_lag then
-        update trade.orders as o
-        set next_ask_at = v_order.send_before + v_broker.answer_timeout + v_broker.visibility_lag
-        where o.order_id = p_order_id;
-        return 'TOO_EARLY';
-    end if;
-
-    if v_order.not_found_count + 1 < v_broker.not_found_needed then
-        update trade.orders as o
-        set not_found_count = o.not_found_count + 1,
-            next_ask_at = bus.clock() + interval '1 s'
-        where o.order_id = p_order_id;
-        return 'ASK_AGAIN';
-    end if;
-
-    if v_order.is_pending then
-        perform trade.drop_child(v_order, 'CANCELLED', 'the broker never had it');
-        return 'CANCELLED';
-    end if;
-
-    perform trade.close_order(p_order_id, 'CANCELLED', 'the broker never had it');
-    perform trade.retry_or_cancel(v_order.intent_id, 'the broker never had it', '0 s');
-    return 'CANCELLED';
-end;
-$$;
-
-comment on function api.order_not_found(bigint, bigint) is
-    'The broker was asked and does not know the order. Counts only after send_before, answer timeout and lag, and as often as the broker''s row says. Raises TRI02, TRL03.';
-
-create or replace function api.order_cancelled(
-    p_order_id   bigint,
-    p_fence      bigint,
-    p_filled_qty numeric
-)
-returns text
-language plpgsql
-volatile
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_order trade.orders;
-begin
-    v_order := trade.lock_order(p_order_id, p_fence);
-
-    if v_order.closed_at is not null then
-        return v_order.status;
-    end if;
-
-    -- Fills the broker counted and we have not seen come first: they are read, then this is asked again.
-    if p_filled_qty > v_order.filled_qty then
-        update trade.orders as o set next_ask_at = bus.clock() + interval '200 ms' where o.order_id = p_order_id;
-        return 'FILLS_FIRST';
-    end if;
-
-    -- Its child may be at the broker by now: that has to be known first.
-    if exists (
-        select from trade.orders as c where c.parent_order_id = p_order_id and c.is_pending and c.closed_at is null
-    ) then
-        update trade.orders as o set next_ask_at = bus.clock() + interval '200 ms' where o.order_id = p_order_id;
-        return 'AMEND_FIRST';
-    end if;
-
-    -- Only an order the broker has taken can be cancelled there: the child of an amend has its parent's place.
-    perform trade.take_over(v_order, null);
-    perform trade.close_order(p_order_id, 'CANCELLED', 'cancelled');
-    perform trade.retire_intent(v_order.intent_id, case when i.expires_at <= bus.clock() then 'EXPIRED' else 'CANCELLED' end,
-        'its order was cancelled')
-    from trade.order_intents as i
-    where i.intent_id = v_order.intent_id;
-
-    return 'CANCELLED';
-end;
-$$;
-
-comment on function api.order_cancelled(bigint, bigint, numeric) is
-    'The broker says the order is cancelled after p_filled_qty were filled. Answers FILLS_FIRST while some of those are unrecorded, AMEND_FIRST while a child is under way. Raises TRI02, TRL03.';
-
-create or replace function trade.request_cancel(p_intent_id bigint)
-returns void
-language sql
-volatile
-begin atomic
-    update trade.orders as o
-    set cancel_requested_at = bus.clock()
-    where o.intent_id = p_intent_id
-      and o.closed_at is null
-      and o.cancel_requested_at is null;
-end;
-
-comment on function trade.request_cancel(bigint) is 'Asks execution to cancel the live order of an intent.';

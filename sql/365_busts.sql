@@ -66,7 +66,9 @@ begin
     where f.account_id = trade.account_id(p_account)
       and i.symbol = p_symbol
       and f.broker_fill_id = p_broker_fill_id
-      and f.trade_date = p_trade_date;
+      and f.trade_date = p_trade_date
+    order by f.revision desc
+    limit 1;
 
     if not found then
         return trade.keep_unmatched(p_account, 'bust ' || left(coalesce(p_symbol, ''), 100), p_broker_fill_id, jsonb_build_object(

@@ -41,13 +41,13 @@ begin atomic
         select
         from trade.orders as o
         where o.account_id = p_account_id
-          and o.closed_at is null
+          and (o.closed_at is null or o.stray_since is not null)
           and (p_instrument_id is null or o.instrument_id = p_instrument_id)
     );
 end;
 
 comment on function trade.is_in_flight(bigint, bigint) is
-    'Whether the broker may be ahead of us in an instrument, or, where that is null, in cash: an order lives.';
+    'Whether the broker may be ahead of us in an instrument, or, where that is null, in cash: an order lives, or a stray.';
 
 create or replace function trade.holdings_differences(
     p_account_id bigint,
@@ -101,7 +101,7 @@ begin atomic
         || '/' || (
             select count(*)
             from trade.orders as o
-            where o.account_id = a.account_id and o.closed_at is null
+            where o.account_id = a.account_id and (o.closed_at is null or o.stray_since is not null)
         )
     )
     from trade.accounts as a

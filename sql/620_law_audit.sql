@@ -16,25 +16,41 @@ join lateral (
 join risk.mode_rules as r on r.mode = m.to_mode and r.action = t.action
 where r.verdict = 'DENY' or (r.verdict = 'APPROVE' and i.approved_by is null)
 union all
-select 'L2', format('position %s/%s/%s has locked %s, live sells reserve %s', p.account_id, p.instrument_id, p.owner,
-    p.locked_qty, coalesce(s.reserved, 0))
+select 'L2', format('position %s/%s/%s has locked %s, live sells and strays reserve %s', p.account_id, p.instrument_id,
+    p.owner, p.locked_qty, coalesce(s.reserved, 0))
 from trade.positions as p
 left join (
-    select i.account_id, i.instrument_id, i.owner, sum(i.reserved_qty) as reserved
-    from trade.order_intents as i
-    where i.closed_at is null
-    group by i.account_id, i.instrument_id, i.owner
+    select m.account_id, m.instrument_id, m.owner, sum(m.reserved) as reserved
+    from (
+        select i.account_id, i.instrument_id, i.owner, i.reserved_qty as reserved
+        from trade.order_intents as i
+        where i.closed_at is null
+        union all
+        select o.account_id, o.instrument_id, i.owner, o.quantity - o.filled_qty
+        from trade.orders as o
+        join trade.order_intents as i on i.intent_id = o.intent_id
+        where o.stray_since is not null and o.side = 'SELL'
+    ) as m
+    group by m.account_id, m.instrument_id, m.owner
 ) as s on s.account_id = p.account_id and s.instrument_id = p.instrument_id and s.owner = p.owner
 where p.locked_qty <> coalesce(s.reserved, 0) or p.breach_qty <> greatest(p.locked_qty - p.qty, 0)
 union all
-select 'L3', format('account %s has locked %s, live buys reserve %s', b.account_id, b.locked_cash,
+select 'L3', format('account %s has locked %s, live buys and strays reserve %s', b.account_id, b.locked_cash,
     coalesce(s.reserved, 0))
 from trade.balances as b
 left join (
-    select i.account_id, sum(i.reserved_cash) as reserved
-    from trade.order_intents as i
-    where i.closed_at is null
-    group by i.account_id
+    select m.account_id, sum(m.reserved) as reserved
+    from (
+        select i.account_id, i.reserved_cash as reserved
+        from trade.order_intents as i
+        where i.closed_at is null
+        union all
+        select o.account_id, (o.quantity - o.filled_qty) * o.limit_price * (1 + i.reserve_rate)
+        from trade.orders as o
+        join trade.order_intents as i on i.intent_id = o.intent_id
+        where o.stray_since is not null and o.side = 'BUY'
+    ) as m
+    group by m.account_id
 ) as s on s.account_id = b.account_id
 where b.locked_cash <> coalesce(s.reserved, 0) or b.breach_cash <> greatest(b.locked_cash - b.cash, 0)
 union all
@@ -79,6 +95,24 @@ join (
 ) as s on s.intent_id = i.intent_id
 where s.live > i.quantity - i.filled_qty
 union all
+select 'L5', format('intent %s is %s, and no order of it lives', i.intent_id, i.status)
+from trade.order_intents as i
+where i.closed_at is null
+  and i.status not in ('PENDING_APPROVAL', 'NEW')
+  and not exists (select from trade.orders as o where o.intent_id = i.intent_id and o.closed_at is null)
+union all
+select 'L5', format('order %s ended here, may live at the broker, and is not being cancelled', o.order_id)
+from trade.orders as o
+where o.stray_since is not null
+  and (o.closed_at is null or o.cancel_requested_at is null)
+union all
+select 'L5', format('the paper broker has order %s open, which ended here and is not being cancelled', o.order_id)
+from paper.orders as p
+join trade.orders as o on o.client_order_id = p.client_order_id
+where p.status = 'OPEN'
+  and o.closed_at is not null
+  and o.stray_since is null
+union all
 select 'L6', format('the paper broker has order %s, which was never stored', o.client_order_id)
 from paper.orders as o
 where not exists (select from trade.orders as t where t.client_order_id = o.client_order_id)
@@ -93,7 +127,7 @@ select 'L7', format('order %s says %s filled, its fills sum to %s', o.order_id, 
     coalesce(s.total, 0))
 from trade.orders as o
 left join (
-    select f.order_id, sum(f.quantity) as total
+    select f.order_id, sum(f.quantity - f.corrected_qty) as total
     from trade.fills as f
     group by f.order_id
 ) as s on s.order_id = o.order_id
@@ -103,7 +137,7 @@ select 'L7', format('intent %s says %s filled, its fills sum to %s', i.intent_id
     coalesce(s.total, 0))
 from trade.order_intents as i
 left join (
-    select f.intent_id, sum(f.quantity) as total
+    select f.intent_id, sum(f.quantity - f.corrected_qty) as total
     from trade.fills as f
     group by f.intent_id
 ) as s on s.intent_id = i.intent_id

@@ -14,8 +14,18 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    cancels := exists (select from trade.orders as o where o.cancel_requested_at is not null and o.closed_at is null);
-    doubts := exists (select from trade.orders as o where o.status in ('SENDING', 'IN_DOUBT'));
+    cancels := exists (
+        select
+        from trade.orders as o
+        where o.cancel_requested_at is not null and (o.closed_at is null or o.stray_since is not null)
+    );
+    doubts :=
+        exists (select from trade.orders as o where o.status in ('SENDING', 'IN_DOUBT'))
+        or exists (
+            select
+            from trade.orders as o
+            where o.check_at <= bus.clock() and o.closed_at is null and o.cancel_requested_at is null
+        );
     amends := exists (select from trade.orders as o where o.amend_at <= bus.clock() and o.closed_at is null);
     -- The paper broker is asked when one of its orders may be matched, or a fill of it was not yet read; from any
     -- other a fill may come at any time.

@@ -8,10 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
-from workers.brokers import Accepted, Amend, Answer, Brokers, Fill, Order, OrderRef, Refusal, Unknown
+from workers.brokers import (
+    Accepted,
+    Amend,
+    Answer,
+    Brokers,
+    Fill,
+    Order,
+    OrderRef,
+    OrderState,
+    Refusal,
+    Unknown,
+)
 from workers.runtime.checkpoints import checkpoint
 from workers.runtime.errors import LostFence
 from workers.runtime.worker import Worker
@@ -29,6 +41,7 @@ UNKNOWN = "select api.order_unknown($1, $2, $3)"
 CANCELS = "select * from api.claim_cancels($1, $2)"
 CANCELLED = "select api.order_cancelled($1, $2, $3)"
 DOUBTS = "select * from api.orders_in_doubt($1, $2)"
+CHECKS = "select * from api.orders_to_check($1, $2)"
 NOT_FOUND = "select api.order_not_found($1, $2)"
 ACCOUNTS = "select account, broker, fills_cursor from api.accounts_to_execute()"
 FILL = "select api.record_fill($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
@@ -105,29 +118,68 @@ class Execution(Worker):
 
     async def _cancel_asked(self) -> int:
         refs = [OrderRef(**row) for row in await self.db.fetch(CANCELS, self.id, BATCH)]
-        await self._each(self._cancel(ref) for ref in refs)
+        await self._hear_of(refs, self._cancel)
         return len(refs)
 
-    async def _cancel(self, ref: OrderRef) -> None:
+    async def _cancel(self, ref: OrderRef) -> bool:
+        """Ask the broker to cancel an order; return whether it knows it."""
         state = await self.brokers.of(ref.broker).cancel(ref)
-        if state is not None and state.status == "CANCELLED":
-            await self._record(CANCELLED, ref.order_id, ref.fence, state.filled_qty)
+        if state is not None and state.status != "OPEN":  # else it is asked again after the lease
+            await self._record_end(ref, state)
+        return state is not None
 
     async def _ask_doubtful(self) -> int:
         refs = [OrderRef(**row) for row in await self.db.fetch(DOUBTS, self.id, BATCH)]
-        await self._each(self._ask(ref) for ref in refs)
+        refs += [OrderRef(**row) for row in await self.db.fetch(CHECKS, self.id, BATCH)]
+        await self._hear_of(refs, self._ask)
         return len(refs)
 
-    async def _ask(self, ref: OrderRef) -> None:
+    async def _ask(self, ref: OrderRef) -> bool:
+        """Ask the broker about an order; return whether it knows it."""
         state = await self.brokers.of(ref.broker).order_state(ref)
         if state is None:
-            await self._record(NOT_FOUND, ref.order_id, ref.fence)
-        elif state.status == "REJECTED":
+            return False
+        if state.status != "REJECTED":
+            await self._record(ACCEPTED, ref.order_id, ref.fence, state.broker_order_id, None)
+        if state.status != "OPEN":
+            await self._record_end(ref, state)
+        return True
+
+    async def _record_end(self, ref: OrderRef, state: OrderState) -> None:
+        if state.status == "REJECTED":
             await self._record(REJECTED, ref.order_id, ref.fence, "REJECTED", state.message, False)
         else:
-            await self._record(ACCEPTED, ref.order_id, ref.fence, state.broker_order_id, None)
-            if state.status == "CANCELLED":
-                await self._record(CANCELLED, ref.order_id, ref.fence, state.filled_qty)
+            await self._record(CANCELLED, ref.order_id, ref.fence, state.filled_qty)
+
+    async def _hear_of(self, refs: Sequence[OrderRef], ask: Callable[[OrderRef], Awaitable[bool]]) -> None:
+        """Ask about all of them; before one is recorded as not found the fills of its account are read."""
+        unknown: list[OrderRef] = []
+
+        async def hear(ref: OrderRef) -> None:
+            if not await ask(ref):
+                unknown.append(ref)
+
+        try:
+            await self._each(hear(ref) for ref in refs)
+        finally:
+            await self._each(
+                self._not_found([ref for ref in unknown if ref.account == account])
+                for account in sorted({ref.account for ref in unknown})
+            )
+
+    async def _not_found(self, refs: Sequence[OrderRef]) -> None:
+        """Orders of one account that its broker does not know."""
+        await self._import_all(refs[0].account)
+        for ref in refs:
+            await self._record(NOT_FOUND, ref.order_id, ref.fence)
+
+    async def _import_all(self, account: str) -> None:
+        """Read the fills of an account to their end, and say that they were."""
+        while True:
+            (row,) = [row for row in await self.db.fetch(ACCOUNTS) if row["account"] == account]
+            if await self._import_of(**row) == 0:
+                break
+        await self.db.execute(ADVANCE, account, row["fills_cursor"])
 
     async def _import_fills(self) -> int:
         await self.db.execute(MATCH)

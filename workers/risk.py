@@ -1,7 +1,8 @@
 """Carry through what the mode and the clock ask of intents that already exist, and watch open transactions.
 
 A halt itself needs no worker: it holds the moment it commits.  This one clears up behind it, in
-transactions of its own: waiting buys are cancelled, live ones asked to cancel, old ones ended.
+transactions of its own: waiting buys are cancelled, live ones asked to cancel, old ones ended; what stays
+in a state longer than it may is reported.
 
 The watcher is a task with a connection of its own, beside the drains: they may wait for a lock, and it is
 what ends whoever holds that.
@@ -42,6 +43,7 @@ class Risk(Worker):
         """Enforce the modes and end what is past its time; return how many intents and picks that touched."""
         enforced: int = await self.db.fetchval("select api.enforce_modes()")
         expired: int = await self.db.fetchval("select api.expire_due()")
+        await self.db.execute("select api.tell_overdue()")
         return enforced + expired
 
     async def _watch(self) -> None:

@@ -120,9 +120,17 @@ class Order:
     next_ask: dt.datetime | None = None
     amend_at: dt.datetime | None = None
     closed: bool = False
+    answered: bool = False
+    check_at: dt.datetime | None = None
+    stray: bool = False  # we ended it, and it may live at the broker
+    ended: bool = False  # by the broker's word
 
     def close(self, status: str) -> None:
-        self.status, self.closed = status, True
+        self.status, self.closed, self.answered = status, True, True
+
+    @property
+    def stray_rest(self) -> Decimal:
+        return self.quantity - self.filled if self.stray else ZERO
 
 
 @dataclass
@@ -137,9 +145,14 @@ class Fill:
     fee_qty: Decimal
     busted: bool = False
     notional: Decimal = field(default=ZERO)
+    revision: int = 0
 
     def __post_init__(self) -> None:
         self.notional = self.notional or self.quantity * self.price
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        return self.order.intent.account, self.order.intent.symbol, self.date, self.number
 
     @property
     def cash(self) -> Decimal:
@@ -157,6 +170,7 @@ class Account:
     name: str
     cash: Decimal = ZERO
     reconciled_run: int | None = None
+    fills_read_at: dt.datetime | None = None
     last_run: tuple[str, Any, str] | None = None
 
 
@@ -175,15 +189,25 @@ class Model:
     orders: dict[int, Order] = field(default_factory=dict)
     fills: list[Fill] = field(default_factory=list)
     alive: set[int] = field(default_factory=set)
+    checked_at: dt.datetime | None = None
     reached: Counter[str] = field(default_factory=Counter)  # how often it came where it is interesting
 
     # -- sums ----------------------------------------------------------------------------------------------
 
     def locked_qty(self, holding: Holding) -> Decimal:
-        return sum((i.reserved_qty for i in self.intents.values() if i.holding == holding), ZERO)
+        strays = (o.stray_rest for o in self._strays("SELL") if o.intent.holding == holding)
+        return sum((i.reserved_qty for i in self.intents.values() if i.holding == holding), sum(strays, ZERO))
 
     def locked_cash(self, account: str) -> Decimal:
-        return sum((i.reserved_cash for i in self.intents.values() if i.account == account), ZERO)
+        strays = (
+            o.stray_rest * o.limit * (1 + FEE) for o in self._strays("BUY") if o.intent.account == account
+        )
+        return sum(
+            (i.reserved_cash for i in self.intents.values() if i.account == account), sum(strays, ZERO)
+        )
+
+    def _strays(self, side: str) -> list[Order]:
+        return [o for o in self.orders.values() if o.stray and o.intent.side == side]
 
     def free_qty(self, holding: Holding) -> Decimal:
         return self.positions.get(holding, ZERO) - self.locked_qty(holding)
@@ -285,7 +309,11 @@ class Model:
                 and (verdict == "ALLOW" or (verdict == "APPROVE" and i.approved))
                 and self.accounts[i.account].reconciled_run == self.run
                 and not any(
-                    (o.status == "IN_DOUBT" or (o.status == "SENDING" and o.send_before < self.now))
+                    (
+                        o.stray
+                        or o.status == "IN_DOUBT"
+                        or (o.status == "SENDING" and o.send_before < self.now)
+                    )
                     and (o.intent.account, o.intent.symbol, o.intent.side) == (i.account, i.symbol, i.side)
                     for o in self.orders.values()
                 )
@@ -322,7 +350,7 @@ class Model:
             o
             for o in self.orders.values()
             if o.cancel_asked
-            and o.status in ("SUBMITTED", "PARTIAL_FILLED")
+            and (o.stray or o.status in ("SUBMITTED", "PARTIAL_FILLED"))
             and (o.next_ask is None or o.next_ask <= self.now)
         ]
 
@@ -341,6 +369,24 @@ class Model:
             for o in self.orders.values()
             if o.status == "IN_DOUBT" and (o.next_ask is None or o.next_ask <= self.now)
         ]
+
+    def checks_due(self) -> list[Order]:
+        """Live orders nobody has asked about for a minute: ten a second."""
+        due = [
+            o
+            for o in self.orders.values()
+            if o.check_at
+            and o.check_at <= self.now
+            and o.status in ("SUBMITTED", "PARTIAL_FILLED")
+            and not o.cancel_asked
+        ]
+        if not due or (self.checked_at and self.checked_at > self.now - SECOND):
+            return []
+        self.checked_at = self.now
+        due = sorted(due, key=lambda o: (o.check_at, o.id))[:10]
+        for order in due:
+            order.check_at = self.now + MINUTE
+        return due
 
     def lease(self, orders: list[Order], worker: int) -> list[tuple[int, int]]:
         for order in orders:
@@ -362,6 +408,8 @@ class Model:
         assert child.parent
         if not child.parent.closed:
             child.parent.close("REPLACED")
+        if child.parent.stray:
+            self._end_stray(child.parent, by_broker=True)
         child.is_pending = False
         self.reached["child in its parent's place"] += 1
         left = quantity if quantity else child.intent.rest
@@ -384,7 +432,13 @@ class Model:
     def _retry(self, intent: Intent, wait: dt.timedelta) -> None:
         if self.open_orders(intent):
             return
-        if intent.status == "CLAIMED" and intent.attempts < 3 and intent.expires > self.now + wait:
+        unwanted = any(o.cancel_asked for o in self.orders.values() if o.intent is intent)
+        if (
+            intent.status == "CLAIMED"
+            and intent.attempts < 3
+            and intent.expires > self.now + wait
+            and not unwanted
+        ):
             intent.status, intent.not_before = "NEW", self.now + wait
         else:
             self._retire(intent, "CANCELLED")
@@ -405,10 +459,17 @@ class Model:
         return self._retry(order.intent, dt.timedelta(0))
 
     def order_accepted(self, order: Order, fence: int, quantity: Decimal | None = None) -> None:
-        self._take_over(self._fenced(order, fence), quantity)
+        if not order.closed:
+            self._fenced(order, fence)
+        was_closed = order.closed
+        self._take_over(order, quantity)
         if order.status in ("SENDING", "IN_DOUBT"):
             order.status = "PARTIAL_FILLED" if order.filled else "SUBMITTED"
-        order.next_ask = None
+        order.next_ask = order.next_ask if order.stray else None
+        order.check_at, order.answered = self.now + MINUTE, True
+        if was_closed:
+            self._hear_of_ended(order)
+            return
         if order.intent.status == "CLAIMED":
             order.intent.status = "SUBMITTED"
         self._curb(order.intent)
@@ -416,6 +477,8 @@ class Model:
     def order_rejected(self, order: Order, fence: int, *, transient: bool) -> None:
         self._fenced(order, fence)
         if order.closed:
+            if order.stray:
+                self._end_stray(order, by_broker=True)
             return
         if order.is_pending:
             self._drop_child(order, "REJECTED")
@@ -430,54 +493,147 @@ class Model:
         if self._fenced(order, fence).status == "SENDING":
             order.status, order.next_ask = "IN_DOUBT", self.now
 
-    def order_not_found(self, order: Order, fence: int) -> str:
-        if self._fenced(order, fence).status != "IN_DOUBT":
-            return order.status
+    def _why_not_lost_yet(self, order: Order) -> str:
+        read = self.accounts[order.intent.account].fills_read_at
         if self.now <= order.send_before + ANSWER_TIMEOUT:
-            order.next_ask = order.send_before + ANSWER_TIMEOUT
             return "TOO_EARLY"
+        if any(c.parent is order and c.is_pending for c in self.open_orders(order.intent)):
+            return "AMEND_FIRST"
+        if order.answered and (
+            read is None or (order.next_ask is not None and read < order.next_ask - LEASE)
+        ):
+            return "FILLS_FIRST"
+        return ""
+
+    def _lose(self, order: Order, *, try_again: bool) -> None:
         if order.is_pending:
             self._drop_child(order, "CANCELLED")
-        else:
-            order.close("CANCELLED")
+            return
+        order.close("CANCELLED")
+        if try_again:
             self._retry(order.intent, dt.timedelta(0))
+        else:
+            self.reached["lost"] += 1
+            self._retire(order.intent, "CANCELLED")
+
+    def order_not_found(self, order: Order, fence: int) -> str:
+        self._fenced(order, fence)
+        if (order.closed and not order.stray) or order.status == "SENDING":
+            return order.status
+        if why := self._why_not_lost_yet(order):
+            early = why == "TOO_EARLY"
+            order.next_ask = order.send_before + ANSWER_TIMEOUT if early else self.now + SOON
+            return why
+        if order.status in ("SUBMITTED", "PARTIAL_FILLED"):
+            order.status, order.next_ask = "IN_DOUBT", self.now
+            return "IN_DOUBT"
+        if order.stray:
+            self._end_stray(order, by_broker=False)
+        else:
+            self._lose(order, try_again=not order.answered)
+        return "CANCELLED"
+
+    def declare_lost(self, order: Order) -> str:
+        if order.closed and not order.stray:
+            raise No("TRL01")
+        if self._why_not_lost_yet(order) in ("TOO_EARLY", "AMEND_FIRST"):
+            raise No("TRL01")
+        order.fence += 1
+        if order.stray:
+            self._end_stray(order, by_broker=False)
+        else:
+            self._lose(order, try_again=False)
         return "CANCELLED"
 
     def order_cancelled(self, order: Order, fence: int, filled: Decimal) -> str:
-        if self._fenced(order, fence).closed:
+        self._fenced(order, fence)
+        if order.status in ("FILLED", "REPLACED") or order.ended:
             return order.status
-        if filled > order.filled:
+        if filled > order.filled + order.overfill:
+            if order.closed:
+                self._take_over(order)
+                self._hear_of_ended(order)
             order.next_ask = self.now + SOON
             self.reached["fills first"] += 1
             return "FILLS_FIRST"
-        if any(c.parent is order and c.is_pending for c in self.open_orders(order.intent)):
+        if not order.closed and any(
+            c.parent is order and c.is_pending for c in self.open_orders(order.intent)
+        ):
             order.next_ask = self.now + SOON
             self.reached["amend first"] += 1
             return "AMEND_FIRST"
         self._take_over(order)
-        order.close("CANCELLED")
-        self._retire(order.intent, "EXPIRED" if order.intent.expires <= self.now else "CANCELLED")
+        if not order.closed:
+            order.close("CANCELLED")
+        if order.stray:
+            self._end_stray(order, by_broker=True)
+        order.ended = True
+        if order.intent.status not in WAITING:
+            self._retire(order.intent, "EXPIRED" if order.intent.expires <= self.now else "CANCELLED")
         return "CANCELLED"
+
+    # -- orders that we ended and that live at the broker ---------------------------------------------------
+
+    def _end_stray(self, order: Order, *, by_broker: bool) -> None:
+        self.reached["stray gone"] += 1
+        order.stray, order.next_ask, order.ended = False, None, by_broker
+
+    def _hear_of_ended(self, order: Order) -> None:
+        gone = order.status in ("FILLED", "REPLACED") or order.ended or order.filled >= order.quantity
+        if not order.stray and not gone:
+            self.reached["stray child" if order.parent else "stray"] += 1
+            self._retire(order.intent, "CANCELLED")
+            order.stray, order.cancel_asked, order.next_ask = True, True, None
+            self.shed(*order.intent.holding)
+        if order.intent.status not in WAITING:
+            self._retire(order.intent, "CANCELLED")
 
     # -- facts ---------------------------------------------------------------------------------------------
 
-    def record_fill(self, fill: Fill) -> str:
+    def _known(self, fill: Fill) -> Fill | None:
+        """The last report of an execution: of its order whatever the day, else of its instrument and day."""
+        mine = [f for f in self.fills if f.order is fill.order and f.number == fill.number]
+        mine = mine or self._of_the_day(fill)
+        return max(mine, key=lambda f: f.revision) if mine else None
+
+    def _of_the_day(self, fill: Fill) -> list[Fill]:
+        """Reports of this number for this account, instrument and day."""
+        return [f for f in self.fills if f.key == fill.key]
+
+    def record_fill(self, fill: Fill, corrected: Decimal | None = None) -> str:
         order, intent = fill.order, fill.order.intent
-        same = (intent.account, intent.symbol, fill.date, fill.number)
-        for known in self.fills:
-            if (known.order.intent.account, known.order.intent.symbol, known.date, known.number) == same:
-                if known.order.intent is not intent or known.quantity != fill.quantity:
-                    return "UNMATCHED"
-                return self._restate(known, fill)
+        used = corrected or ZERO
+        if known := self._known(fill):
+            reports = [
+                f for f in self.fills if f.order.intent is known.order.intent and f.number == known.number
+            ]
+            if known.order.intent is not intent:
+                return "UNMATCHED"
+            if (known.revision or known.busted) and any(
+                f.busted
+                and f.quantity == fill.quantity
+                and fill.notional in (f.notional, f.quantity * f.price)
+                for f in reports
+            ):
+                return "DUPLICATE"
+            if not known.busted:
+                return self._restate(known, fill) if known.quantity == fill.quantity else "UNMATCHED"
+            self.reached["corrected after a bust"] += 1
+            fill.revision = 1 + max(f.revision for f in (known, *self._of_the_day(fill)))
+            if corrected is None:
+                used = min(fill.quantity, max(f.quantity for f in reports))
         self.fills.append(fill)
         self.reached["fill of a closed order"] += order.closed
         self.reached["fill before the answer"] += order.status == "SENDING"
         self.reached["fill of a waiting intent"] += intent.status in WAITING
         self.reached["fill of a pending child"] += order.is_pending
+        was_closed = order.closed
         self._take_over(order)
-        self._fill_order(order, fill.quantity)
-        self._fill_intent(intent, fill.quantity)
+        self._fill_order(order, fill.quantity - used)
+        self._fill_intent(intent, fill.quantity - used)
         self._curb(intent)
+        if was_closed and fill.quantity > used:
+            self._hear_of_ended(order)
         held = self.positions.get(intent.holding, ZERO)
         self.reached["sold more than known"] += held + fill.change < 0
         self.positions[intent.holding] = max(held, -fill.change) + fill.change
@@ -504,14 +660,16 @@ class Model:
 
     def restate_total(self, order: Order, notional: Decimal, fee: Decimal) -> str:
         """A total of no more units with other money: booked to the last fill of the order."""
-        mine = [f for f in self.fills if f.order is order]
+        mine = [f for f in self.fills if f.order is order and not f.busted]
         if not mine:
             return "DUPLICATE"
         last = mine[-1]
         return self._restate(last, replace(last, notional=last.notional + notional, fee=last.fee + fee))
 
-    @staticmethod
-    def _fill_order(order: Order, quantity: Decimal) -> None:
+    def _fill_order(self, order: Order, quantity: Decimal) -> None:
+        order.answered, order.check_at = True, order.check_at or self.now + MINUTE
+        if order.stray and order.filled + quantity >= order.quantity:
+            order.stray, order.ended = False, True
         filled = min(order.filled + quantity, order.quantity)
         order.overfill += order.filled + quantity - filled
         order.filled = filled
@@ -533,7 +691,7 @@ class Model:
                 intent.status = "PARTIAL_FILLED"
 
     def booked(self, order: Order) -> tuple[Decimal, Decimal, Decimal, Decimal]:
-        mine = [f for f in self.fills if f.order is order]
+        mine = [f for f in self.fills if f.order is order and not f.busted]
         return (
             sum((f.quantity for f in mine), ZERO),
             sum((f.notional for f in mine), ZERO),
@@ -542,6 +700,7 @@ class Model:
         )
 
     def bust(self, fill: Fill) -> str:
+        fill = max(self._of_the_day(fill), key=lambda f: f.revision)
         if fill.busted:
             return "DUPLICATE"
         fill.busted = True
@@ -635,7 +794,9 @@ class Model:
         if cash is not None and cash != account.cash:
             found["cash"] = cash - account.cash
         in_flight = {
-            o.intent.symbol for o in self.orders.values() if not o.closed and o.intent.account == name
+            o.intent.symbol
+            for o in self.orders.values()
+            if (not o.closed or o.stray) and o.intent.account == name
         }
         if in_flight:
             in_flight.add("cash")

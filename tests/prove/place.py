@@ -52,6 +52,7 @@ WIPED = [
     "trade.busts",
     "trade.cash_entries",
     "trade.fills",
+    "trade.unmatched_fills",
     "trade.orders",
     "trade.order_intents",
     "trade.reconciliations",
@@ -117,8 +118,10 @@ class Place:
         deletes = ";".join(f"delete from {table}" for table in WIPED)
         self.db.execute(
             f"begin; {OFF} {deletes};"
-            " update trade.balances set cash = 0, locked_cash = 0, breach_cash = 0;"
-            " update trade.accounts set reconciled_at = null, reconciled_run = null, fills_cursor = '';"
+            " update trade.balances set cash = 0, locked_cash = 0, breach_cash = 0, stray_cash = 0;"
+            " update trade.accounts set reconciled_at = null, reconciled_run = null, fills_cursor = '',"
+            " fills_read_at = null;"
+            " update trade.brokers set checked_at = null;"
             " update risk.system_mode set mode = 'NORMAL', reason = 'wiped';"
             " update risk.override_codes set locked_until = null;"
             f" select setval('risk.override_tries', 0, false); {ON}; commit".encode()

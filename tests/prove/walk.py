@@ -16,6 +16,7 @@ from typing import Any, Protocol, TypeVar
 
 from psycopg.types.json import Jsonb
 
+from tests.prove.late import LATE, LateFacts
 from tests.prove.model import (
     BUYS,
     SECOND,
@@ -48,7 +49,8 @@ select
     (select array_agg((i.intent_id, i.status, i.filled_qty::text, i.overfill_qty::text, i.worst_price::text))
      from trade.order_intents i),
     (select array_agg((o.order_id, o.status, o.quantity::text, o.filled_qty::text, o.overfill_qty::text,
-        o.fence, o.is_pending, o.cancel_requested_at is not null)) from trade.orders o),
+        o.fence, o.is_pending, o.cancel_requested_at is not null, o.stray_since is not null,
+        o.broker_ended_at is not null)) from trade.orders o),
     (select s.mode from risk.system_mode s),
     array(select row(l.*)::text from api.law_audit l)
 """
@@ -91,7 +93,7 @@ class Choices(Protocol):
     def one_of(self, options: Sequence[T]) -> T: ...
 
 
-class Walk:
+class Walk(LateFacts):
     """A walk from an empty market."""
 
     def __init__(self, place: Place) -> None:
@@ -193,11 +195,21 @@ class Walk:
         self._same(
             "order",
             {
-                int(i): (s, Decimal(q), Decimal(f), Decimal(v), int(n), p == "t", c == "t")
-                for i, s, q, f, v, n, p, c in orders or []
+                int(i): (s, Decimal(q), Decimal(f), Decimal(v), int(n), *(flag == "t" for flag in flags))
+                for i, s, q, f, v, n, *flags in orders or []
             },
             {
-                o.id: (o.status, o.quantity, o.filled, o.overfill, o.fence, o.is_pending, o.cancel_asked)
+                o.id: (
+                    o.status,
+                    o.quantity,
+                    o.filled,
+                    o.overfill,
+                    o.fence,
+                    o.is_pending,
+                    o.cancel_asked,
+                    o.stray,
+                    o.ended,
+                )
                 for o in model.orders.values()
             },
         )
@@ -619,7 +631,10 @@ class Walk:
         model, intent = self.model, order.intent
         quantity, notional, fee, tax = model.booked(order)
         lot = model.instruments[intent.symbol].lot
-        more = max((order.quantity - order.filled) * self.choices.number(0, 4) / 4 // lot * lot, ZERO)
+        more = max(
+            (order.quantity - min(quantity, order.quantity)) * self.choices.number(0, 4) / 4 // lot * lot,
+            ZERO,
+        )
         total, paid = quantity + more, fee + self.choices.number(0, 5)
         correction = self.choices.one_of((0, 0, 0, 3, -3)) if quantity and not more else 0
         worth = notional + more * order.limit + correction
@@ -628,8 +643,10 @@ class Walk:
             if not more:
                 return model.restate_total(order, worth - notional, paid - fee)
             number = f"cum:{order.id}:{total.normalize():f}"
+            # What was taken back had used up the order already.
+            used = min(order.filled + order.overfill, total) - quantity
             return model.record_fill(
-                Fill(order, number, _day(model.now), more, order.limit, paid - fee, ZERO, ZERO)
+                Fill(order, number, _day(model.now), more, order.limit, paid - fee, ZERO, ZERO), used
             )
 
         self.both(
@@ -744,5 +761,5 @@ STEPS: dict[str, int] = {
     "unknown": 3, "unsend": 2,
     "not_found": 3, "ask_about_doubts": 3, "claim_cancels": 3, "cancelled": 4, "kill": 1, "fill": 12,
     "fill_again": 2, "fill_nobody_asked_for": 1, "cumulative": 4, "bust": 2, "expire": 2, "enforce": 2,
-    "mode": 2, "decide": 3, "cancel": 4, "restart": 1, "agree": 4, "disagree": 2,
+    "mode": 2, "decide": 3, "cancel": 4, "restart": 1, "agree": 4, "disagree": 2, **LATE,
 }  # fmt: skip

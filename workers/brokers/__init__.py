@@ -43,7 +43,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class OrderRef:
-    """An order the broker may know: the row of `api.claim_cancels` and `api.orders_in_doubt`."""
+    """An order the broker may know: the row of `api.claim_cancels`, `orders_in_doubt`, `orders_to_check`."""
 
     order_id: int
     fence: int

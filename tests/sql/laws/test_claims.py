@@ -406,11 +406,11 @@ def test_not_found_counts_only_after_the_order_must_have_been_seen(kit):
     assert kit.intent_row(intent_id).status == "NEW"
 
 
-def test_an_order_the_broker_answered_for_is_never_not_found(kit):
+def test_an_order_the_broker_answered_for_is_not_lost_before_its_fills_were_read(kit):
     order = kit.live_order("BUY", 10, 70_000)
     kit.advance(minutes=1)
 
-    assert not_found(kit, order) == "SUBMITTED"
+    assert not_found(kit, order) == "FILLS_FIRST"
     assert kit.order(order.order_id).status == "SUBMITTED"
 
 

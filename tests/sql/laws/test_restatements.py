@@ -262,7 +262,7 @@ def test_a_bust_takes_back_all_that_was_told_by_then(kit, order, side):
 
     assert busted == "BUSTED"
     assert (holding(kit), kit.balance().cash) == (before, cash)
-    assert tell(kit, traded, 4, 71_400, fee=9) == "DUPLICATE"
+    assert tell(kit, traded, 4, 71_310, fee=9) == "DUPLICATE"
     assert kit.look("select note from api.fills where broker_fill_id = 'F'").note == "busted: wrong"
     assert kit.audit() == []
 
