@@ -193,6 +193,24 @@ def check_pooler(app: App) -> Found:
     yield ok("the pooler answers")
 
 
+def check_hints(app: App) -> Found:
+    from cli.exhaustion import check_hints
+
+    return check_hints(app)
+
+
+def check_connections(app: App) -> Found:
+    from cli.exhaustion import check_connections
+
+    return check_connections(app)
+
+
+def check_bounds(app: App) -> Found:
+    from cli.exhaustion import check_bounds
+
+    return check_bounds(app)
+
+
 def check_mode(app: App) -> Found:
     (row,) = fetch(app.desk, "select mode, reason from system_mode")
     if row["mode"] == "NORMAL":
@@ -311,6 +329,9 @@ CHECKS: dict[str, Callable[[App], Found]] = {
     "clock": check_clock,
     "listen": check_listen,
     "pooler": check_pooler,
+    "hints": check_hints,
+    "connections": check_connections,
+    "bounds": check_bounds,
     "mode": check_mode,
     "workers": check_workers,
     "health": check_health,

@@ -249,7 +249,12 @@ begin
         'scope', new.scope, 'name', new.name, 'from', new.from_mode, 'reason', new.reason,
         'evidence', new.evidence, 'changed_at', new.changed_at
     ));
-    perform pg_notify('system_mode', new.to_mode);
+
+    -- Nobody waits for this: what the mode forbids is refused by its row.
+    if not bus.somebody_is_notifying() then
+        perform bus.notify('system_mode');
+    end if;
+
     return null;
 end;
 $$;

@@ -225,11 +225,7 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    perform pg_notify('new_intent', json_build_object(
-        'intent_id', new.intent_id,
-        'intent_type', new.intent_type,
-        'symbol', (select i.symbol from market.instruments as i where i.instrument_id = new.instrument_id)
-    )::text);
+    perform bus.notify('new_intent');
     return null;
 end;
 $$;

@@ -178,7 +178,7 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    perform pg_notify('order_work', new.order_id::text);
+    perform bus.notify('order_work');
     return null;
 end;
 $$;

@@ -352,7 +352,7 @@ begin
     where a.account_id = p_account_id;
 
     if v_was_open is not true then
-        perform pg_notify('new_intent', '');
+        perform bus.notify('new_intent');
     end if;
 end;
 $$;

@@ -18,7 +18,7 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    perform pg_notify('new_pick', '');
+    perform bus.notify('new_pick');
     return null;
 end;
 $$;

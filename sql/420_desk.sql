@@ -218,7 +218,7 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    perform pg_notify('strategy_changed', new.strategy);
+    perform bus.notify('strategy_changed');
     return null;
 end;
 $$;

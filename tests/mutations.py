@@ -101,6 +101,9 @@ EACH_TOLD = "test_history.py::test_each_change_of_an_intent_is_one_event_with_it
 STALE = "test_prices.py::test_a_stale_price_fires_nothing_and_prices_nothing"
 QUARANTINE = "test_prices.py::test_what_cannot_be_a_quote_is_quarantined_and_the_rest_of_its_batch_is_not"
 
+REGISTERS_AS_ITSELF = "test_exhaustion.py::test_a_worker_registers_under_the_name_of_its_login_alone"
+WRITES_A_MINUTE = "test_exhaustion.py::test_a_strategy_writes_so_many_errors_a_minute"
+
 MUTATIONS: tuple[Mutation, ...] = (
     # L1: the mode and its gate
     trigger(
@@ -869,6 +872,73 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     trigger("L9", "strategy.gate_results", "_100_append_only", GATES_KEPT),
     trigger("L9", "strategy.gate_results", "_110_no_truncate", GATES_KEPT),
+    # L11: what the weakest login may use
+    code(
+        "L11",
+        "api.register_worker",
+        "session_user = 'aegis_w_' || p_name",
+        "session_user like 'aegis\\_w\\_%'",
+        REGISTERS_AS_ITSELF,
+    ),
+    code(
+        "L11",
+        "api.register_worker",
+        "p_name in ('strategy', 'strategy.' ||",
+        "p_name not in (",
+        REGISTERS_AS_ITSELF,
+    ),
+    code("L11", "api.register_worker", ") is not true then", ") is false then", REGISTERS_AS_ITSELF),
+    code(
+        "L11",
+        "api.register_worker",
+        "bus.is_text(p_host, 255)",
+        "true",
+        "test_exhaustion.py::test_a_process_says_where_it_is_in_few_words",
+    ),
+    code(
+        "L11",
+        "api.register_worker",
+        "count(*) >= 30",
+        "false",
+        "test_exhaustion.py::test_a_login_registers_thirty_times_a_minute",
+    ),
+    code(
+        "L11",
+        "api.register_worker",
+        "perform bus.forget_workers();",
+        "",
+        "test_exhaustion.py::test_of_a_strategy_the_fifty_newest_processes_and_the_living_are_kept",
+    ),
+    code(
+        "L11",
+        "api.hold_worker_lock",
+        "l.objid <> p_worker_id::oid",
+        "false",
+        "test_exhaustion.py::test_a_session_holds_the_lock_of_one_worker",
+    ),
+    code("L11", "api.log_error", "not bus.may_write()", "false", WRITES_A_MINUTE),
+    code("L11", "bus.may_write", "v_count % c_room <= c_most", "true", WRITES_A_MINUTE),
+    code("L11", "bus.may_write", "v_count / c_room <> v_minute", "v_count = 0", WRITES_A_MINUTE),
+    code(
+        "L11",
+        "api.heartbeat",
+        "if bus.may_write() then",
+        "if true then",
+        "test_exhaustion.py::test_a_heartbeat_beyond_the_writes_of_a_minute_is_not_kept",
+    ),
+    trigger(
+        "L11",
+        "strategy.strategies",
+        "_800_count_writes",
+        WRITES_A_MINUTE,
+    ),
+    code(
+        "L11",
+        "bus.clip_json",
+        "(pg_column_size(p_value) > p_most)",
+        "false",
+        "test_exhaustion.py::test_a_long_detail_is_kept_by_its_beginning",
+    ),
     # L10: versioned
     code(
         "L10",

@@ -5,12 +5,14 @@ when their batch has committed.  When the connection breaks during a commit nobo
 the feed is opened again: the database answers with the next number it wants, and that settles it.
 
 After a commit the others hear `quotes`, in a transaction that writes nothing (a NOTIFY inside a writing
-commit would queue behind the WAL flush) and at most once every few milliseconds.
+commit would queue behind the WAL flush), at most once every few milliseconds, and beside the next batch:
+prices never wait for a hint, nor for whoever floods the queue of notifications.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -22,7 +24,7 @@ from typing import Any
 from workers.feeds import Event, FeedError, Quote, make_feed
 from workers.feeds.ingest import Counts, ingest
 from workers.runtime.checkpoints import checkpoint
-from workers.runtime.database import Queries, connect_direct
+from workers.runtime.database import Queries, connect_direct, is_away
 from workers.runtime.settings import Settings
 from workers.runtime.worker import Worker
 
@@ -35,7 +37,7 @@ HEARTBEAT = 1.0  # seconds between two words of a feed about itself
 OPEN = "select api.open_feed($1, $2, $3)"
 POSITION = "select api.feed_position($1)"
 STATUS = "select api.feed_status($1, $2, $3)"
-HINT = "select pg_notify('quotes', $1)"
+HINT = "select pg_notify('quotes', $1) where pg_notification_queue_usage() < 0.25"  # as bus.notify
 LATE_EXITS = "select api.record_late_exits($1, $2, $3, $4, $5)"
 MIDS = "select symbol, ((bid + ask) / 2)::text from api.prices where venue = $1 and bid > 0 and ask > 0"
 
@@ -65,6 +67,7 @@ class PriceSync(Worker):
         self._room = asyncio.Event()
         self._reader: asyncio.Task[None] | None = None
         self._touched: set[str] = set()  # symbols the others have not been told of
+        self._hint: asyncio.Task[None] | None = None
         self._hint_due = self._word_due = 0.0
 
     async def start(self) -> None:
@@ -76,6 +79,8 @@ class PriceSync(Worker):
         if self._reader is not None:
             self._reader.cancel()
             await asyncio.gather(self._reader, return_exceptions=True)
+        if self._hint is not None:
+            await asyncio.gather(self._hint, return_exceptions=True)
         if self._link is not None and not self.lockstep:
             try:
                 if self._is_open and not self._has_ended:
@@ -164,11 +169,13 @@ class PriceSync(Worker):
     async def _tell(self) -> None:
         """What the others hear: which prices changed, that the feed lives, and how it ended."""
         now = asyncio.get_running_loop().time()
-        if self._touched and now >= self._hint_due:
+        if self._hint is not None and not self._hint.done():
+            pass  # it wakes us when it is out
+        elif self._touched and now >= self._hint_due:
             symbols = ",".join(sorted(self._touched))
             self._touched.clear()
             self._hint_due = now + HINT_GAP
-            await self._link.execute(HINT, symbols if len(symbols) <= HINT_BYTES else "")
+            self._hint = asyncio.create_task(self._send_hint(symbols if len(symbols) <= HINT_BYTES else ""))
         elif self._touched:
             asyncio.get_running_loop().call_later(self._hint_due - now, self.bus.wake.set)
         if self._has_ended:
@@ -178,6 +185,15 @@ class PriceSync(Worker):
         elif now >= self._word_due:
             self._word_due = now + HEARTBEAT
             await self._say("CONNECTED", self.feed.progress())
+
+    async def _send_hint(self, symbols: str) -> None:
+        """Wake the others; when that fails they find the prices at their next poll."""
+        try:
+            await self.db.execute(HINT, symbols)
+        except Exception as error:
+            self.log.log(logging.DEBUG if is_away(error) else logging.WARNING, "no hint was sent: %s", error)
+        if self._touched:
+            self.bus.wake.set()
 
     async def _finish(self, error: BaseException | None) -> None:
         """The feed brings no more: a recording is over or cannot be read on, or there is a bug."""

@@ -27,9 +27,14 @@ from cli.database.binaries import Binaries, ServerError, find_major
 
 SOCKET_PATH_LIMIT = 107 if sys.platform == "linux" else 103
 
+RESERVED_SINCE = 16  # the version that can reserve connections for others than superusers
+
 SETTINGS = """\
 # aegis.conf: written by Aegis at each start. Change settings with ALTER SYSTEM, which wins over this file.
-max_connections = 100
+max_connections = 300                    # 10 for each of a dozen strategies, and all the core may open
+superuser_reserved_connections = 5
+max_locks_per_transaction = 256          # the lock table has room for this many times all connections
+authentication_timeout = '10s'           # who knocks and says no more takes a connection that long
 shared_buffers = '128MB'
 max_wal_size = '2GB'
 random_page_cost = 1.1
@@ -46,6 +51,10 @@ archive_mode = on                        # so that aegis backup --archive works 
 archive_command = 'true'                 # until then nothing is kept
 log_lock_waits = on
 log_line_prefix = '%m [%p] %u@%d %a '
+"""
+
+RESERVED = """\
+reserved_connections = 60                # for the desk and the core, whatever strategies open
 """
 
 HBA = """\
@@ -132,7 +141,10 @@ def configure(data: Path, account: Account) -> None:
     """Write settings and authentication; the trust that initdb allowed ends before the first start."""
     people = {account.name, "root", pwd.getpwuid(os.geteuid()).pw_name}
     ident = "".join(f'aegis "{name}" postgres\n' for name in sorted(people))
-    for name, text in {"aegis.conf": SETTINGS, "pg_hba.conf": HBA, "pg_ident.conf": ident}.items():
+    settings = SETTINGS
+    if int((data / "PG_VERSION").read_text()) >= RESERVED_SINCE:
+        settings += RESERVED
+    for name, text in {"aegis.conf": settings, "pg_hba.conf": HBA, "pg_ident.conf": ident}.items():
         write_private(data / name, text, account)
 
 

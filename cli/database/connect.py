@@ -18,7 +18,7 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 import psycopg
 from psycopg import errors, sql
 
-from cli.database import logins, pooler
+from cli.database import limits, logins, pooler
 from cli.database.binaries import find_binaries
 from cli.database.catalog import Connection
 from cli.database.embedded import Server, ServerError
@@ -86,6 +86,8 @@ class Database:
             logins.ensure_roles(conn)
             logins.ensure_logins(conn, self.settings.secrets_dir)
             logins.secure_database(conn)
+            if not self.external:  # of a server that is all ours, no database is for everybody
+                limits.close_databases(conn, [name for (name,) in limits.open_databases(conn)])
             asked = kind or (None if is_deployed(conn) else self.default_kind)
             return migrate(conn, kind=asked, force=force, lock_timeout=LOCK_TIMEOUT)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from psycopg import errors, sql
 
-from cli.database import secrets
+from cli.database import limits, secrets
 from cli.database.catalog import Connection
 from cli.database.errors import DatabaseError
 
@@ -56,6 +56,7 @@ def ensure_logins(conn: Connection, secrets_dir: Path, logins: Mapping[str, Iter
     def ensure() -> None:
         for login, groups in logins.items():
             _ensure_login(conn, login, groups, passwords[login])
+        limits.limit_logins(conn)
         _execute(conn, _home_statements(conn.info.dbname, logins))
 
     _retrying(conn, ensure)
@@ -80,6 +81,7 @@ def secure_database(conn: Connection) -> None:
         _execute(conn, [*_door_statements(conn.info.dbname), _INSIDE.encode()])
         if _is_superuser(conn):
             _execute(conn, [_CATALOG.encode()])
+        limits.close_databases(conn)
 
     _retrying(conn, secure)
 
@@ -97,7 +99,8 @@ alter default privileges for role {OWNER} revoke execute on functions from publi
 alter default privileges for role {OWNER} revoke usage on types from public
 """
 
-# Session advisory locks and large objects would let any login block or fill the server.
+# Whatever holds or fills what the whole server shares: locks, files of large objects and snapshots, WAL,
+# transaction ids.  Functions of ours that need one run as the owner; asyncpg's own reset is not used.
 _CATALOG = """
 do $$
 declare
@@ -107,16 +110,19 @@ begin
         select p.oid
         from pg_catalog.pg_proc as p
         where p.pronamespace = 'pg_catalog'::regnamespace
-          and (p.proname ~ '^(pg_advisory|pg_try_advisory|lo_)' or p.proname in ('loread', 'lowrite'))
+          and (
+              p.proname ~ '^(pg_advisory|pg_try_advisory|lo_)'
+              or p.proname in (
+                  'loread', 'lowrite', 'pg_export_snapshot', 'pg_logical_emit_message', 'pg_current_xact_id',
+                  'txid_current'
+              )
+          )
     loop
-        execute format('revoke execute on function %s from public', v_function);
-        if v_function::text ~ 'advisory' then
+        execute format(
+            'revoke execute on function %s from public, aegis_feed, aegis_engine, aegis_executor', v_function
+        );
+        if v_function::text ~ 'advisory|pg_current_xact_id' then
             execute format('grant execute on function %s to aegis_owner', v_function);
-        end if;
-        if v_function::text ~ 'advisory_(un)?lock' then
-            execute format(
-                'grant execute on function %s to aegis_feed, aegis_engine, aegis_executor', v_function
-            );
         end if;
     end loop;
 end;
@@ -152,6 +158,7 @@ def _ensure_groups(conn: Connection) -> None:
         if not _is_member(conn, OWNER, role):
             with contextlib.suppress(errors.InsufficientPrivilege), conn.transaction():
                 conn.execute(sql.SQL("grant {} to {}").format(sql.Identifier(role), sql.Identifier(OWNER)))
+    limits.reserve_connections(conn)
 
 
 def _ensure_login(conn: Connection, login: str, groups: Iterable[str], password: str) -> None:

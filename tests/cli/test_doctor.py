@@ -124,3 +124,21 @@ def test_a_pooler_that_does_not_answer_is_a_failure(command, market, monkeypatch
     monkeypatch.setenv("AEGIS_POOLED_URL", "postgresql://nobody@127.0.0.1:1/aegis")
 
     assert states(findings(command("doctor", "--json")), "pooler") == {"fail"}
+
+
+def test_a_strategy_without_bounds_and_an_open_database_are_found(doctor, market, db, dsn, databases):
+    dsn("aegis_s_unbounded")
+    assert "ok" in states(doctor(), "hints")
+    made = databases.create("template0")
+    try:
+        db.execute("alter role aegis_s_unbounded connection limit -1; alter role aegis_s_unbounded reset all")
+        found = doctor()
+
+        said = " ".join(row["what"] for check in ("connections", "bounds") for row in found[check])
+        assert states(found, "connections") == states(found, "bounds") == {"warn"}
+        assert "aegis_s_unbounded may open any number of connections" in said
+        assert "aegis_s_unbounded can fill the disk: log_min_error_statement" in said
+        assert made in said
+    finally:
+        databases.drop(made)
+        dsn("aegis_s_unbounded")

@@ -34,7 +34,9 @@ with acls (target, acl, owner) as (
     union all
     select 'function ' || oid::regprocedure, coalesce(proacl, acldefault('f', proowner)), proowner
     from pg_proc
-    where pronamespace = 'pg_catalog'::regnamespace and proname ~ '^(pg_(try_)?advisory|lo_|lo(read|write)$)'
+    where pronamespace = 'pg_catalog'::regnamespace
+      and (proname ~ '^(pg_(try_)?advisory|lo_|(lo(read|write)|txid_current)$)'
+      or proname in ('pg_export_snapshot', 'pg_logical_emit_message', 'pg_current_xact_id'))
     union all
     select
         case relkind when 'v' then 'view ' when 'S' then 'sequence ' else 'table ' end || oid::regclass,
@@ -135,6 +137,10 @@ ATTACKS = {
     "unlock": "select pg_advisory_unlock_all()",
     "fill the disk": "select lo_create(0)",
     "fill the disk with bytes": "select lo_from_bytea(0, 'x')",
+    "fill the disk with files of snapshots": "select pg_export_snapshot()",
+    "fill the disk with WAL": "select pg_logical_emit_message(false, 'x', 'x')",
+    "use up transaction ids": "select pg_current_xact_id()",
+    "use up transaction ids by the old name": "select txid_current()",
     "become the desk": "set role aegis_desk",
     "become the owner": "set role aegis_owner",
     "become another session": "set session authorization aegis_desk",
@@ -173,11 +179,12 @@ def test_what_a_strategy_sets_for_itself_harms_nobody(login, db):
     ).fetchone() == (0,)
 
 
-def test_a_worker_may_hold_session_locks_but_not_the_desk(login):
-    login("aegis_w_execution").execute("select pg_advisory_lock(7), pg_advisory_unlock(7)")
-
-    with pytest.raises(psycopg.errors.InsufficientPrivilege):
-        login("aegis_desk").execute("select pg_advisory_lock(7)")
+def test_no_login_takes_an_advisory_lock_but_by_the_function_for_it(login):
+    """With any lock it likes a login could stand for another worker, or fill the server's lock table."""
+    for name in LOGINS:
+        for query in ("select pg_advisory_lock(7)", "select pg_try_advisory_xact_lock(7)"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                login(name).execute(query)
 
 
 def test_other_databases_of_the_server_stay_closed(pg_server, new_database, dsn, secrets):

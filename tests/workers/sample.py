@@ -27,7 +27,7 @@ returning t.task
 
 
 class Sample(Worker):
-    name = "sample"
+    name = "router"  # as its login
     channels = ("new_pick",)
     poll = timedelta(milliseconds=200)
 

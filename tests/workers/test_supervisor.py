@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 TIMEOUT = 40
 SUPERVISOR = "aegis_w_supervisor"
 SAMPLE = Spec("sample", LOGIN, (sys.executable, "-m", "tests.workers.sample"))
-ALIVE = "select pid from api.workers where name = 'sample' and is_alive"
+ALIVE = "select pid from api.workers where name = 'router' and is_alive"
 STRATEGIES = "select array_agg(name order by name) from api.workers where login like 'aegis_s_%' and is_alive"
 MOMENTUM = "workers.strategies.momentum:Momentum"
 
@@ -266,7 +266,7 @@ async def test_when_the_supervisor_is_killed_its_processes_end_too(db, dsn, tmp_
     supervisor.kill()
     await supervisor.wait()
 
-    await row(db, "select state from api.workers where name = 'sample'", "stopped")
+    await row(db, "select state from api.workers where name = 'router'", "stopped")
     await row(db, "select bool_or(is_alive) from api.workers", False)
 
 

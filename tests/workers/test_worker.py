@@ -195,7 +195,7 @@ async def test_it_registers_holds_its_lock_and_tells_how_it_is(db, todo, work):
     await until(db, "select coalesce(bool_or(is_alive and detail <> '{}'), false) from api.workers")
 
     row = db.execute("select name, login, pid, state, detail from api.workers").fetchone()
-    assert row[:4] == ("sample", LOGIN, os.getpid(), "running")
+    assert row[:4] == ("router", LOGIN, os.getpid(), "running")
     assert row[4].keys() == {"rss_bytes", "drains", "worked", "errors", "last_error", "trouble"}
     assert worker.id > 0
 
@@ -209,7 +209,7 @@ async def test_asked_to_stop_it_hands_back_and_says_goodbye(db, todo, work):
 
     assert db.execute("select state, is_alive from api.workers").fetchone() == ("stopped", False)
     assert db.execute("select task from api.todo").fetchall() == [("released",)]
-    await until(db, "select count(*) from pg_stat_activity where application_name like 'aegis sample%'", 0)
+    await until(db, "select count(*) from pg_stat_activity where application_name like 'aegis router%'", 0)
 
 
 async def test_a_failing_drain_is_told_counted_and_tried_again(db, todo, work, caplog):
@@ -242,7 +242,7 @@ async def test_it_outlives_the_end_of_all_its_sessions(db, todo, work):
 
     db.execute(
         "with sessions as materialized"
-        " (select pid from pg_stat_activity where application_name like 'aegis sample%')"
+        " (select pid from pg_stat_activity where application_name like 'aegis router%')"
         " select pg_terminate_backend(pid, 10000) from sessions"
     )
     todo("a")

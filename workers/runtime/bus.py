@@ -32,6 +32,7 @@ Hold = Callable[[Connection], Awaitable[None]]
 
 CHECK_EVERY = 5.0
 PATIENCE = 3.0  # for any answer on this connection
+HAS_ROOM = "select pg_notification_queue_usage() < 0.25"  # beyond it the database sends no hints
 
 
 class Listening(asyncpg.Connection):
@@ -88,12 +89,12 @@ class Bus:
         self._heard_on.discard(channel)
         return True
 
-    async def execute(self, query: str, *args: Any) -> None:
+    async def fetchval(self, query: str, *args: Any) -> Any:
         """Run a statement on this connection: for what must not wait behind the work of the pool."""
         async with asyncio.timeout(self._patience), self._turn:
-            if self._connection is None or self.degraded:
+            if self._connection is None or self._connection.is_closed():
                 raise ConnectionError("the bus connection is down")
-            await self._connection.execute(query, *args)
+            return await self._connection.fetchval(query, *args)
 
     async def stop(self) -> None:
         self.pace.stop()
@@ -142,7 +143,11 @@ class Bus:
         channel = f"aegis_{os.getpid()}_{secrets.token_hex(4)}"
         try:
             await connection.add_listener(channel, hear)
-            await connection.execute(f"notify {channel}")
+            try:
+                await connection.execute(f"notify {channel}")
+            except asyncpg.ProgramLimitExceededError as error:  # the queue is full: no reason not to work
+                log.warning("whether notifications arrive cannot be tested: %s", error)
+                return
             async with asyncio.timeout(self._patience / 2):
                 sender = await heard
             await connection.remove_listener(channel, hear)
@@ -175,9 +180,14 @@ class Bus:
 
     async def _answers(self) -> bool:
         try:
-            await self.execute("select 1")
+            has_room = await self.fetchval(HAS_ROOM)
         except (*AWAY, asyncpg.PostgresError):
             return False
+        if has_room == self.degraded:
+            log.warning(
+                "the notification queue %s", "has room again" if has_room else "is full; polling faster"
+            )
+        self.degraded = not has_room
         return True
 
     async def _reconnect(self) -> None:

@@ -71,7 +71,7 @@ class Heart:
             async with asyncio.timeout(POOL_PATIENCE):
                 await worker.db.execute(BEAT, *said)
         except TimeoutError:
-            await worker.bus.execute(BEAT, *said)
+            await worker.bus.fetchval(BEAT, *said)
 
     async def _has_beaten(self, began: float) -> None:
         if began - self._beaten_at > STEADY_GAP:

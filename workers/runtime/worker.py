@@ -242,7 +242,7 @@ class Worker:
         """Tell of a failed drain, in the log and in the database, and wait before the next."""
         pause = self._backoff.next()
         self.errors += 1
-        self.last_error = f"{type(error).__name__}: {error}"
+        self.last_error = f"{type(error).__name__}: {error}"[:1000]  # what a heartbeat has room for
         self._suspects_migration |= isinstance(error, LIKE_A_MIGRATION)
         again = {"failures": self._backoff.failures, "pause": round(pause, 3)}
         if is_outage(error):

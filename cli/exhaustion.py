@@ -1,0 +1,123 @@
+"""What `aegis doctor` says of what a login could exhaust: notifications, connections, other databases."""
+
+from __future__ import annotations
+
+from cli.context import App, fetch
+from cli.database import limits
+from cli.database.catalog import Connection
+from cli.doctor import Found, ok, warn
+
+CORE_CONNECTIONS = 60  # what the core and the desk open at most, in ordinary running
+DEFAULT_PAGES = 1048576
+ROOM = 0.25  # as bus.notify
+EMBEDDED = "aegis db migrate sets it."
+
+
+def check_hints(app: App) -> Found:
+    """A queue that is full lets nobody notify; who listens and does not read keeps it full."""
+    with app.database.admin() as conn:
+        (row,) = fetch(
+            conn,
+            """
+            select pg_notification_queue_usage() as used,
+                   coalesce(current_setting('max_notify_queue_pages', true)::integer, %s) as pages
+            """,
+            [DEFAULT_PAGES],
+        )
+        holders = _oldest_transactions(conn) if row["used"] >= ROOM else []
+    if row["pages"] < DEFAULT_PAGES:
+        yield warn(
+            f"max_notify_queue_pages is {row['pages']}: a few messages fill the queue of notifications",
+            f"alter system set max_notify_queue_pages = {DEFAULT_PAGES}; it needs a restart",
+        )
+    if row["used"] >= ROOM:
+        yield warn(
+            f"the queue of notifications is {row['used']:.0%} full, so workers only poll",
+            f"End who listens and does not read: {', '.join(holders) or 'a session of this server'}.",
+        )
+    else:
+        yield ok(f"the queue of notifications is {row['used']:.0%} full")
+
+
+def _oldest_transactions(conn: Connection) -> list[str]:
+    """Who may hold the end of the queue: a listener hears nothing before its transaction ends."""
+    return [
+        f"{row['usename']} (pid {row['pid']}, {row['state']}, since {row['age']:.0f} s)"
+        for row in fetch(
+            conn,
+            """
+            select usename, pid, state, extract(epoch from clock_timestamp() - xact_start)::float8 as age
+            from pg_stat_activity
+            where xact_start is not null and pid <> pg_backend_pid() and backend_type = 'client backend'
+            order by xact_start
+            limit 3
+            """,
+        )
+    ]
+
+
+def check_connections(app: App) -> Found:
+    """What strategies may open together must leave connections to the desk and the core."""
+    with app.database.admin() as conn:
+        (row,) = fetch(
+            conn,
+            """
+            select current_setting('max_connections')::integer as most,
+                   current_setting('superuser_reserved_connections')::integer as superuser,
+                   coalesce(current_setting('reserved_connections', true)::integer, 0) as reserved,
+                   (
+                       select coalesce(sum(rolconnlimit), 0) from pg_roles
+                       where rolname ^@ 'aegis_s_' and rolconnlimit > 0
+                   )::integer as strategies,
+                   array(
+                       select rolname from pg_roles
+                       where rolname ^@ 'aegis_s_' and rolconnlimit = -1 order by rolname
+                   )::text[] as unlimited
+            """,
+        )
+    if row["unlimited"]:
+        yield warn(
+            f"{', '.join(row['unlimited'])} may open any number of connections",
+            f"alter role NAME connection limit {limits.STRATEGY_CONNECTIONS}; {EMBEDDED}",
+        )
+    left = row["most"] - row["superuser"] - row["strategies"]
+    if left < CORE_CONNECTIONS and row["reserved"] < CORE_CONNECTIONS:
+        yield warn(
+            f"max_connections is {row['most']}; strategies may take {row['strategies']} of them",
+            f"max_connections = {row['most'] + CORE_CONNECTIONS - left}, and from PostgreSQL 16 on"
+            " reserved_connections = 60; they need a restart",
+        )
+    elif not row["unlimited"]:
+        kept = max(left, row["reserved"])
+        yield ok(f"the desk and the core have {kept} connections that no strategy can take")
+
+
+def check_bounds(app: App) -> Found:
+    """A strategy must not fill the disk or the log, nor reach databases where nothing is closed."""
+    with app.database.admin() as conn:
+        open_to_all = [name for (name,) in limits.open_databases(conn)]
+        unbounded = fetch(
+            conn,
+            """
+            select r.rolname, array_agg(n.name order by n.name)::text[] as missing
+            from pg_roles as r
+            cross join unnest(%s::text[]) as n (name)
+            left join pg_db_role_setting as s on s.setrole = r.oid and s.setdatabase = 0
+            where r.rolname ^@ 'aegis_s_'
+              and not exists (select from unnest(s.setconfig) as c where c ^@ (n.name || '='))
+            group by r.rolname
+            """,
+            [[name for name in limits.SETTINGS if name != "statement_timeout"]],
+        )
+    for row in unbounded:
+        yield warn(
+            f"{row['rolname']} can fill the disk: {', '.join(row['missing'])} not set",
+            f"A superuser runs aegis db migrate, or alter role {row['rolname']} set ...",
+        )
+    if open_to_all:
+        yield warn(
+            f"every login may connect to {', '.join(open_to_all)} and take locks and space there",
+            "A superuser runs: revoke all on database NAME from public;",
+        )
+    if not unbounded and not open_to_all:
+        yield ok("no strategy can fill the disk, or enter a database that is not closed")
