@@ -9,7 +9,7 @@ import click
 from cli.context import App, fetch, pass_app
 from cli.dashboard import money
 from cli.output import json_option
-from workers.runtime.errors import NotFound
+from workers.runtime.errors import AegisError, NotFound
 
 CHECK = """
 select
@@ -144,3 +144,62 @@ def check(app: App, name: str) -> None:
     app.out.table(holdings, empty="It holds nothing.")
     app.out.say("")
     app.out.table(blocks, title="Blocks trading", empty="Nothing blocks trading.")
+
+
+@account.command()
+@click.argument("name")
+@click.argument("amount", type=Decimal)
+@click.option("--note", default="by hand", show_default=True, help="Where it came from.")
+@click.option("--key", metavar="KEY", help="The same key again is booked once; made up when not given.")
+@pass_app
+def deposit(app: App, name: str, amount: Decimal, note: str, key: str | None) -> None:
+    """Book AMOUNT that came into an account outside trading.
+
+    It moves no money: it tells the books that it was moved.
+
+    \b
+    Examples:
+      aegis account deposit mine 5000000 --note "from the bank"
+    """
+    _book(app, name, "deposit", amount, note, key)
+
+
+@account.command()
+@click.argument("name")
+@click.argument("amount", type=Decimal)
+@click.option("--note", default="by hand", show_default=True, help="Where it went.")
+@click.option("--key", metavar="KEY", help="The same key again is booked once; made up when not given.")
+@pass_app
+def withdraw(app: App, name: str, amount: Decimal, note: str, key: str | None) -> None:
+    """Book AMOUNT that left an account outside trading.
+
+    It moves no money: it tells the books that it was moved.  When buys have reserved more than what is left,
+    those that were not sent yet are cancelled.
+
+    \b
+    Examples:
+      aegis account withdraw mine 1000000
+    """
+    _book(app, name, "withdrawal", -amount, note, key)
+
+
+def _book(app: App, name: str, kind: str, amount: Decimal, note: str, key: str | None) -> None:
+    """Book it once under a key, so that it can be asked again when the answer was lost."""
+    import uuid
+
+    import psycopg
+
+    key = key or str(uuid.uuid4())
+    (account,) = fetch(app.desk, "select currency from accounts where account = %s", [name]) or [None]
+    if account is None:
+        raise NotFound(f"account {name} does not exist", hint="aegis account list")
+    try:
+        (row,) = fetch(
+            app.desk, "select record_cash(%s, %s, %s, %s, %s) as cash", [name, kind, amount, note, key]
+        )
+    except psycopg.OperationalError as error:
+        raise AegisError(
+            f"it is not known whether it was booked: {str(error).strip()}",
+            hint=f"The same command with --key {key} books it at most once.",
+        ) from error
+    app.out.say(f"Booked. {name} now has {money(row['cash'], account['currency'])} (key {key}).")

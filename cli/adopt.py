@@ -11,16 +11,16 @@ from typing import Any
 import click
 from psycopg import Connection
 
+from cli.codes import code_file_option, read_code
 from cli.context import fetch, pass_desk
-from cli.halt import ask_for_code
 from workers.runtime.errors import AegisError, WrongCode
 
 
 @click.command()
 @click.argument("reason")
-@click.option("--code", metavar="CODE", help="The override code; asked for when not given.")
+@code_file_option()
 @pass_desk
-def adopt(conn: Connection[Any], reason: str, code: str | None) -> None:
+def adopt(conn: Connection[Any], reason: str, code_file: Any) -> None:
     """Take a restored or copied database into use.
 
     Intents that waited expire, since they may have been carried out in the history that was lost.  Open
@@ -33,6 +33,7 @@ def adopt(conn: Connection[Any], reason: str, code: str | None) -> None:
     \b
     Examples:
       aegis adopt "restored the backup of last night"
+      aegis adopt "restored" --code-file ~/override-code
     """
     (status,) = fetch(conn, "select is_foreign from status")
     if not status["is_foreign"]:
@@ -40,7 +41,7 @@ def adopt(conn: Connection[Any], reason: str, code: str | None) -> None:
             "this database needs no adoption",
             hint="A restored one is recognised at its next start: run aegis up.",
         )
-    (answer,) = fetch(conn, "select * from adopt(%s, %s)", [reason, ask_for_code() if code is None else code])
+    (answer,) = fetch(conn, "select * from adopt(%s, %s)", [reason, read_code(code_file)])
     if not answer["adopted"]:
         raise WrongCode(answer["message"], hint="Nothing is sent until it is adopted.")
     click.echo(f"{answer['message']}.")

@@ -115,6 +115,10 @@ def psql(app: App, arguments: tuple[str, ...]) -> None:
 
     Tables are private: read views and call functions.  \\dv lists the views, \\df+ the functions.
 
+    What you type is forgotten at the end, since it may be an override code; better give those to aegis resume,
+    which binds them, so that no list of running statements shows them.  To keep a history set PSQL_HISTORY: a
+    line that begins with a space stays out of it.  Never put a code into -c: ps shows it.
+
     \b
     Examples:
       aegis db psql
@@ -126,14 +130,15 @@ def psql(app: App, arguments: tuple[str, ...]) -> None:
 
     database = app.database
     (now,) = fetch(app.desk, "select kind, mode from status")
-    environment = os.environ | {"PGPASSWORD": password_of(DESK, database.settings.secrets_dir)}
+    forget = {"PSQL_HISTORY": os.environ.get("PSQL_HISTORY", os.devnull)}
+    environment = os.environ | forget | {"PGPASSWORD": password_of(DESK, database.settings.secrets_dir)}
     if sys.stdin.isatty() and not arguments:
         click.echo(f"The mode is {now['mode']}.  \\dv lists the views, \\df+ the functions.")
     app.desk.close()
     # The prompt shows what cannot change under it: the mode could, so it is asked for instead.
     prompt = f"--set=PROMPT1={now['kind']} %/%R%x%# "
     program = database.program("psql")
-    os.execve(program, [program, database.url(), prompt, *arguments], environment)
+    os.execve(program, [program, database.url(), "--set=HISTCONTROL=ignorespace", prompt, *arguments], environment)
 
 
 @db.command()

@@ -132,7 +132,8 @@ def _set_code(conn: Connection, file: Path) -> str | None:
     """Make up the code that leaves HALT; None when a person has set one."""
     if not file.exists():
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
-            stream.write("-".join("".join(secrets.choice(CODE_LETTERS) for _ in range(4)) for _ in range(2)))
+            letters = secrets.SystemRandom().sample(CODE_LETTERS, 8)  # all different: never too easy to guess
+            stream.write("".join(letters[:4]) + "-" + "".join(letters[4:]))
     code = file.read_text().strip()
     changed, _ = conn.execute("select * from set_override_code(%s)", [code]).fetchone() or (False, "")
     return code if changed else None

@@ -219,6 +219,34 @@ def check_mode(app: App) -> Found:
         yield warn(f"{row['mode']}: {row['reason']}", 'aegis resume "why", when the reason is gone')
 
 
+def check_code(app: App) -> Found:
+    """The override code, and whether the server keeps it out of its log."""
+    rows = fetch(app.desk, "select * from override_code")
+    if not rows:
+        yield fail("no override code is set, so nobody can leave HALT", "aegis set-code")
+    for row in rows:
+        if row["locked_until"]:
+            yield warn(
+                f"the override code is locked until {row['locked_until'].astimezone():%H:%M:%S}",
+                "Five wrong ones in a row were tried: select * from override_attempts;",
+            )
+        if row["rolled_back"]:
+            yield warn(
+                f"{row['rolled_back']} of {row['tries']} tries of the override code were rolled back",
+                "Somebody with the desk's password may be guessing: change that, then the code.",
+            )
+        if not row["is_slow"]:
+            yield warn("the override code was set by an older version and is quick to guess", "aegis set-code")
+    (log,) = fetch(app.desk, "select current_setting('log_min_error_statement') as least")
+    if log["least"] != "panic":
+        yield warn(
+            "the server may write what the desk types into its log, codes as well",
+            "As a superuser: alter role aegis_desk set log_min_error_statement = 'panic';",
+        )
+    elif rows and not rows[0]["locked_until"]:
+        yield ok(f"a code is set, {rows[0]['wrong_in_a_row']} wrong ones since the last right one")
+
+
 def check_workers(app: App) -> Found:
     from workers.runtime.registry import CORE
 
@@ -333,6 +361,7 @@ CHECKS: dict[str, Callable[[App], Found]] = {
     "connections": check_connections,
     "bounds": check_bounds,
     "mode": check_mode,
+    "code": check_code,
     "workers": check_workers,
     "health": check_health,
     "strategies": check_strategies,

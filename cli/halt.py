@@ -5,13 +5,13 @@ Stopping is the easy direction: it never asks.  Going on asks for the override c
 
 from __future__ import annotations
 
-import sys
 from datetime import datetime
 from typing import Any
 
 import click
 from psycopg import Connection
 
+from cli.codes import code_file_option, read_code
 from cli.context import App, fetch, pass_app, pass_desk
 from cli.dashboard import clock
 from workers.runtime.errors import WrongCode
@@ -50,61 +50,53 @@ def safe(conn: Connection[Any], reason: str) -> None:
 
 @click.command()
 @click.argument("reason")
-@click.option("--code", metavar="CODE", help="The override code; asked for when it is needed and not given.")
+@code_file_option()
 @pass_desk
-def resume(conn: Connection[Any], reason: str, code: str | None) -> None:
+def resume(conn: Connection[Any], reason: str, code_file: Any) -> None:
     """Let trading go on.
 
-    Leaving HALT needs the override code: asked for without showing it, unless given by --code.  Five wrong
-    codes in a row lock it for 15 minutes.
+    Leaving HALT needs the override code: asked for without showing it, or read from a file or a pipe.  It is
+    never part of the command, which others could see.  Five wrong codes in a row lock it for 15 minutes.
 
     \b
     Examples:
       aegis resume "it was a false alarm"
-      aegis resume "checked" --code "$(cat override-code)"
+      aegis resume "checked" --code-file ~/override-code
+      pass show aegis/override | aegis resume "checked"
     """
     (row,) = fetch(conn, "select mode from system_mode")
-    if row["mode"] == "HALT" and code is None:
-        code = ask_for_code()
+    code = read_code(code_file) if row["mode"] == "HALT" else None
     (answer,) = fetch(conn, "select * from resume(%s, %s)", [reason, code])
     if not answer["resumed"]:
-        raise WrongCode(answer["message"], hint="Trading stays halted.")
+        raise WrongCode(answer["message"], hint=f"The mode is still {row['mode']}.")
     click.echo(f"{answer['message']}: {reason}")
 
 
 @click.command("set-code")
-@click.option("--code", metavar="CODE", help="The new code; asked for when not given.")
-@click.option("--current", metavar="CODE", help="The code it replaces; asked for when not given.")
+@code_file_option(what="The new code")
+@code_file_option("--current-file", what="The code it replaces")
 @pass_app
-def set_code(app: App, code: str | None, current: str | None) -> None:
+def set_code(app: App, code_file: Any, current_file: Any) -> None:
     """Choose the override code, which leaves HALT.
 
-    The demo makes one up at its first start and keeps it in a file; that file goes when you choose your own.
+    It has at least 8 characters, 5 of them different, or 14 when they are all digits.  From a pipe the current
+    code is the first line (empty if there is none) and the new one the second.  The demo makes a code up at its
+    first start and keeps it in a file; that file goes when you choose your own.
 
     \b
     Examples:
       aegis set-code
+      aegis set-code --current-file old --code-file new
     """
-    from cli.demo import code_file
+    from cli.demo import code_file as kept_in
 
-    if current is None:
-        current = click.prompt(
-            "Current code (empty if there is none)", "", hide_input=True, show_default=False
-        )
-    if code is None:
-        code = click.prompt("New code", hide_input=True, confirmation_prompt=True)
+    current = read_code(current_file, "Current code (empty if there is none)", empty=True)
+    code = read_code(code_file, "New code", confirm=True)
     (answer,) = fetch(app.desk, "select * from set_override_code(%s, %s)", [code, current])
     if not answer["changed"]:
         raise WrongCode(answer["message"], hint="The code is as it was.")
-    code_file(app.database).unlink(missing_ok=True)
+    kept_in(app.database).unlink(missing_ok=True)
     app.out.say(answer["message"].capitalize() + ".")
-
-
-def ask_for_code() -> str:
-    """From the keyboard, unseen; from a pipe, its first line."""
-    if sys.stdin.isatty():
-        return str(click.prompt("Override code", hide_input=True, err=True))
-    return sys.stdin.readline().strip()
 
 
 def _call(conn: Connection[Any], query: Any, reason: str) -> datetime:

@@ -111,8 +111,12 @@ def _prepare(database: Database, source: Feed, *, asked: bool) -> str | None:
         code = seed(conn, source.venue, code_file(database)) if report.kind == "demo" else None
         for (name,) in conn.execute("select strategy from strategies").fetchall():
             database.ensure_strategy_login(name)
-    if code is not None:
-        click.echo(f"The override code, which leaves HALT, is {code} (kept in {code_file(database)}).")
+    if code is None:
+        return None
+    if not sys.stdout.isatty():  # a log, a journal: it is kept longer than a code may be
+        click.echo(f"The override code, which leaves HALT, is kept in {code_file(database)}.")
+        return None
+    click.echo(f"The override code, which leaves HALT, is {code} (kept in {code_file(database)}).")
     return code
 
 

@@ -21,7 +21,7 @@ begin
         perform bus.refuse_argument('a feed', 'named, and its source live, sim or replay');
     end if;
 
-    if p_source <> 'live' and exists (select from bus.instance as n where n.kind = 'live') then
+    if p_source is distinct from 'live' and exists (select from bus.instance as n where n.kind = 'live') then
         raise exception 'a % feed cannot bring prices into a live database', p_source
             using errcode = 'TRI04',
                   hint = 'Simulated and recorded prices belong in the demo or a replay: aegis up, aegis replay.';

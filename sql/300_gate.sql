@@ -64,7 +64,7 @@ begin
     where v.account_id = p_account_id
       and v.action = p_action;
 
-    if not found or v_row.verdict = 'DENY' then
+    if v_row.verdict in ('ALLOW', 'APPROVE') is not true then
         raise exception 'mode % forbids %', coalesce(v_row.mode, 'UNKNOWN'), lower(replace(p_action, '_', ' '))
             using errcode = 'TRM01',
                   hint = 'select mode, reason from system_mode; resume(reason, code) leaves HALT.';

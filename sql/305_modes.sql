@@ -1,5 +1,5 @@
--- 305_modes: who changes the mode and how: halt, safe, resume with the code that leaves HALT, and the history
--- that every change leaves, whoever makes it.
+-- 305_modes: who changes the mode and how: halt, safe, and the history that every change leaves, whoever makes
+-- it.  Leaving HALT needs a code: 306_codes.
 
 create or replace function risk.write_mode(
     p_scope    text,
@@ -104,7 +104,7 @@ as $$
 begin
     perform risk.lock_gate();
 
-    if (select s.mode from risk.system_mode as s) = 'HALT' then
+    if (select s.mode from risk.system_mode as s) in ('NORMAL', 'SAFE') is not true then
         raise exception 'the system is halted, which is stricter than SAFE'
             using errcode = 'TRI04',
                   hint = 'Leave HALT with resume(reason, code) first.';
@@ -116,127 +116,6 @@ $$;
 
 comment on function api.safe(text) is
     'Stops all buying; sells go on. Returns since when. Raises TRI01, TRI04.';
-
-create or replace function risk.code_answer(p_code text)
-returns text
-language plpgsql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_code  risk.override_codes;
-    v_tries bigint;
-begin
-    select c.* into v_code from risk.override_codes as c for update;
-
-    if not found then
-        return 'no override code is set: aegis set-code';
-    end if;
-
-    if v_code.locked_until > bus.clock() then
-        return 'the override code is locked until ' || to_char(v_code.locked_until, 'HH24:MI:SS TZ');
-    end if;
-
-    if v_code.locked_until is not null then
-        perform setval('risk.override_tries', 0, false);
-        update risk.override_codes set locked_until = null;
-    end if;
-
-    -- Counted before it is looked at, by a sequence, which a rollback does not turn back.
-    v_tries := nextval('risk.override_tries');
-
-    if v_tries < 5 and v_code.digest = encode(sha256(convert_to(v_code.salt || coalesce(p_code, ''), 'UTF8')), 'hex') then
-        perform setval('risk.override_tries', 0, false);
-        return 'ok';
-    end if;
-
-    if v_tries >= 4 then
-        update risk.override_codes set locked_until = bus.clock() + interval '15 min';
-        return 'wrong override code: it is locked for 15 minutes';
-    end if;
-
-    return format('wrong override code, %s more before it locks for 15 minutes', 4 - v_tries);
-end;
-$$;
-
-comment on function risk.code_answer(text) is
-    'ok, or why the code is not accepted. Five wrong codes in a row lock it for 15 minutes; a rollback does not take a try back.';
-
-create or replace function api.resume(
-    p_reason text,
-    p_code   text default null
-)
-returns table (resumed boolean, message text)
-language plpgsql
-volatile
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_answer text := 'ok';
-    v_at     timestamptz;
-begin
-    perform risk.lock_gate();
-
-    if (select n.is_foreign from bus.instance as n) then
-        v_answer := 'this is a restored or copied database: adopt(reason, code) first';
-    elsif (select s.mode from risk.system_mode as s) = 'HALT' then
-        v_answer := risk.code_answer(p_code);
-    end if;
-
-    -- A refusal is returned and not raised, so that a wrong code is remembered.
-    if v_answer <> 'ok' then
-        perform bus.record_event('refusal', null, 'TRA01', null, jsonb_build_object('message', v_answer));
-        return query select false, v_answer;
-        return;
-    end if;
-
-    v_at := risk.change_mode('system', 'system', 'NORMAL', p_reason, '{}');
-    return query select true, format('NORMAL since %s', to_char(v_at, 'HH24:MI:SS TZ'));
-end;
-$$;
-
-comment on function api.resume(text, text) is
-    'Lets trading go on. Leaving HALT needs the override code; a wrong one is answered, not raised, and remembered. Raises TRI01, TRI04.';
-
-create or replace function api.set_override_code(
-    p_code    text,
-    p_current text default null
-)
-returns table (changed boolean, message text)
-language plpgsql
-volatile
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_answer text := 'ok';
-    v_salt   text := replace(gen_random_uuid()::text, '-', '');
-begin
-    if length(coalesce(p_code, '')) < 4 then
-        raise exception 'an override code has at least 4 characters' using errcode = 'TRI01', hint = 'Choose a longer one.';
-    end if;
-
-    if exists (select from risk.override_codes) then
-        v_answer := risk.code_answer(p_current);
-    end if;
-
-    if v_answer <> 'ok' then
-        return query select false, v_answer;
-        return;
-    end if;
-
-    insert into risk.override_codes (salt, digest)
-    values (v_salt, encode(sha256(convert_to(v_salt || p_code, 'UTF8')), 'hex'))
-    on conflict (singleton) do update
-    set salt = excluded.salt, digest = excluded.digest, set_by = session_user, set_at = bus.clock();
-
-    return query select true, 'the override code is set'::text;
-end;
-$$;
-
-comment on function api.set_override_code(text, text) is
-    'Sets the code that leaves HALT; changing it needs the current one. Raises TRI01.';
 
 create or replace function risk.tg_mode__announce()
 returns trigger

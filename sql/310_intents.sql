@@ -124,22 +124,51 @@ comment on function trade.tg_order_intents__keep_decision() is
 
 create or replace trigger _300_keep_decision
 before update of intent_id, account_id, instrument_id, owner, intent_type, side, quantity, reserve_rate,
-    idempotency_key, worst_price, escalated_at
+    idempotency_key, ttl
 on trade.order_intents
 for each row
 when (
     (old.intent_id, old.account_id, old.instrument_id, old.owner, old.intent_type, old.side, old.quantity,
-     old.reserve_rate, old.idempotency_key)
+     old.reserve_rate, old.idempotency_key, old.ttl)
     is distinct from
     (new.intent_id, new.account_id, new.instrument_id, new.owner, new.intent_type, new.side, new.quantity,
-     new.reserve_rate, new.idempotency_key)
-    -- Only a stop changes the worst price: that of a sell, downward, to get out.
-    or (
-        new.worst_price <> old.worst_price
-        and (old.side = 'BUY' or new.worst_price > old.worst_price or new.escalated_at is null)
-    )
+     new.reserve_rate, new.idempotency_key, new.ttl)
 )
 execute function trade.tg_order_intents__keep_decision();
+
+create or replace function trade.tg_order_intents__keep_price()
+returns trigger
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- A sell without a limit takes the price of the moment its wait for approval ends, up or down.
+    if old.status = 'PENDING_APPROVAL' and new.status = 'NEW' and old.side = 'SELL'
+        and old.limit_price is null and new.limit_price is null then
+        return new;
+    end if;
+
+    raise exception 'the price of intent % is fixed', old.intent_id
+        using errcode = 'TRL02',
+              hint = 'Cancel it and make another.';
+end;
+$$;
+
+comment on function trade.tg_order_intents__keep_price() is
+    'The price of a decision changes only when a stop lowers it or an approval sets it. Raises TRL02.';
+
+create or replace trigger _310_keep_price
+before update of worst_price, limit_price, escalated_at on trade.order_intents
+for each row
+when (
+    -- A stop lowers that of a sell, to get out, and takes its limit away.
+    (new.worst_price <> old.worst_price
+        and (old.side = 'BUY' or new.worst_price > old.worst_price or new.escalated_at is null))
+    or (new.limit_price is distinct from old.limit_price
+        and (old.side = 'BUY' or new.limit_price is not null or new.escalated_at is null))
+)
+execute function trade.tg_order_intents__keep_price();
 
 create or replace trigger _400_no_delete
 before delete on trade.order_intents

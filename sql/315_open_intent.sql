@@ -194,7 +194,7 @@ begin
 
         -- A sell needs a sound bid, a buy a sound ask, and neither anything else.
         if (case p_side when 'BUY' then v_quote.can_buy else v_quote.can_sell end) is not true
-            or (p_needs_live and v_quote.source is distinct from 'live') then
+            or (p_needs_live is not false and v_quote.source is distinct from 'live') then
             raise exception 'there is no fresh % of %', case p_side when 'BUY' then 'ask' else 'bid' end,
                 p_instrument.symbol
                 using errcode = 'TRP01',
@@ -292,7 +292,7 @@ begin
     where i.account_id = p_account_id and i.idempotency_key = p_idempotency_key;
 
     if found then
-        if v_intent.request <> v_request then
+        if v_intent.request is distinct from v_request then
             raise exception 'idempotency key % was used for another intent, %', p_idempotency_key, v_intent.intent_id
                 using errcode = 'TRI03', hint = 'A new decision needs a new key.';
         end if;
@@ -303,12 +303,12 @@ begin
     select i.* into strict v_instrument from market.instruments as i where i.instrument_id = p_instrument_id;
     select b.is_real into strict v_real from trade.brokers as b where b.broker = v_account.broker;
 
-    if v_instrument.venue <> v_account.venue or v_instrument.currency <> v_account.currency then
+    if (v_instrument.venue, v_instrument.currency) is distinct from (v_account.venue, v_account.currency) then
         raise exception 'account % cannot trade %', v_account.account, v_instrument.symbol
             using errcode = 'TRI01', hint = 'Venue and currency of account and instrument must be the same.';
     end if;
 
-    if p_side = 'BUY' and not v_instrument.is_active then
+    if p_side = 'BUY' and v_instrument.is_active is not true then
         raise exception '% is not active', v_instrument.symbol
             using errcode = 'TRI01', hint = 'select symbol, is_active from instruments;';
     end if;
@@ -335,14 +335,14 @@ begin
 
     insert into trade.order_intents (
         account_id, instrument_id, owner, intent_type, side, reason, quantity, limit_price, worst_price, reserve_rate,
-        status, reserved_qty, reserved_cash, idempotency_key, request, pick_id, quote_at, expires_at
+        status, reserved_qty, reserved_cash, idempotency_key, request, pick_id, quote_at, ttl, expires_at
     ) values (
         p_account_id, p_instrument_id, p_owner, p_intent_type, p_side, p_reason, v_quantity,
         case when p_limit_price is not null then v_worst end, v_worst, v_rate,
         case v_verdict when 'APPROVE' then 'PENDING_APPROVAL' else 'NEW' end,
         case p_side when 'SELL' then v_quantity else 0 end,
         case p_side when 'BUY' then v_quantity * v_worst * (1 + v_rate) else 0 end,
-        p_idempotency_key, v_request, p_pick_id, p_quote_at,
+        p_idempotency_key, v_request, p_pick_id, p_quote_at, p_ttl,
         bus.clock() + case v_verdict when 'APPROVE' then greatest(p_ttl, interval '1 day') else p_ttl end
     )
     returning * into v_intent;

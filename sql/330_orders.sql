@@ -287,7 +287,7 @@ declare
 begin
     v_order := trade.lock_unfenced(p_order_id);
 
-    if (v_order.fence <> p_fence) is not false then
+    if v_order.fence is distinct from p_fence then
         raise exception 'order % was taken over: fence %, not %', p_order_id, v_order.fence, p_fence
             using errcode = 'TRL03', hint = 'Another worker answers for it now; drop it.';
     end if;

@@ -119,7 +119,7 @@ declare
 begin
     v_order := trade.lock_order(p_order_id, p_fence);
 
-    if v_order.status <> 'SENDING' then
+    if v_order.status is distinct from 'SENDING' then
         raise exception 'order % is %, not SENDING', p_order_id, v_order.status
             using errcode = 'TRL01', hint = 'Only an order that has not left can be taken back.';
     end if;

@@ -155,13 +155,13 @@ begin
                 perform trade.close_intent(v_row.intent_id, 'CANCELLED', 'it needs no approval any more');
                 v_count := v_count + 1;
             elsif v_row.verdict = 'ALLOW' and v_row.status = 'PENDING_APPROVAL' then
-                update trade.order_intents as i
-                set status = 'NEW',
-                    expires_at = least(i.expires_at, bus.clock() + interval '1 min')
-                where i.intent_id = v_row.intent_id;
-                v_count := v_count + 1;
+                v_count := v_count + trade.let_go_if_priced(v_row.intent_id)::integer;
             elsif v_row.verdict = 'APPROVE' and v_row.status = 'NEW' and v_row.approved_by is null then
-                update trade.order_intents as i set status = 'PENDING_APPROVAL' where i.intent_id = v_row.intent_id;
+                -- A person needs longer than an exit lives.
+                update trade.order_intents as i
+                set status = 'PENDING_APPROVAL',
+                    expires_at = greatest(i.expires_at, bus.clock() + interval '1 day')
+                where i.intent_id = v_row.intent_id;
                 v_count := v_count + 1;
             end if;
         exception when others then
@@ -207,71 +207,3 @@ $$;
 
 comment on function api.cancel_intent(bigint, text) is
     'Ends a waiting intent, or asks to cancel its live order; says which. Raises TRI01, TRI02.';
-
-create or replace function api.approve(
-    p_intent_id bigint,
-    p_note      text
-)
-returns text
-language plpgsql
-volatile
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    perform risk.hold_gate();
-
-    if (trade.lock_intent(p_intent_id)).status <> 'PENDING_APPROVAL' then
-        raise exception 'intent % does not wait for approval', p_intent_id
-            using errcode = 'TRL01', hint = 'select * from approvals;';
-    end if;
-
-    update trade.order_intents as i
-    set status = 'NEW',
-        approved_by = session_user,
-        approved_at = bus.clock()
-    where i.intent_id = p_intent_id;
-
-    perform bus.record_event('intent', p_intent_id, 'approved', p_intent_id, jsonb_build_object('note', left(p_note, 2000)));
-    return 'NEW';
-end;
-$$;
-
-comment on function api.approve(bigint, text) is 'Lets an intent through that needs a person. Raises TRI02, TRL01, TRM01, TRM02.';
-
-create or replace function api.reject(
-    p_intent_id bigint,
-    p_note      text
-)
-returns text
-language plpgsql
-volatile
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_intent trade.order_intents;
-begin
-    v_intent := trade.lock_intent(p_intent_id);
-
-    if v_intent.status <> 'PENDING_APPROVAL' then
-        raise exception 'intent % does not wait for approval', p_intent_id
-            using errcode = 'TRL01', hint = 'select * from approvals;';
-    end if;
-
-    perform trade.close_intent(p_intent_id, 'REJECTED', format('%s: %s', session_user, left(p_note, 2000)));
-
-    -- Else the next quote would ask the same question again.
-    update trade.position_exits as e
-    set is_armed = false,
-        note = format('exit %s rejected by %s; the next fill arms it again', p_intent_id, session_user),
-        changed_at = bus.clock()
-    where v_intent.intent_type = 'EXIT'
-      and (e.account_id, e.instrument_id, e.owner) = (v_intent.account_id, v_intent.instrument_id, v_intent.owner);
-
-    return 'REJECTED';
-end;
-$$;
-
-comment on function api.reject(bigint, text) is
-    'Refuses an intent that needs a person; a rejected exit disarms its position. Raises TRI02, TRL01.';

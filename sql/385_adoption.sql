@@ -29,7 +29,7 @@ declare
 begin
     return case
         when p_instance.run_number = 0 then null
-        when p_instance.identity <> bus.server_identity() then
+        when p_instance.identity is distinct from bus.server_identity() then
             format('it was on server %s and is on %s', p_instance.identity, bus.server_identity())
         when p_marker is null then null
         when p_marker = '' then 'the marker outside the database is missing'
@@ -171,16 +171,23 @@ declare
     v_expired integer := 0;
     v_doubt   integer;
 begin
-    perform risk.lock_gate();
-
-    if not (select n.is_foreign from bus.instance as n) then
-        return query select false, 'this database needs no adoption';
-        return;
+    -- The code before the gate: no guesser holds it, and nobody waits for a slow look.
+    if (select n.is_foreign from bus.instance as n) is not true then
+        v_answer := 'this database needs no adoption';
+    else
+        v_answer := risk.code_answer(p_code);
     end if;
 
-    v_answer := risk.code_answer(p_code);
+    if v_answer = 'ok' then
+        perform risk.lock_gate();
+
+        if (select n.is_foreign from bus.instance as n) is not true then
+            v_answer := 'this database was adopted meanwhile';
+        end if;
+    end if;
 
     if v_answer <> 'ok' then
+        perform risk.refuse_code(v_answer);
         return query select false, v_answer;
         return;
     end if;

@@ -120,7 +120,7 @@ begin
         bus.require_text('the key', p_idempotency_key), bus.require_amount('the quantity', p_quantity),
         bus.require_amount('the limit price', p_limit_price);
 
-    if p_symbol <> all(v_mine.symbols) then
+    if (p_symbol = any(v_mine.symbols)) is not true then
         raise exception 'strategy % may not trade %', v_mine.strategy, p_symbol
             using errcode = 'TRI04', hint = 'select symbols from my_strategy;';
     end if;
@@ -166,7 +166,7 @@ begin
         from strategy.picks as p
         where p.strategy = v_mine.strategy and p.idempotency_key = p_idempotency_key;
 
-        if v_pick.request <> v_request then
+        if v_pick.request is distinct from v_request then
             raise exception 'idempotency key % was used for another pick, %', p_idempotency_key, v_pick.pick_id
                 using errcode = 'TRI03', hint = 'A new decision needs a new key.';
         end if;
@@ -217,7 +217,7 @@ begin
     insert into strategy.gate_results (pick_id, gate, passed, code, message, detail)
     values (p_pick.pick_id, p_gate, p_passed, p_code, p_message, p_detail);
 
-    if not p_passed then
+    if p_passed is not true then
         update strategy.picks as p
         set status = 'REFUSED',
             routed_at = bus.clock()
@@ -249,7 +249,7 @@ begin
     where v.account_id = p_pick.account_id and t.intent_type = p_pick.intent_type and t.side = p_pick.side;
 
     return case
-        when v_strategy.status <> 'RUNNING' then
+        when v_strategy.status is distinct from 'RUNNING' then
             strategy.answer(p_pick, 1, false, 'TRI04', 'the strategy is stopped', jsonb_build_object('status', v_strategy.status))
         when coalesce(v_verdict, 'DENY') = 'DENY' then
             strategy.answer(p_pick, 1, false, 'TRM01', format('mode %s forbids it', coalesce(v_mode, 'UNKNOWN')),
@@ -280,7 +280,7 @@ begin
     return case
         when market.phase_at(v_instrument.venue, bus.clock()) is null then
             strategy.answer(p_pick, 2, false, 'TRS01', format('%s is closed', v_instrument.venue), v_facts)
-        when p_pick.side = 'BUY' and not v_instrument.is_active then
+        when p_pick.side = 'BUY' and v_instrument.is_active is not true then
             strategy.answer(p_pick, 2, false, 'TRI01', format('%s is not active', v_instrument.symbol), v_facts)
         when (case p_pick.side when 'BUY' then v_quote.can_buy else v_quote.can_sell end) is not true then
             strategy.answer(p_pick, 2, false, 'TRP01', format('there is no fresh %s of %s',

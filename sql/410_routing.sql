@@ -159,7 +159,7 @@ begin
 
         select b.bound, b.quantity into v_bound, v_quantity
         from strategy.bounds(p_pick, v_worst, v_rate) as b
-        order by b.quantity, b.bound
+        order by b.quantity nulls first, b.bound  -- one that cannot be computed lets nothing through
         limit 1;
 
         v_intent := trade.open_intent(

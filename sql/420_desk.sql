@@ -62,10 +62,11 @@ comment on function api.add_account(text, text, text, text, text, numeric) is
     'Adds one broker account in one currency, with an opening deposit for the paper broker. Returns its id. Raises TRI01.';
 
 create or replace function api.record_cash(
-    p_account text,
-    p_kind    text,
-    p_amount  numeric,
-    p_note    text
+    p_account         text,
+    p_kind            text,
+    p_amount          numeric,
+    p_note            text,
+    p_idempotency_key text default null
 )
 returns numeric
 language plpgsql
@@ -75,6 +76,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_account_id bigint := trade.account_id(p_account);
+    v_booked     trade.cash_entries;
+    v_note       text := left(coalesce(p_note, ''), 500);
 begin
     if coalesce(p_kind, '') not in ('deposit', 'withdrawal', 'dividend', 'correction') or coalesce(p_amount, 0) = 0
         or bus.is_amount(p_amount) is not true
@@ -84,16 +87,37 @@ begin
                   hint = 'deposit (above zero), withdrawal (below zero), dividend or correction.';
     end if;
 
+    if octet_length(p_idempotency_key) not between 1 and 200 then
+        raise exception 'an idempotency key has 1 to 200 bytes'
+            using errcode = 'TRI01', hint = 'Leave it out, or choose another.';
+    end if;
+
     perform from trade.balances as b where b.account_id = v_account_id for no key update;
-    insert into trade.cash_entries (account_id, kind, amount, note) values (v_account_id, p_kind, p_amount, left(coalesce(p_note, ''), 500));
+
+    insert into trade.cash_entries (account_id, kind, amount, note, idempotency_key)
+    values (v_account_id, p_kind, p_amount, v_note, p_idempotency_key)
+    on conflict (account_id, idempotency_key) where idempotency_key is not null do nothing;
+
+    if not found then
+        select e.* into strict v_booked
+        from trade.cash_entries as e
+        where e.account_id = v_account_id and e.idempotency_key = p_idempotency_key;
+
+        if (v_booked.kind, v_booked.amount, v_booked.note) is distinct from (p_kind, p_amount, v_note) then
+            raise exception 'idempotency key % was used for another movement of cash, %', p_idempotency_key,
+                v_booked.cash_entry_id
+                using errcode = 'TRI03', hint = 'Another movement needs a new key: select * from cash_entries;';
+        end if;
+    end if;
+
     perform trade.shed_unsent(v_account_id, null, null);
 
     return (select b.cash from trade.balances as b where b.account_id = v_account_id);
 end;
 $$;
 
-comment on function api.record_cash(text, text, numeric, text) is
-    'Records money that came or went outside trading; returns the new balance. A fact: never refused for lack of cash, a breach sheds waiting buys. Raises TRI01, TRI02.';
+comment on function api.record_cash(text, text, numeric, text, text) is
+    'Records money that came or went outside trading; returns the balance. The same key again is booked once. A fact: never refused for lack of cash, a breach sheds waiting buys. Raises TRI01, TRI02, TRI03.';
 
 create or replace function api.add_strategy(
     p_strategy       text,
@@ -132,15 +156,16 @@ begin
         raise exception 'account % does not exist', p_account using errcode = 'TRI02', hint = 'select account from accounts;';
     end if;
 
-    select string_agg(s.symbol, ', ') into v_unknown
+    select string_agg(coalesce(s.symbol, 'null'), ', ') into v_unknown
     from unnest(p_symbols) as s (symbol)
     where not exists (
         select from market.instruments as i where i.venue = v_account.venue and i.symbol = s.symbol
     );
 
-    if v_unknown is not null or not exists (select from trade.exit_profiles as x where x.profile = p_exit_profile) then
+    if v_unknown is not null or (array_ndims(p_symbols) = 1) is not true
+        or not exists (select from trade.exit_profiles as x where x.profile = p_exit_profile) then
         raise exception 'unknown symbols % or exit profile %', coalesce(v_unknown, 'none'), p_exit_profile
-            using errcode = 'TRI01', hint = 'Add symbols with aegis universe add; select profile from exit_profiles;';
+            using errcode = 'TRI01', hint = 'A plain list of symbols, added with aegis universe add; select profile from exit_profiles;';
     end if;
 
     if exists (select from strategy.strategies as s where s.strategy = p_strategy) then

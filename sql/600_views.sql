@@ -31,7 +31,8 @@ as $$
 declare
     v_answer record;
 begin
-    if new.mode = old.mode then
+    -- The same mode for another reason is a change, and a halt is never left out: the row may have changed since.
+    if new.mode = 'NORMAL' and new.mode = old.mode and new.reason = old.reason then
         return new;
     end if;
 
@@ -41,7 +42,7 @@ begin
         when 'NORMAL' then
             select * into v_answer from api.resume(new.reason, new.code);
 
-            if not v_answer.resumed then
+            if v_answer.resumed is not true then
                 raise warning '%', v_answer.message;
                 return null;
             end if;
@@ -161,7 +162,7 @@ join market.instruments as i on i.instrument_id = d.instrument_id;
 comment on view api.dust is 'Rests too small to be sold.';
 
 create or replace view api.cash_entries as
-select a.account, c.cash_entry_id, c.kind, c.amount, c.fill_id, c.note, c.created_by, c.created_at
+select a.account, c.cash_entry_id, c.kind, c.amount, c.fill_id, c.note, c.created_by, c.created_at, c.idempotency_key
 from trade.cash_entries as c
 join trade.accounts as a on a.account_id = c.account_id;
 

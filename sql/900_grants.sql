@@ -112,7 +112,7 @@ grant execute on function
     api.close_incident(bigint, text),
     api.create_intent(text, text, text, numeric, numeric, text, text, text, text, interval),
     api.add_account(text, text, text, text, text, numeric),
-    api.record_cash(text, text, numeric, text),
+    api.record_cash(text, text, numeric, text, text),
     api.add_tick_table(text, numeric[], numeric[]),
     api.add_instrument(text, text, text, text, text, numeric, numeric),
     api.add_strategy(text, text, text, text[], numeric, numeric, text, jsonb),
@@ -138,7 +138,8 @@ grant select on
     api.health, api.status, api.totals, api.system_mode, api.mode_history, api.accounts, api.positions,
     api.dust, api.cash_entries, api.performance, api.reconciliations, api.picks, api.gate_results,
     api.intents, api.orders, api.fills, api.prices, api.instruments, api.feeds, api.quarantine,
-    api.approvals, api.incidents, api.overdue, api.unmatched_fills, api.workers, api.strategies, api.events, api.seals, api.jobs, api.limits,
+    api.approvals, api.incidents, api.overdue, api.unmatched_fills, api.workers, api.strategies, api.events, api.seals,
+    api.override_code, api.override_attempts, api.jobs, api.limits,
     api.latency, api.refusals, api.law_audit, api.intent_transitions, api.order_transitions,
     api.intent_types, api.exit_profiles, api.brokers, api.venues, api.tick_sizes, api.session_phases,
     api.fee_rates

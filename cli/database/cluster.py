@@ -50,6 +50,8 @@ autovacuum_naptime = '15s'               # the last price of each symbol is upda
 archive_mode = on                        # so that aegis backup --archive works at once;
 archive_command = 'true'                 # until then nothing is kept
 log_lock_waits = on
+log_parameter_max_length = 0             # what people type may be an override code; how the desk's login is
+log_parameter_max_length_on_error = 0    # kept out of the log: cli/database/logins.py
 log_line_prefix = '%m [%p] %u@%d %a '
 """
 

@@ -37,6 +37,20 @@ LOGINS: Mapping[str, tuple[str, ...]] = {
     "aegis_w_execution": ("aegis_executor",),
     "aegis_w_reconcile": ("aegis_executor",),
 }
+# Who types override codes: no statement of theirs is written to the server's log, whatever becomes of it.  An
+# error's message can hold a code as well, so errors are left out; that they were ended is still logged.
+TYPES_SECRETS = ("aegis_desk",)
+SILENT = {
+    "log_min_messages": "log",
+    "log_min_error_statement": "panic",
+    "log_statement": "none",
+    "log_min_duration_statement": "-1",
+    "log_min_duration_sample": "-1",
+    "log_transaction_sample_rate": "0",
+    "log_duration": "off",
+    "log_parameter_max_length": "0",
+    "log_parameter_max_length_on_error": "0",
+}
 STRATEGY_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 # What two starters at once may see of each other; the loser only has to look again.
@@ -58,6 +72,9 @@ def ensure_logins(conn: Connection, secrets_dir: Path, logins: Mapping[str, Iter
             _ensure_login(conn, login, groups, passwords[login])
         limits.limit_logins(conn)
         _execute(conn, _home_statements(conn.info.dbname, logins))
+        for login in TYPES_SECRETS:
+            if login in logins:
+                _keep_out_of_the_log(conn, login)
 
     _retrying(conn, ensure)
 
@@ -172,6 +189,19 @@ def _ensure_login(conn: Connection, login: str, groups: Iterable[str], password:
         verifier = conn.pgconn.encrypt_password(password.encode(), login.encode(), b"scram-sha-256")
         statement = sql.SQL("alter role {} login password {}")
         conn.execute(statement.format(name, sql.Literal(verifier.decode())))
+
+
+def _keep_out_of_the_log(conn: Connection, login: str) -> None:
+    """Only a superuser may say so; on a managed server the provider's log may hold what people type."""
+    row = conn.execute(
+        "select setconfig from pg_db_role_setting where setdatabase = 0 and setrole = to_regrole(%s)", [login]
+    ).fetchone()
+    already = row[0] if row else []
+    with contextlib.suppress(errors.InsufficientPrivilege), conn.transaction():
+        for name, value in SILENT.items():
+            if f"{name}={value}" not in already:
+                statement = sql.SQL("alter role {} set {} = {}")
+                conn.execute(statement.format(sql.Identifier(login), sql.Identifier(name), sql.Literal(value)))
 
 
 def _has_password(conn: Connection, login: str, password: str) -> bool:

@@ -109,6 +109,11 @@ class Place:
         self.ask("desk", query, STRATEGY, ACCOUNTS[0], [STOCK, COIN])
         self.ask("desk", "select start_strategy(%s)", STRATEGY)
         self.ask("desk", "select * from set_override_code(%s)", CODE)
+        self.db.execute(  # as an older version hashed it: a walk looks at it too often for a slow one
+            "update risk.override_codes as c"
+            " set rounds = 1, digest = encode(sha256(convert_to(c.salt || %s, 'UTF8')), 'hex')",
+            [CODE],
+        )
         self.wipe()
 
     def wipe(self) -> None:
@@ -123,8 +128,8 @@ class Place:
             " fills_read_at = null;"
             " update trade.brokers set checked_at = null;"
             " update risk.system_mode set mode = 'NORMAL', reason = 'wiped';"
-            " update risk.override_codes set locked_until = null;"
-            f" select setval('risk.override_tries', 0, false); {ON}; commit".encode()
+            " select setval('risk.override_locked_until', 0), setval('risk.override_tries', 0);"
+            f" {ON}; commit".encode()
         )
         self.ask("feed", "select open_feed('sim', 'SIM', 'sim')")
         self.ask("supervisor", "select run_number from begin_run()")

@@ -155,6 +155,14 @@ class Kit:
         snapshot = Jsonb({"holdings": holdings})
         assert self.call("reconcile", "select reconcile(%s, %s, %s)", account, mark, snapshot) == "AGREES"
 
+    def set_code(self, code: str = "1234") -> None:
+        """A code as an older version set it, hashed once: quick to look at, and as weak as a test likes."""
+        self.db.execute(
+            "insert into risk.override_codes (salt, digest, rounds)"
+            " values ('salt', encode(sha256(convert_to('salt' || %s, 'UTF8')), 'hex'), 1)",
+            [code],
+        )
+
     def add_symbol(self, symbol: str, venue: str = "SIM", lot: Number = 1, tick_table: str = "KRX") -> int:
         query = "select add_instrument(%s, %s, %s, 'KRW', %s, %s::numeric)"
         return int(self.call("desk", query, venue, symbol, symbol, tick_table, lot))

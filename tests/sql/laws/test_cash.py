@@ -153,3 +153,61 @@ def test_what_is_no_movement_of_cash_is_refused(kit, account, kind, amount, code
 @pytest.mark.parametrize("station", ["execution", "router", "feed"])
 def test_only_people_record_cash(kit, station):
     assert refusal(lambda: kit.call(station, RECORD, "demo", "deposit", 1, "")) == "42501"
+
+
+# -- once under a key --------------------------------------------------------------------------------------
+
+KEYED = "select record_cash('demo', %s, %s::numeric, %s, %s)"
+
+
+def test_the_same_key_again_is_booked_once(kit):
+    first = kit.call("desk", KEYED, "deposit", 1000, "from the bank", "bank 17")
+
+    assert kit.call("desk", KEYED, "deposit", "1000.00", "from the bank", "bank 17") == first == 100_001_000
+    assert [e.amount for e in entries(kit)][1:] == [1000]
+
+
+@pytest.mark.parametrize(
+    "other", [("deposit", 1001, "from the bank"), ("dividend", 1000, "from the bank"), ("deposit", 1000, "else")]
+)
+def test_the_same_key_for_another_movement_is_refused(kit, other):
+    kit.call("desk", KEYED, "deposit", 1000, "from the bank", "bank 17")
+
+    assert refusal(lambda: kit.call("desk", KEYED, *other, "bank 17")) == "TRI03"
+    assert kit.balance().cash == 100_001_000
+
+
+def test_without_a_key_twice_is_twice_and_another_account_has_keys_of_its_own(kit):
+    kit.add_account("other")
+    for _ in range(2):
+        kit.call("desk", KEYED, "deposit", 1000, "test", None)
+    kit.call("desk", KEYED, "deposit", 1000, "test", "one")
+    kit.call("desk", "select record_cash('other', 'deposit', 5, 'test', 'one')")
+
+    assert (kit.balance().cash, kit.balance("other").cash) == (100_003_000, 100_000_005)
+
+
+def test_two_sessions_with_one_key_book_it_once(kit):
+    first, second = kit.connect("desk"), kit.connect("desk")
+    first.execute("begin")
+    first.execute(KEYED, ["deposit", 1000, "test", "one"])
+    waiting = kit.background(second, KEYED, "deposit", 1000, "test", "one")
+    kit.wait_for_lock(second)
+    first.execute("commit")
+
+    assert waiting.result() == [(100_001_000,)]
+    assert kit.balance().cash == 100_001_000
+
+
+@pytest.mark.parametrize("key", ["", "x" * 201, "\u20a9" * 67])
+def test_a_key_has_bounds(kit, key):
+    assert refusal(lambda: kit.call("desk", KEYED, "deposit", 1000, "test", key)) == "TRI01"
+    query = "insert into trade.cash_entries (account_id, kind, amount, idempotency_key) values (1, 'deposit', 1, %s)"
+    assert refusal(lambda: kit.db.execute(query, [key])) == "23514"
+
+
+def test_a_key_is_used_once_whoever_writes(kit):
+    query = "insert into trade.cash_entries (account_id, kind, amount, idempotency_key) values (1, 'deposit', 1, 'k')"
+    kit.db.execute(query)
+
+    assert refusal(lambda: kit.db.execute(query)) == "23505"

@@ -330,6 +330,14 @@ def test_an_order_of_a_living_worker_is_in_doubt_only_after_its_time_to_answer(k
     assert len(doubts(kit)) == 1
 
 
+def test_an_answer_without_a_fence_is_refused(kit):
+    kit.buy(1)
+    order = kit.claim_one()
+
+    assert refusal(lambda: kit.call("execution", "select unsend(%s, null)", order.order_id)) == "TRL03"
+    assert refusal(lambda: kit.call("execution", "select order_accepted(%s, null, 'B1')", order.order_id)) == "TRL03"
+
+
 def test_who_lost_the_fence_can_answer_nothing(kit):
     kit.buy(10)
     order = kit.claim_one()

@@ -19,10 +19,6 @@ def mode(kit):
     return kit.call("desk", "select mode from system_mode")
 
 
-def set_code(kit, code="1234"):
-    kit.call("desk", "select set_override_code(%s)", code)
-
-
 def resume(kit, code, reason="again"):
     return kit.rows("desk", "select * from resume(%s, %s)", reason, code)[0]
 
@@ -315,8 +311,57 @@ def test_updating_the_view_in_psql_halts(kit):
         kit.buy(1)
 
 
+UPDATE = "update system_mode set mode = %s, reason = %s"
+SCOPED = """
+    insert into risk.scoped_modes (scope, name, mode, reason) values ('broker', 'paper', 'SAFE', %s)
+    on conflict (scope, name) do update set mode = excluded.mode, reason = excluded.reason
+"""
+
+
+@pytest.mark.parametrize("to_mode", ["NORMAL", "SAFE", "HALT"])
+def test_the_same_mode_for_another_reason_keeps_both(kit, to_mode):
+    desk = kit.connect("desk")
+    for reason in ("first", "second"):
+        assert desk.execute(UPDATE, [to_mode, reason]).rowcount == 1
+
+    assert kit.call("desk", "select reason from system_mode") == "second"
+    assert [h.reason for h in kit.rows("desk", "select * from mode_history order by 1")][-2:] == ["first", "second"]
+    assert [e.data["reason"] for e in kit.events("mode")][-2:] == ["first", "second"]
+
+
+def test_the_same_mode_of_a_broker_for_another_reason_keeps_both(kit):
+    for reason in ("first", "second"):
+        kit.db.execute(SCOPED, [reason])
+
+    assert [e.data["reason"] for e in kit.events("mode")] == ["first", "second"]
+
+
+def test_a_halt_by_the_view_is_never_left_out(kit, patient_halt):
+    """Whoever types it may look at a row that was changed meanwhile: it locks the gate and says so again."""
+    kit.set_code()
+    desk = kit.connect("desk")
+    desk.execute(UPDATE, ["HALT", "test"])
+    resuming = kit.connect("desk")
+    resuming.execute("begin")
+    resuming.execute("select resume('again', '1234')")
+    waiting = kit.pool.submit(lambda: desk.execute(UPDATE, ["HALT", "test"]).rowcount)
+    kit.wait_for_lock(desk)
+
+    resuming.execute("commit")
+
+    assert waiting.result() == 1
+    assert mode(kit) == "HALT"
+
+
+def test_safe_does_not_weaken_a_mode_nobody_knows(kit):
+    with kit.triggers_off() as db:
+        db.execute("update risk.system_mode set mode = 'PANIC'")
+
+    assert refusal(lambda: kit.call("desk", "select safe('less')")) == "TRI04"
+
+
 def test_updating_the_view_leaves_halt_only_with_the_code(kit):
-    set_code(kit)
+    kit.set_code()
     halt(kit)
     update = "update system_mode set mode = 'NORMAL', reason = 'again'"
 
@@ -350,7 +395,7 @@ def test_without_a_code_nobody_leaves_halt(kit):
 
 
 def test_a_wrong_code_is_refused_and_remembered(kit):
-    set_code(kit)
+    kit.set_code()
     halt(kit)
 
     answer = resume(kit, "1235")
@@ -362,7 +407,7 @@ def test_a_wrong_code_is_refused_and_remembered(kit):
 
 
 def test_five_wrong_codes_lock_even_the_right_one_for_15_minutes(kit):
-    set_code(kit)
+    kit.set_code()
     halt(kit)
     for code in ("1", "22", "", None, "12345"):
         assert not resume(kit, code).resumed
@@ -375,7 +420,7 @@ def test_five_wrong_codes_lock_even_the_right_one_for_15_minutes(kit):
 
 
 def test_a_wrong_code_is_remembered_though_its_transaction_is_rolled_back(kit):
-    set_code(kit)
+    kit.set_code()
     halt(kit)
     guesser = kit.connect("desk")
     for code in ("1", "22", "333", "4444", "55555"):
@@ -387,7 +432,7 @@ def test_a_wrong_code_is_remembered_though_its_transaction_is_rolled_back(kit):
 
 
 def test_the_right_code_forgets_the_wrong_ones(kit):
-    set_code(kit)
+    kit.set_code()
     halt(kit)
     for code in "abcd":
         resume(kit, code)
@@ -398,13 +443,13 @@ def test_the_right_code_forgets_the_wrong_ones(kit):
 
 
 def test_a_code_is_changed_only_by_who_knows_it(kit):
-    set_code(kit)
+    kit.set_code()
 
-    (answer,) = kit.rows("desk", "select * from set_override_code('5678', '0000')")
+    (answer,) = kit.rows("desk", "select * from set_override_code('rose-5678', '0000')")
 
     assert not answer.changed
     halt(kit)
-    assert not resume(kit, "5678").resumed
+    assert not resume(kit, "rose-5678").resumed
     assert resume(kit, "1234").resumed
 
 
@@ -461,7 +506,7 @@ def test_an_exit_waits_for_approval_while_halted(kit, pending):
 
 @pytest.mark.parametrize("bid", [60_000, 69_000])
 def test_when_trading_goes_on_a_waiting_exit_gives_way_to_one_at_todays_price(kit, pending, bid):
-    set_code(kit)
+    kit.set_code()
     assert resume(kit, "1234").resumed
     kit.quote(bid, bid + 100)
 
@@ -476,7 +521,7 @@ def test_when_trading_goes_on_a_sell_by_hand_goes_out(kit):
     kit.hold(10)
     halt(kit)
     waiting = kit.sell(10)
-    set_code(kit)
+    kit.set_code()
     assert resume(kit, "1234").resumed
 
     kit.call("router", "select enforce_modes()")

@@ -343,3 +343,49 @@ def test_a_key_written_by_hand_is_used_once(kit):
     kit.insert_intent(idempotency_key="K")
 
     assert refusal(lambda: kit.insert_intent(idempotency_key="K")) == "23505"
+
+
+# -- what is not known lets nothing through ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("symbols", [[SYMBOL, None], [None], [], [[SYMBOL, OTHER], [OTHER, SYMBOL]], None])
+def test_a_strategy_gets_a_plain_list_of_symbols(kit, symbols):
+    query = "select add_strategy('odd', 'x:Y', 'demo', %s::text[], 1000, 1000)"
+
+    assert refusal(lambda: kit.call("desk", query, symbols)) == "TRI01"
+
+
+@pytest.mark.parametrize("symbols", ["array['005930', null]", "array[null::text]", "array[array['005930']]", "'{}'"])
+def test_no_writer_leaves_a_hole_in_the_list_of_symbols(kit, symbols):
+    kit.add_strategy()
+
+    assert refusal(lambda: kit.db.execute(f"update strategy.strategies set symbols = {symbols}")) == "23514"
+
+
+def test_a_null_in_the_list_lets_nothing_through(kit):
+    """Even where the table could not keep it out."""
+    momo = kit.add_strategy(symbols=[SYMBOL])
+    kit.db.execute("alter table strategy.strategies drop constraint strategies_symbols_whole")
+    kit.db.execute("update strategy.strategies set symbols = array['005930', null]")
+
+    for symbol in (OTHER, None):
+        assert refusal(lambda s=symbol: momo.execute("select propose(%s, 'BUY')", [s])) == "TRI04"
+    momo.execute("select propose(%s, 'BUY')", [SYMBOL])
+
+
+def test_a_bound_that_cannot_be_computed_lets_nothing_through(kit):
+    momo = kit.add_strategy()
+    kit.db.execute(
+        "create or replace view trade.equities as"
+        " select b.account_id, null::numeric as equity, false as is_flagged from trade.balances as b"
+    )
+    momo.execute("select propose(%s, 'BUY')", [SYMBOL])
+
+    kit.call("router", "select route_picks(10)")
+
+    (pick,) = kit.rows("desk", "select * from picks")
+    assert pick.status == "REFUSED"
+
+
+def test_an_owner_that_is_null_is_no_owner(kit):
+    assert refusal(lambda: kit.buy(1, owner=None)) == "TRI02"

@@ -1,0 +1,351 @@
+"""The override code: what is remembered of a try survives a rollback, and nobody waits for a guesser."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from cli.demo import CODE_LETTERS
+from tests.sql.laws.market_kit import refusal
+
+RIGHT = "0712"  # as weak as an older version allowed
+RESUME = "select resumed, message from resume('again', %s)"
+CHANGE = "select changed, message from set_override_code('a new code', %s)"
+VIEW = "update system_mode set mode = 'NORMAL', reason = 'again', code = %s"
+
+
+@pytest.fixture
+def halted(kit):
+    """A halted market whose code was set long ago."""
+    kit.set_code(RIGHT)
+    kit.call("desk", "select halt('test')")
+    return kit
+
+
+def attempts(kit):
+    return [(a.attempt_id, a.outcome) for a in kit.rows("desk", "select * from override_attempts order by 1")]
+
+
+def tries(kit):
+    return kit.call("desk", "select tries from override_code")
+
+
+def guess_and_roll_back(conn, query, code):
+    conn.execute("begin")
+    answer = conn.execute(query, [code]).fetchone()
+    conn.execute("rollback")
+    return answer
+
+
+# -- guessing ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("query", [RESUME, CHANGE])
+def test_rolling_back_buys_no_more_than_five_tries_each_quarter_of_an_hour(halted, query):
+    kit, guesser = halted, halted.connect("desk")
+
+    for period in range(1, 4):
+        answers = [guess_and_roll_back(guesser, query, f"{n:04}") for n in range(12)]
+
+        assert [a[1].startswith("wrong override code") for a in answers] == [True] * 5 + [False] * 7
+        assert tries(kit) == 5 * period
+        kit.advance(minutes=15, seconds=1)
+
+
+def test_a_savepoint_buys_no_more_tries_either(halted):
+    guesser = halted.connect("desk")
+    guesser.execute("begin")
+
+    for _ in range(12):
+        guesser.execute("savepoint here")
+        guesser.execute(RESUME, ["wrong"])
+        guesser.execute("rollback to here")
+
+    assert tries(halted) == 5
+    assert "locked" in guesser.execute(RESUME, [RIGHT]).fetchone()[1]
+
+
+def test_the_view_counts_tries_as_the_function_does(halted):
+    guesser = halted.connect("desk")
+    for _ in range(7):
+        guesser.execute("begin")
+        assert guesser.execute(VIEW, ["wrong"]).rowcount == 0
+        guesser.execute("rollback")
+
+    assert tries(halted) == 5
+
+
+def test_adopting_counts_tries_too(halted):
+    halted.db.execute("update bus.instance set is_foreign = true")
+    guesser = halted.connect("desk")
+
+    for _ in range(7):
+        guess_and_roll_back(guesser, "select adopted, message from adopt('mine now', %s)", "wrong")
+
+    assert tries(halted) == 5
+
+
+@pytest.mark.parametrize("after_a_lock", [False, True])
+def test_sixteen_sessions_at_once_have_five_tries_together(halted, after_a_lock):
+    kit = halted
+    if after_a_lock:
+        for _ in range(5):
+            kit.rows("desk", RESUME, "wrong")
+        kit.advance(minutes=16)
+    before = tries(kit)
+    sessions = [kit.connect("desk") for _ in range(16)]
+
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda s: [guess_and_roll_back(s, RESUME, "no") for _ in range(3)], sessions))
+
+    looked_at = [a for several in answers for a in several if a[1].startswith("wrong override code")]
+    assert (len(looked_at), tries(kit) - before) == (5, 5)
+
+
+def test_the_end_of_a_lock_is_not_reached_by_rolling_back_what_ended_it(halted):
+    """Whoever tries after the end counts from one, and that stays counted."""
+    for _ in range(5):
+        halted.rows("desk", RESUME, "wrong")
+    halted.advance(minutes=16)
+    guess_and_roll_back(halted.connect("desk"), RESUME, "wrong")
+
+    (answer,) = halted.rows("desk", RESUME, "wrong")
+
+    assert "3 more" in answer.message
+
+
+def test_a_session_that_is_cancelled_while_its_code_is_looked_at_has_tried(halted):
+    halted.db.execute("update risk.override_codes set rounds = 200000000")
+    guesser = halted.connect("desk")
+    guesser.execute("set statement_timeout = '50ms'")
+
+    assert refusal(lambda: guesser.execute(RESUME, ["wrong"])) == "57014"
+
+    assert tries(halted) == 1
+
+
+# -- every try is a record ---------------------------------------------------------------------------------
+
+
+def test_each_try_is_a_record(halted):
+    halted.rows("desk", RESUME, "wrong")
+    halted.rows("desk", RESUME, RIGHT)
+
+    assert attempts(halted) == [(1, "WRONG"), (2, "ACCEPTED")]
+    assert halted.call("desk", "select count(*) from override_attempts where login = 'aegis_desk'") == 2
+
+
+def test_a_try_that_was_rolled_back_is_recorded_by_the_clock(halted):
+    guesser = halted.connect("desk")
+    for _ in range(3):
+        guess_and_roll_back(guesser, CHANGE, "wrong")
+
+    halted.call("risk", "select run_due_jobs()")
+
+    assert attempts(halted) == [(n, "ROLLED_BACK") for n in (1, 2, 3)]
+    assert [(e.change, e.data["first"], e.data["last"]) for e in halted.events("refusal")] == [("TRA01", 1, 3)]
+    assert ("code_guessing", True) in halted.incidents()
+    halted.call("risk", "select run_due_jobs()")
+    assert len(halted.events("refusal")) == 1, "noticed once"
+
+
+def test_a_try_that_was_rolled_back_is_recorded_by_the_next_try(halted):
+    guess_and_roll_back(halted.connect("desk"), RESUME, "wrong")
+
+    halted.rows("desk", RESUME, RIGHT)
+
+    assert attempts(halted) == [(1, "ROLLED_BACK"), (2, "ACCEPTED")]
+
+
+def test_a_try_under_way_is_not_taken_for_one_that_was_rolled_back(halted):
+    slow = halted.connect("desk")
+    slow.execute("begin")
+    slow.execute(RESUME, ["wrong"])
+
+    halted.call("risk", "select run_due_jobs()")
+    slow.execute("commit")
+    halted.call("risk", "select run_due_jobs()")
+
+    assert attempts(halted) == [(1, "WRONG")]
+
+
+def test_the_record_of_tries_is_only_added_to(halted):
+    halted.rows("desk", RESUME, "wrong")
+
+    for query in ("delete from risk.override_attempts", "update risk.override_attempts set outcome = 'ACCEPTED'"):
+        assert refusal(lambda q=query: halted.db.execute(q)) == "TRL02"
+    assert refusal(lambda: halted.db.execute("truncate risk.override_attempts")) == "TRL02"
+
+
+# -- nobody waits for a guesser ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("query", [RESUME, CHANGE, VIEW])
+def test_a_halt_and_another_try_do_not_wait_for_a_wrong_code_in_an_open_transaction(halted, query):
+    guesser = halted.connect("desk")
+    guesser.execute("begin")
+    guesser.execute(query, ["wrong"])
+    desk = halted.connect("desk")
+    desk.execute("set lock_timeout = '100ms'")
+
+    desk.execute("select halt('now')")
+
+    assert desk.execute(RESUME, [RIGHT]).fetchone()[0]
+
+
+def test_a_halt_does_not_wait_while_a_code_is_looked_at_and_stands_afterwards(halted):
+    kit = halted
+    kit.db.execute("update risk.override_codes set rounds = 200000000")
+    slow = kit.connect("desk")
+    looking = kit.background(slow, RESUME, RIGHT)
+    kit.wait_until("select tries = 1 from api.override_code")
+    desk = kit.connect("desk")
+    desk.execute("set lock_timeout = '100ms'")
+
+    desk.execute("select halt('now')")
+
+    kit.db.execute("select pg_cancel_backend(%s)", [slow.info.backend_pid])
+    assert refusal(looking.result) == "57014"
+
+
+def test_a_halt_that_comes_while_a_code_is_looked_at_stands(halted):
+    """The right code answers for what its owner has seen, not for what happened meanwhile."""
+    kit = halted
+    kit.db.execute("begin")
+    kit.db.execute("select from risk.override_codes for update")
+    late = kit.connect("desk")
+    looking = kit.background(late, RESUME, RIGHT)
+    kit.wait_until(
+        "select count(*) from pg_stat_activity where pid = %s and wait_event_type = 'Lock'", late.info.backend_pid
+    )
+
+    kit.call("desk", "select halt('a second reason')")
+    kit.db.execute("commit")
+
+    ((resumed, message),) = looking.result()
+    assert not resumed
+    assert "meanwhile" in message
+    assert kit.call("desk", "select reason from system_mode") == "a second reason"
+
+
+# -- setting it --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "code", [None, "", "1234", "0123456", "12345678901", "aaaaaaaaaaaa", "abababababab", "x" * 300]
+)
+def test_a_code_that_is_easy_to_guess_is_not_taken(kit, code):
+    (answer,) = kit.rows("desk", "select * from set_override_code(%s)", code)
+
+    assert not answer.changed
+    assert "an override code" in answer.message
+    assert not kit.rows("desk", "select * from override_code")
+
+
+@pytest.mark.parametrize("code", ["YTZX-AR93", "tulip-4711", "correct horse", "90125730184627"])
+def test_a_good_code_is_taken_and_hashed_slowly(kit, code):
+    (answer,) = kit.rows("desk", "select * from set_override_code(%s)", code)
+    kit.call("desk", "select halt('test')")
+
+    assert answer.changed
+    assert kit.look("select rounds from risk.override_codes").rounds >= 100_000
+    assert kit.rows("desk", RESUME, code)[0].resumed
+
+
+def test_a_million_guesses_take_a_day_and_one_no_longer_than_a_person_waits(kit):
+    """The best of some, since the machine may be busy."""
+    kit.db.execute(
+        "create function pg_temp.measure() returns interval language plpgsql as $$"
+        " declare t timestamptz := clock_timestamp(); begin"
+        " perform risk.code_digest('salt', t::text, 100000); return clock_timestamp() - t; end $$"
+    )
+
+    best = min(kit.call(kit.db, "select pg_temp.measure()").total_seconds() for _ in range(3))
+
+    assert 0.01 < best < 0.5
+
+
+def test_the_demos_own_codes_are_good_ones(kit):
+    code = CODE_LETTERS[:4] + "-" + CODE_LETTERS[4:8]
+
+    assert kit.call(kit.db, "select risk.code_weakness(%s)", code) is None
+
+
+def test_the_first_code_is_set_once(kit):
+    first, second = kit.connect("desk"), kit.connect("desk")
+    first.execute("begin")
+    first.execute("select * from set_override_code('mine-4711')")
+    waiting = kit.background(second, "select changed, message from set_override_code('yours-4711')")
+    kit.wait_for_lock(second)
+    first.execute("commit")
+
+    ((changed, message),) = waiting.result()
+
+    assert not changed
+    assert "meanwhile" in message
+
+
+def test_a_code_is_changed_by_one_who_knows_it_and_not_by_two_at_once(halted):
+    first, second = halted.connect("desk"), halted.connect("desk")
+    first.execute("begin")
+    first.execute("select * from set_override_code('mine-4711', %s)", [RIGHT])
+    waiting = halted.background(second, "select changed from set_override_code('yours-4711', %s)", RIGHT)
+    halted.wait_for_lock(second)
+    first.execute("commit")
+
+    waiting.result()
+
+    assert not halted.rows("desk", RESUME, "yours-4711")[0].resumed
+    assert halted.rows("desk", RESUME, "mine-4711")[0].resumed
+
+
+# -- secrets stay out of the log ---------------------------------------------------------------------------
+
+SECRETS = (
+    "select resume('', 'SECRET-1')",
+    "select resume(null, 'SECRET-2')",
+    "select resume('why', SECRET)",
+    "select resume('why', 'SECRET-3'::integer::text)",
+    "select set_override_code('SECRET4')",
+    "select set_override_code('SECRETSECRET', 'SECRET-5')",
+    "update system_mode set mode = 'NORMAL', reason = '', code = 'SECRET-6'",
+    "update system_mode set mode = 'PANIC', reason = 'x', code = 'SECRET-7'",
+    "select adopt('why', 'SECRET-8'), 1 / 0",
+    "begin; select resume('why', 'SECRET-9'); select 1 / 0",
+    "set statement_timeout = '1ms'; select resume('why', 'SECRET-10'), pg_sleep(1)",
+)
+
+
+def test_a_code_is_in_no_line_of_the_servers_log(halted, pg_server):
+    if pg_server.embedded is None:
+        pytest.skip("the log of another server is not ours to read")
+    log = pg_server.embedded.directory / "server.log"
+    start = log.stat().st_size
+
+    for query in SECRETS:
+        refusal(lambda q=query, desk=halted.connect("desk"): desk.execute(q, prepare=False))
+    halted.connect("superuser").execute("do $$ begin raise log 'the end of it'; end $$")
+    ended = halted.connect("desk")
+    ended.execute("begin")
+    ended.execute("select resume('why', 'SECRET-11')")
+    halted.db.execute("select pg_terminate_backend(%s, 5000)", [ended.info.backend_pid])
+
+    written = log.read_bytes()[start:].decode()
+    assert "the end of it" in written
+    assert "terminating connection" in written, "that a session was ended is still written"
+    assert "SECRET" not in written.upper().replace("SECRETS", "")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "select resumed from resume('', %s)",
+        "select resumed from resume(null, %s)",
+        "select changed from set_override_code(%s)",
+        "select adopted from adopt('why', %s)",
+    ],
+)
+def test_a_refusal_about_a_code_is_answered_and_remembered(halted, query):
+    assert halted.call("desk", query, "short") is False
+    assert [e.change for e in halted.events("refusal")] == ["TRA01"]

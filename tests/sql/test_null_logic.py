@@ -1,0 +1,120 @@
+"""Three-valued logic: in a guard an unknown answer refuses.
+
+`if a <> b then raise` lets a null through, since the condition is then unknown and not true.  So every
+comparison in a condition that leads to a refusal is one that answers for null as well (`is distinct from`,
+`is not true`, `coalesce`), or stands here with the reason why neither side can be null, or why null may pass.
+"""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+OURS = "(select oid from pg_namespace where nspowner = 'aegis_owner'::regrole)"
+BODIES = f"""
+select oid::regproc::text, pg_get_functiondef(oid)
+from pg_proc
+where pronamespace in {OURS} and prokind = 'f'
+order by 1
+"""
+
+COMMENT = re.compile(r"--[^\n]*")
+GUARD = re.compile(r"(?<!end )\b(?:els)?if\b((?:(?!\bthen\b).)*)\bthen\s+(?:return false|raise exception)", re.S)
+SUBQUERY = re.compile(r"(?:not )?exists \((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)")  # never null itself
+SAFE = re.compile(r"is (?:not )?distinct from|is (?:not )?(?:true|false|null)")
+RISKY = re.compile(r"<>|[<>]=?|(?<![<>])=|\bin \(|\bbetween\b|\bnot (?!found\b|null\b|true\b|false\b|distinct\b)")
+
+# Conditions whose parts cannot be null, or whose null is meant, with the reason.
+ALLOWED = {
+    ("bus.require_the_latest", "current_setting('transaction_isolation') <> 'read committed'"):
+        "a setting that is always there",
+    ("risk.change_mode", "coalesce(trim(p_reason), '') = ''"): "coalesce",
+    ("trade.tg_order_intents__guard",
+     "v_verdict = 'APPROVE' and new.status = 'NEW' and (tg_op = 'INSERT' or new.approved_by is null)"):
+        "risk.admit gives ALLOW or APPROVE or raises; a status is never null",
+    ("trade.tg_order_intents__guard", "tg_op = 'INSERT' and new.side = 'BUY' and"): "a side is never null",
+    ("trade.tg_order_intents__guard", "tg_op = 'INSERT' and"): "tg_op is never null",
+    ("trade.tg_orders__guard", "v_verdict = 'APPROVE' and v_intent.approved_by is null"):
+        "risk.admit gives ALLOW or APPROVE or raises",
+    ("trade.worst_price", "v_price is null or v_price <= 0 or v_price >= 'Infinity'"): "null is the first part",
+    ("trade.worst_price", "v_price < p_instrument.limit_low or v_price > p_instrument.limit_high"):
+        "the price was checked above; a limit that is null is none",
+    ("trade.open_intent", "p_side = 'BUY' and v_instrument.is_active is not true"):
+        "the side was found in trade.intent_types",
+    ("api.propose", "p_quantity <= 0 or p_limit_price <= 0 or p_ttl <= interval '0'"):
+        "a quantity or limit that is null is chosen by the router; a null time to live is the longest, an hour",
+    ("api.record_cash",
+     "coalesce(p_kind, '') not in ('deposit', 'withdrawal', 'dividend', 'correction') or coalesce(p_amount, 0) = 0"
+     " or abs(p_amount) >= 'Infinity' or (p_kind = 'deposit' and p_amount < 0)"
+     " or (p_kind = 'withdrawal' and p_amount > 0)"): "coalesce, and what comes after it is not null",
+    ("api.record_cash", "octet_length(p_idempotency_key) not between 1 and 200"): "null is no key",
+}  # fmt: skip
+
+
+def squeeze(text: str) -> str:
+    return " ".join(SUBQUERY.sub("", COMMENT.sub("", text)).split())
+
+
+def is_safe(condition: str) -> bool:
+    """Whether every comparison of a condition answers for null: as a whole, or each of its parts."""
+    parts = re.split(r"\b(?:or|and)\b", condition)
+    if re.fullmatch(r".* is not true", condition) and len(parts) == 1:
+        return True
+    return all(SAFE.search(part) or not RISKY.search(part) for part in parts)
+
+
+@pytest.fixture(scope="module")
+def bodies(pg_server, template):
+    with pg_server.connect(template) as conn:
+        return dict(conn.execute(BODIES).fetchall())
+
+
+def guards(bodies):
+    for name, body in bodies.items():
+        for condition in GUARD.findall(COMMENT.sub("", body.partition("AS ")[2])):
+            yield name, squeeze(condition)
+
+
+def test_every_guard_refuses_what_is_not_known(bodies):
+    found = {(name, condition) for name, condition in guards(bodies) if not is_safe(condition)}
+
+    assert len(list(guards(bodies))) > 40, "they are still found"
+    assert found - set(ALLOWED) == set()
+    assert set(ALLOWED) - found == set(), "what is gone needs no excuse"
+
+
+SHAPES = {
+    "a comparison with all of an array, in which one null makes it unknown": re.compile(r"<> all ?\("),
+    "not in, which a null in the list makes unknown": re.compile(r"(?<!\w)not in \(\s*select"),
+    "not (... = any (...)), the same in other words": re.compile(r"not \(?[\w.]+ = any ?\("),
+    "if not of a bare value, which null passes by": re.compile(
+        r"\bif not (?!found\b|exists\b|v_answer\b)(?:[a-z_]+\.)?[pv]_\w+"
+    ),
+}
+# Where such a value is never null.
+NEVER_NULL = {"trade.take_over", "trade.end_or_ask", "api.cancel_intent"}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_no_function_has_a_shape_that_null_slips_through(bodies, shape):
+    found = {name for name, body in bodies.items() if SHAPES[shape].search(COMMENT.sub("", body))}
+
+    assert found - NEVER_NULL == set(), shape
+
+
+@pytest.mark.parametrize(
+    ("condition", "safe"),
+    [
+        ("p_symbol <> all(v_mine.symbols)", False),
+        ("(p_symbol = any(v_mine.symbols)) is not true", True),
+        ("v_order.fence <> p_fence", False),
+        ("v_order.fence is distinct from p_fence", True),
+        ("v_mode in ('A', 'B') is not true", True),
+        ("not v_instrument.is_active", False),
+        ("not found", True),
+        ("a is null or b = 1", False),
+    ],
+)
+def test_what_counts_as_safe(condition, safe):
+    assert is_safe(condition) is safe
