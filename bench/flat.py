@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from bench.report import Section
-from bench.scratch import Connection, Scratch, furnish
+from bench.scratch import OPEN, Connection, Scratch, furnish
 from cli.database.connect import DESK
 from tests.prove.history import PAST
 from tests.triggers import OFF, ON
@@ -63,8 +63,7 @@ class Flat:
         self.worker = await hand.fetchval("select api.register_worker('execution', 1, 'bench')")
         # Trusted since a start long ago, and due to be compared again all the time.
         await admin.execute(
-            "update bus.instance set started_at = started_at - interval '1 day';"
-            " update trade.accounts set reconciled_at = bus.clock() - interval '1 hour';"
+            f"{OPEN}; update trade.accounts set reconciled_at = bus.clock() - interval '1 hour';"
             " select api.make_partitions()"
         )
         await self.quote()

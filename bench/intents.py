@@ -10,7 +10,7 @@ from functools import partial
 from typing import TypeAlias
 
 from bench.report import Section
-from bench.scratch import Scratch, furnish
+from bench.scratch import OPEN, Scratch, furnish
 from cli.database.connect import DESK
 
 Call: TypeAlias = Callable[[], Awaitable[object]]
@@ -35,7 +35,7 @@ async def run(scratch: Scratch) -> list[Section]:
     async with AsyncExitStack() as stack:
         desks = [await stack.enter_async_context(scratch.connect(DESK)) for _ in range(ACCOUNTS)]
         admin = await stack.enter_async_context(scratch.connect())
-        await admin.execute("update trade.accounts set reconciled_at = bus.clock()")
+        await admin.execute(OPEN)
 
         def calls(query: str, *args: str) -> list[Call]:
             """The same call on each connection; {} in an argument becomes the connection's number."""

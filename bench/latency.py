@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from bench.report import Section, percentile
-from bench.scratch import Connection, Scratch, furnish, timed, until
+from bench.scratch import OPEN, Connection, Scratch, furnish, timed, until
 from cli.database.connect import DESK
 
 WAKE_UPS = 1000
@@ -53,7 +53,7 @@ async def run(scratch: Scratch) -> list[Section]:
 async def _claimed(scratch: Scratch) -> Section:
     section = Section("A committed intent until another process has claimed it")
     async with scratch.connect(DESK) as desk, scratch.connect() as admin:
-        await admin.execute("update trade.accounts set reconciled_at = bus.clock()")
+        await admin.execute(OPEN)
         empty = await timed(lambda: desk.fetchval("select bench.nothing()"), ROUND_TRIPS)
         insert = await timed(
             lambda: desk.execute("insert into bench.rows (symbol, quantity) values ('S0', 1)"), ROUND_TRIPS

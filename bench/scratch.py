@@ -28,6 +28,11 @@ from workers.runtime.settings import load_settings
 ROOT = Path(__file__).resolve().parents[1]
 Connection: TypeAlias = "asyncpg.Connection[Any]"
 
+# Accounts that take part, without asking their broker.
+OPEN = """
+update trade.accounts
+set reconciled_at = bus.clock(), reconciled_run = (select n.run_number from bus.instance as n)
+"""
 FLOORS = """
 create schema bench;
 create table bench.prices (
@@ -142,6 +147,8 @@ async def furnish(scratch: Scratch, *, accounts: int = 1, symbols: int = 10) -> 
         await desk.execute("select api.start_strategy('bench')")
     async with scratch.connect("aegis_w_price_sync") as feed:
         await feed.execute("select api.open_feed('bench', 'SIM', 'sim')")
+    async with scratch.connect("aegis_w_supervisor") as supervisor:
+        await supervisor.execute("select api.begin_run()")
 
 
 async def until(condition: Callable[[], Awaitable[Any]], patience: float = 10.0) -> Any:

@@ -190,8 +190,8 @@ def _book(app: App, name: str, kind: str, amount: Decimal, note: str, key: str |
     import psycopg
 
     key = key or str(uuid.uuid4())
-    (account,) = fetch(app.desk, "select currency from accounts where account = %s", [name]) or [None]
-    if account is None:
+    found = fetch(app.desk, "select currency from accounts where account = %s", [name])
+    if not found:
         raise NotFound(f"account {name} does not exist", hint="aegis account list")
     try:
         (row,) = fetch(
@@ -202,4 +202,4 @@ def _book(app: App, name: str, kind: str, amount: Decimal, note: str, key: str |
             f"it is not known whether it was booked: {str(error).strip()}",
             hint=f"The same command with --key {key} books it at most once.",
         ) from error
-    app.out.say(f"Booked. {name} now has {money(row['cash'], account['currency'])} (key {key}).")
+    app.out.say(f"Booked. {name} now has {money(row['cash'], found[0]['currency'])} (key {key}).")

@@ -1,6 +1,7 @@
 """How an override code reaches a command: from the keyboard unseen, from a file, or from a pipe.
 
-Never from the command line: `ps` shows that to everybody on the machine, and the shell keeps it in its history.
+Never from the command line: `ps` shows that to everybody on the machine, and the shell keeps it in its
+history.
 """
 
 from __future__ import annotations

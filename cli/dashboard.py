@@ -59,11 +59,11 @@ def doubt(snapshot: Snapshot) -> str:
     """Why the mode may say nothing about what happens; empty when there is no reason."""
     if snapshot.unreachable:
         return f", but {snapshot.unreachable}"
-    for row in snapshot.health:
-        if row["subject"] in ABOUT_ALL:
-            what = row["problem"].replace("takes no writes", "the database takes no writes")
-            return f", but {what}{since(row['since'], snapshot.at)}"
-    return ""
+    about_all = [row for row in snapshot.health if row["subject"] in ABOUT_ALL]
+    dated = [row for row in about_all if row["since"] is not None]
+    if dated:
+        return f", but {dated[0]['problem']}{since(dated[0]['since'], snapshot.at)}"
+    return ", but the database takes no writes" if about_all else ""
 
 
 class Dashboard:

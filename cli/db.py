@@ -115,9 +115,9 @@ def psql(app: App, arguments: tuple[str, ...]) -> None:
 
     Tables are private: read views and call functions.  \\dv lists the views, \\df+ the functions.
 
-    What you type is forgotten at the end, since it may be an override code; better give those to aegis resume,
-    which binds them, so that no list of running statements shows them.  To keep a history set PSQL_HISTORY: a
-    line that begins with a space stays out of it.  Never put a code into -c: ps shows it.
+    What you type is forgotten at the end, since it may be an override code.  Better give those to aegis
+    resume, which binds them, so that no list of running statements shows them.  To keep a history set
+    PSQL_HISTORY: a line that begins with a space stays out of it.  Never put a code into -c: ps shows it.
 
     \b
     Examples:
@@ -138,7 +138,9 @@ def psql(app: App, arguments: tuple[str, ...]) -> None:
     # The prompt shows what cannot change under it: the mode could, so it is asked for instead.
     prompt = f"--set=PROMPT1={now['kind']} %/%R%x%# "
     program = database.program("psql")
-    os.execve(program, [program, database.url(), "--set=HISTCONTROL=ignorespace", prompt, *arguments], environment)
+    os.execve(
+        program, [program, database.url(), "--set=HISTCONTROL=ignorespace", prompt, *arguments], environment
+    )
 
 
 @db.command()

@@ -7,44 +7,21 @@ from __future__ import annotations
 
 import socket
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 import psycopg
 
 from cli.context import App, fetch, pass_app
+from cli.findings import Finding, Found, fail, ok, warn
 from cli.output import json_option
+from cli.server_checks import check_durable, check_home, check_settings, check_unsent
 from workers.runtime.errors import AegisError
 
 OLDEST = 150000  # server versions as numbers
 PATIENCE = 2.0  # seconds for a notification to ourselves
 COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What a check found: ok, warn or fail, the fact, and what to do."""
-
-    state: str
-    what: str
-    todo: str | None = None
-
-
-Found = Iterator[Finding]
-
-
-def ok(what: str) -> Finding:
-    return Finding("ok", what)
-
-
-def warn(what: str, todo: str) -> Finding:
-    return Finding("warn", what, todo)
-
-
-def fail(what: str, todo: str) -> Finding:
-    return Finding("fail", what, todo)
 
 
 @click.command()
@@ -162,6 +139,43 @@ def _now() -> float:
     return datetime.now(UTC).timestamp()
 
 
+def check_open(app: App) -> Found:
+    """Transactions that hold back history and halts, and that only a superuser can end."""
+    with app.database.admin() as conn:
+        rows = fetch(conn, OLD_TRANSACTIONS)
+        prepared = fetch(
+            conn, "select gid, owner, database, prepared from pg_prepared_xacts order by prepared"
+        )
+        (allowed,) = fetch(conn, "select current_setting('max_prepared_transactions')::integer as number")
+    for row in prepared:
+        yield warn(
+            f"prepared transaction {row['gid']!r} of {row['owner']} in {row['database']} is open"
+            f" since {row['prepared'].astimezone():%Y-%m-%d %H:%M}",
+            "Its owner or a superuser ends it, in that database: rollback prepared 'NAME'",
+        )
+    for row in rows:
+        yield warn(
+            f"session {row['pid']} of {row['login']} in {row['database']} is in a transaction"
+            f" since {row['since'].astimezone():%Y-%m-%d %H:%M:%S}",
+            f"select pg_terminate_backend({row['pid']}), as a superuser",
+        )
+    if allowed["number"] > 0:
+        yield warn(
+            f"the server keeps up to {allowed['number']} prepared transactions, which no halt can end",
+            "Set max_prepared_transactions to 0 if nothing else on this server needs them.",
+        )
+    elif not rows:
+        yield ok("no transaction is older than a minute")
+
+
+OLD_TRANSACTIONS = """
+select pid, usename as login, datname as database, xact_start as since
+from pg_stat_activity
+where backend_type = 'client backend' and xact_start < clock_timestamp() - interval '1 min'
+order by xact_start
+"""
+
+
 def check_listen(app: App) -> Found:
     """A notification to ourselves must arrive, else everything only happens at the next poll."""
     from secrets import token_hex
@@ -223,7 +237,7 @@ def check_code(app: App) -> Found:
     """The override code, and whether the server keeps it out of its log."""
     rows = fetch(app.desk, "select * from override_code")
     if not rows:
-        yield fail("no override code is set, so nobody can leave HALT", "aegis set-code")
+        yield warn("no override code is set, so nobody can leave HALT", "aegis set-code")
     for row in rows:
         if row["locked_until"]:
             yield warn(
@@ -236,7 +250,9 @@ def check_code(app: App) -> Found:
                 "Somebody with the desk's password may be guessing: change that, then the code.",
             )
         if not row["is_slow"]:
-            yield warn("the override code was set by an older version and is quick to guess", "aegis set-code")
+            yield warn(
+                "the override code was set by an older version and is quick to guess", "aegis set-code"
+            )
     (log,) = fetch(app.desk, "select current_setting('log_min_error_statement') as least")
     if log["least"] != "panic":
         yield warn(
@@ -250,9 +266,7 @@ def check_code(app: App) -> Found:
 def check_workers(app: App) -> Found:
     from workers.runtime.registry import CORE
 
-    rows = fetch(
-        app.desk, "select name, state, login, detail ->> 'last_error' as error from workers where is_alive"
-    )
+    rows = fetch(app.desk, "select name, state, is_alive from workers where is_alive or is_hung")
     alive = {row["name"] for row in rows}
     wanted = {"supervisor", *CORE}
     wanted |= {f"strategy.{r['strategy']}" for r in fetch(app.desk, RUNNING_STRATEGIES)}
@@ -264,7 +278,10 @@ def check_workers(app: App) -> Found:
     for row in rows:
         if row["state"] == "degraded":
             yield warn(f"{row['name']} hears no notifications and polls", f"aegis logs {row['name']}")
-    if wanted <= alive:
+    hung = sum(not row["is_alive"] for row in rows)
+    if hung:
+        yield fail(f"{hung} of {len(rows)} workers exist and do not beat", "see health, below")
+    elif wanted <= alive:
         yield ok(f"{len(alive)} workers are alive")
 
 
@@ -354,7 +371,11 @@ CHECKS: dict[str, Callable[[App], Found]] = {
     "server": check_server,
     "migrated": check_migrated,
     "secrets": check_secrets,
+    "durable": check_durable,
+    "settings": check_settings,
+    "home": check_home,
     "clock": check_clock,
+    "open": check_open,
     "listen": check_listen,
     "pooler": check_pooler,
     "hints": check_hints,
@@ -366,6 +387,7 @@ CHECKS: dict[str, Callable[[App], Found]] = {
     "health": check_health,
     "strategies": check_strategies,
     "feeds": check_feeds,
+    "unsent": check_unsent,
     "laws": check_laws,
     "incidents": check_incidents,
 }

@@ -5,9 +5,9 @@ from __future__ import annotations
 from cli.context import App, fetch
 from cli.database import limits
 from cli.database.catalog import Connection
-from cli.doctor import Found, ok, warn
+from cli.findings import Found, ok, warn
 
-CORE_CONNECTIONS = 60  # what the core and the desk open at most, in ordinary running
+CORE_CONNECTIONS = 50  # what the core and the desk open at most, in ordinary running
 DEFAULT_PAGES = 1048576
 ROOM = 0.25  # as bus.notify
 EMBEDDED = "aegis db migrate sets it."
@@ -85,7 +85,7 @@ def check_connections(app: App) -> Found:
         yield warn(
             f"max_connections is {row['most']}; strategies may take {row['strategies']} of them",
             f"max_connections = {row['most'] + CORE_CONNECTIONS - left}, and from PostgreSQL 16 on"
-            " reserved_connections = 60; they need a restart",
+            " reserved_connections = 50; they need a restart",
         )
     elif not row["unlimited"]:
         kept = max(left, row["reserved"])

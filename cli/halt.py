@@ -79,9 +79,9 @@ def resume(conn: Connection[Any], reason: str, code_file: Any) -> None:
 def set_code(app: App, code_file: Any, current_file: Any) -> None:
     """Choose the override code, which leaves HALT.
 
-    It has at least 8 characters, 5 of them different, or 14 when they are all digits.  From a pipe the current
-    code is the first line (empty if there is none) and the new one the second.  The demo makes a code up at its
-    first start and keeps it in a file; that file goes when you choose your own.
+    It has at least 8 characters, 5 of them different, or 14 when they are all digits.  From a pipe the
+    current code is the first line (empty if there is none) and the new one the second.  The demo makes a
+    code up at its first start and keeps it in a file; that file goes when you choose your own.
 
     \b
     Examples:

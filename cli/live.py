@@ -24,7 +24,7 @@ from cli.dashboard import Dashboard, clock
 from cli.database.binaries import ServerError
 from cli.database.errors import DatabaseError
 from cli.demo import Oversell, stage_oversell
-from cli.snapshot import Snapshot, look, pause_after
+from cli.snapshot import EVERY, Snapshot, look, pause_after
 from workers.runtime import logs
 from workers.runtime.errors import Refused
 from workers.runtime.settings import Settings
@@ -133,6 +133,7 @@ class Run:
         stopping = asyncio.create_task(self._stopping.wait())
         while not self._stopping.is_set() and not working.done():
             began = time.monotonic()
+            was_stale = self._trouble_since is not None
             snapshot = await self._look_in_time(stopping)
             if snapshot is None:
                 show(self._stale())
@@ -143,7 +144,8 @@ class Run:
                 show(snapshot)
                 await self._stage(snapshot)
                 self._enough(snapshot)
-            pause = pause_after(time.monotonic() - began)
+            # A look that waited for a lock says nothing about how long looking takes.
+            pause = EVERY if snapshot is None or was_stale else pause_after(time.monotonic() - began)
             left = pause if self.seconds is None else min(pause, max(self.seconds - self.elapsed, 0.01))
             await asyncio.wait({working, stopping}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
@@ -164,14 +166,12 @@ class Run:
     def _stale(self) -> Snapshot:
         """The last that was seen, with why there is nothing newer and since when."""
         self._trouble_since = self._trouble_since or datetime.now(UTC)
-        return self._last.as_of(
-            datetime.now(UTC), f"{self._trouble.rstrip('.')} since {clock(self._trouble_since)}"
-        )
+        return self._last.as_of(datetime.now(UTC), f"{self._trouble} since {clock(self._trouble_since)}")
 
     def _tell_return(self, snapshot: Snapshot) -> None:
         if self._trouble_since is not None:
             gone = (datetime.now(UTC) - self._trouble_since).total_seconds()
-            self._dashboard.say(snapshot.at, [f"the database is back after {gone:.0f} s ({self._trouble})"])
+            self._dashboard.say(snapshot.at, [f"the database was away and is back after {gone:.0f} s"])
         self._trouble, self._trouble_since = "", None
 
     def _look(self) -> Snapshot | None:
@@ -182,7 +182,8 @@ class Run:
         except (psycopg.Error, DatabaseError) as error:
             first = str(error).strip().partition("\n")[0]
             if self._conn is None or self._conn.broken:
-                self._trouble = "the database cannot be reached"
+                _, fatal, why = str(error).rpartition("FATAL:")
+                self._trouble = "the database cannot be reached" + (f" ({why.strip()})" if fatal else "")
             else:
                 self._trouble = f"the database refuses to be looked at ({first})"
             self._reach_again()

@@ -43,6 +43,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "approvals": "cli.approve:approvals",
         "approve": "cli.approve:approve",
         "reject": "cli.approve:reject",
+        "declare-lost": "cli.lost:declare_lost",
     },
     "Set it up": {
         "account": "cli.account:account",

@@ -4,60 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from decimal import Decimal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.context import App, fetch, pass_app
+from cli.context import App, pass_app
 from cli.output import json_option
+from cli.recordings import check_venue, tick_tables
+from cli.replay_plan import Wish, positive
+from cli.replay_report import report
 
 if TYPE_CHECKING:
     from cli.database.catalog import Connection
     from cli.database.connect import Database
     from workers.feeds.recording import Malformed
-    from workers.replay import Instrument, Plan, Replay, StrategyPlan
+    from workers.replay import Plan, Replay
 
-EXAMPLES = {
-    "momentum": "workers.strategies.momentum:Momentum",
-    "mean_reversion": "workers.strategies.mean_reversion:MeanReversion",
-}
-TUNED = {"momentum": {"threshold": 1.0}}  # for an order book that is quoted many times a second
-HOME = {"KRX": ("KRW", 100_000_000), "SIM": ("KRW", 100_000_000)}  # currency and cash by venue
-ELSEWHERE = ("USDT", 100_000)
-TICKS = (("0.1", 1), ("0.01", 2), ("0.0001", 4), ("0.00000001", 8))  # tick tables and their decimals
-MALFORMED_SHOWN = 5
 INTERRUPTED = 130
-
-STRATEGIES = """
-select f.owner as strategy, f.symbol,
-    count(distinct f.intent_id) filter (where f.side = 'BUY') as buys,
-    count(distinct f.intent_id) filter (where f.side = 'SELL') as sells,
-    sum(f.quantity * f.price) as traded, sum(f.fee + f.tax) as fees, sum(f.realized_pnl) as realized_pnl,
-    (select p.unrealized_pnl from api.positions as p where p.owner = f.owner and p.symbol = f.symbol)
-        as unrealized_pnl
-from api.fills as f group by f.owner, f.symbol order by f.owner, f.symbol
-"""
-TRADES = """
-select f.filled_at as at, f.owner as strategy, f.symbol, f.side, f.quantity, f.price, f.fee + f.tax as fees,
-    f.realized_pnl, f.reason
-from api.fills as f order by f.fill_id desc limit %s
-"""
-REFUSALS = """
-select r.code, regexp_replace(r.message, '[0-9.]+', 'n', 'g') as refusal, count(*) as times
-from api.refusals as r group by 1, 2 order by 3 desc, 1, 2 limit 5
-"""
-EQUITY = "select cash, equity from api.accounts"
-TOTALS = "select picks, intents, orders, fills from api.totals"
-AUDIT = "select law, violation from api.law_audit order by law, violation"
 
 
 @click.command()
@@ -81,6 +49,18 @@ AUDIT = "select law, violation from api.law_audit order by law, violation"
 @click.option(
     "--venue", metavar="NAME", help="Where it was recorded (default: the first word of the file's name)."
 )
+@click.option(
+    "--tick",
+    metavar="TABLE|SIZE",
+    help="Its price steps: a table or a size (default: KRX on KRX and SIM, else the decimals of its prices).",
+)
+@click.option(
+    "--lot",
+    callback=positive,
+    metavar="SIZE",
+    help="What sizes are multiples of; what is over is cut (default: the decimals of its sizes).",
+)
+@click.option("--sort", is_flag=True, help="Bring the rows into the order of their times first, in memory.")
 @click.option("--currency", metavar="CODE", help="Currency of the account (default: that of the venue).")
 @click.option("--cash", type=click.IntRange(1), help="What the account begins with (default: 100,000 USDT).")
 @click.option(
@@ -104,56 +84,27 @@ def replay(app: App, /, file: Path, trades: int, keep: bool, **options: Any) -> 
       aegis replay binance_usdm_20240808.csv.gz
       aegis replay day.csv.gz --strategy my_strategy.py:Dip --set dip.percent=0.5
       aegis replay day.csv.gz --step 10ms --json --keep
+      aegis replay merged.csv --venue BINANCE --tick 0.01 --lot 0.001 --sort
     """
-    survey = Survey.of(file)
-    plan = _plan(file, survey, **options)
+    from workers.feeds.survey import HEAD, Survey
+
+    wish = Wish.of(file, **options)
+    head = Survey.of(file, most=HEAD)  # what it shows is told at once, not after a day was read
+    head.check(sort=wish.sort)
     with _own_database(app, keep=keep) as database:
+        with database.admin() as conn:
+            check_venue(conn, wish.venue, head.first)
+            tables = tick_tables(conn)
+        plan, events = wish.plan(tables)
         for strategy in plan.strategies:
             database.ensure_strategy_login(strategy.name)
-        run = Run(app, plan, survey.events)
+        run = Run(app, plan, events)
         asyncio.run(run.serve(database))
         with database.admin() as conn:
-            violations = _report(app, conn, run, trades)
+            violations = report(app, conn, run, trades)
         if keep:
             app.out.say(f"\nKept: aegis --database {database.name} db psql")
     sys.exit(1 if violations else INTERRUPTED if run.replay.stopped else 0)
-
-
-@dataclass
-class Survey:
-    """What a recording holds, from reading it once before it is replayed."""
-
-    events: int = 0
-    malformed: int = 0
-    first: datetime | None = None
-    decimals: dict[str, tuple[int, int]] = field(default_factory=dict)
-    """How many decimals the prices and the sizes of each symbol need."""
-
-    @classmethod
-    def of(cls, file: Path) -> Survey:
-        from workers.feeds import Quote
-        from workers.feeds.recording import Recording
-
-        found, recording = cls(), Recording(file)
-        for found.events, event in enumerate(recording.events(), start=1):
-            found.first = found.first or event.ts
-            prices, sizes = found.decimals.get(event.symbol, (0, 0))
-            if type(event) is Quote:
-                prices = max(prices, _decimals(event.bid), _decimals(event.ask))
-                sizes = max(sizes, _decimals(event.bid_size), _decimals(event.ask_size))
-            found.decimals[event.symbol] = prices, sizes
-        found.malformed = recording.malformed
-        return found
-
-    def instruments(self, venue: str) -> list[Instrument]:
-        """The symbols; tick and lot are the steps in which their prices and sizes move."""
-        from workers.replay import Instrument
-
-        krx = venue in ("KRX", "SIM")
-        return [
-            Instrument(symbol, "KRX" if krx else _tick_table(prices), f"{Decimal(1).scaleb(-sizes):f}")
-            for symbol, (prices, sizes) in sorted(self.decimals.items())
-        ]
 
 
 class Run:
@@ -203,7 +154,9 @@ class Run:
         asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)  # the second one ends it at once
 
     def _keep(self, row: Malformed) -> None:
-        if len(self.malformed) < MALFORMED_SHOWN:
+        from workers.feeds.recording import TOLD
+
+        if len(self.malformed) < TOLD:
             self.malformed.append(row)
 
     def _progress(self, replay: Replay) -> None:
@@ -218,79 +171,6 @@ class Run:
         line = f"{done / max(self.events, 1):4.0%}  {replay.link.now:%Y-%m-%d %H:%M:%S}  "
         line += f"{done:,} of {self.events:,} events, {speed:,.0f}/s"
         click.echo(f"\r{line}\x1b[K" if moving else line, nl=not moving, err=True)
-
-
-def _plan(
-    file: Path,
-    survey: Survey,
-    strategies: Sequence[str],
-    settings: Sequence[str],
-    exits: str,
-    step: str,
-    venue: str | None,
-    currency: str | None,
-    cash: int | None,
-    thorough: bool,
-) -> Plan:
-    from workers.replay import Plan, ReplayError, step_end
-
-    if survey.first is None:
-        raise ReplayError(f"{file} holds no event", hint=f"{survey.malformed} of its rows are malformed.")
-    venue = venue or file.name.partition(".")[0].partition("_")[0].upper()
-    home_currency, home_cash = HOME.get(venue, ELSEWHERE)
-    width = _duration(step)
-    return Plan(
-        file=file,
-        venue=venue,
-        currency=currency or home_currency,
-        cash=Decimal(cash or home_cash),
-        instruments=survey.instruments(venue),
-        strategies=_strategies(strategies or list(EXAMPLES), settings, exits),
-        start=step_end(survey.first, width) - width,
-        step=width,
-        thorough=thorough,
-    )
-
-
-def _duration(text: str) -> timedelta:
-    match = re.fullmatch(r"(\d+)(ms|s)", text)
-    if match is None or not int(match[1]):
-        raise click.BadParameter(f"{text!r} is not a time such as 50ms or 1s", param_hint="--step")
-    return timedelta(milliseconds=int(match[1]) * (1 if match[2] == "ms" else 1000))
-
-
-def _decimals(number: str) -> int:
-    """How many decimals a number needs: 1 for 61800.20."""
-    return len(number.partition(".")[2].rstrip("0"))
-
-
-def _tick_table(decimals: int) -> str:
-    return next((name for name, most in TICKS if decimals <= most), TICKS[-1][0])
-
-
-def _strategies(wanted: Sequence[str], settings: Sequence[str], exits: str) -> list[StrategyPlan]:
-    from workers.replay import ReplayError, StrategyPlan
-
-    chosen: dict[str, tuple[str, dict[str, Any]]] = {}
-    for want in wanted:
-        cls = EXAMPLES.get(want, want)
-        name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.rpartition(":")[2]).lower()
-        chosen[name] = cls, dict(TUNED.get(want, {}))
-    for setting in settings:
-        match = re.fullmatch(r"(\w+)\.(\w+)=(.+)", setting)
-        if match is None or match[1] not in chosen:
-            raise ReplayError(
-                f"{setting!r} sets no parameter of {', '.join(chosen)}", hint="Write NAME.PARAM=VALUE."
-            )
-        chosen[match[1]][1][match[2]] = _number(match[3])
-    return [StrategyPlan(name, cls, parameters, exits) for name, (cls, parameters) in chosen.items()]
-
-
-def _number(text: str) -> int | float | str:
-    for kind in (int, float):
-        with contextlib.suppress(ValueError):
-            return kind(text)
-    return text
 
 
 @contextlib.contextmanager
@@ -333,46 +213,3 @@ def _is_free(conn: Connection, name: str) -> bool:
         [name, name],
     ).fetchone()
     return row is not None and bool(row[0])
-
-
-def _report(app: App, conn: Connection, run: Run, trades: int) -> int:
-    """Print what happened; return how many violations of the laws were found."""
-    replay, out = run.replay, app.out
-    (equity,), (totals,) = fetch(conn, EQUITY), fetch(conn, TOTALS)
-    violations = fetch(conn, AUDIT)
-    counts, recording = replay.counts, replay.recording
-    summary: Mapping[str, Any] = {
-        "file": str(run.plan.file),
-        "until": replay.link.now,
-        "complete": not replay.stopped,
-        "events": recording.quotes + recording.trades,
-        "applied": counts.applied,
-        "superseded": counts.superseded,
-        "quarantined": counts.quarantined,
-        "malformed": recording.malformed,
-        "steps": replay.steps,
-        **totals,
-        "cash_at_start": run.plan.cash,
-        "equity_at_end": equity["equity"],
-        "profit": equity["equity"] - run.plan.cash,
-        "currency": run.plan.currency,
-        "seconds": round(run.seconds, 2),
-        "events_per_second": round(counts.total / run.seconds) if run.seconds else None,
-        "digest": run.digest,
-        "law_audit": len(violations) if violations else "empty",
-    }
-    per_strategy, refusals = fetch(conn, STRATEGIES), fetch(conn, REFUSALS)
-    last = fetch(conn, TRADES, [trades])[::-1]
-    if out.json:
-        lists = {"strategies": per_strategy, "trades": last, "refusals": refusals, "violations": violations}
-        out.record({**summary, "malformed_rows": [str(row) for row in run.malformed], **lists})
-        return len(violations)
-    out.table(last, empty="No trade.", title=f"The last {len(last)} of {totals['fills']} fills")
-    out.table(per_strategy, empty="", title="By strategy")
-    out.table(refusals, empty="", title="Refused")
-    out.record(summary)
-    for row in run.malformed:
-        out.say(f"malformed: {row}")
-    for violation in violations:
-        out.say(f"LAW BROKEN {violation['law']}: {violation['violation']}")
-    return len(violations)

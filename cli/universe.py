@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
 import click
 
@@ -26,6 +26,7 @@ def universe() -> None:
     \b
     Examples:
       aegis universe add SIM 005930 --currency KRW --tick KRX
+      aegis universe ticks HK 0:0.001 0.25:0.005 0.5:0.01
       aegis universe list
     """
 
@@ -65,6 +66,37 @@ def add(
         [venue, symbol, name or symbol, currency, tick, lot, min_notional],
     )
     app.out.say(f"{symbol} is in the universe of {venue}.")
+
+
+@universe.command()
+@click.argument("name")
+@click.argument("bands", nargs=-1, required=True, metavar="TICK|PRICE:TICK...")
+@pass_app
+def ticks(app: App, name: str, bands: tuple[str, ...]) -> None:
+    """Add a table of price steps, or change one: TICK for all prices, or bands, each from its PRICE on.
+
+    \b
+    Examples:
+      aegis universe ticks 0.0000000001 0.0000000001
+      aegis universe ticks HK 0:0.001 0.25:0.005 0.5:0.01 10:0.02 20:0.05 100:0.1
+    """
+    starts, sizes = zip(*map(_band, bands), strict=True)
+    app.desk.execute(
+        "select add_tick_table(%s, %s::text[]::numeric[], %s::text[]::numeric[])",
+        [name, list(starts), list(sizes)],
+    )
+    app.out.say(f"Tick table {name} has {len(bands)} band{'s' * (len(bands) > 1)}. Next: aegis universe add.")
+
+
+def _band(text: str) -> tuple[str, str]:
+    """Price and tick of a band; what they may be is for the database to say."""
+    price, colon, tick = text.rpartition(":")
+    for number in (price if colon else "0", tick):
+        try:
+            Decimal(number)
+        except InvalidOperation:
+            raise click.BadParameter(f"{text!r} is not a tick such as 0.01 or 100:0.1") from None
+    return price if colon else "0", tick
 
 
 @universe.command("list")

@@ -98,6 +98,8 @@ def _server(database: Database, owner: running.Owner, file: Path) -> Iterator[No
 def _prepare(database: Database, source: Feed, *, asked: bool) -> str | None:
     """Make what must be there before workers start; return an override code that is new."""
     from cli.demo import code_file, seed
+    from cli.recordings import check_played
+    from workers.feeds.recording import RecordingFeed
 
     began = time.monotonic()
     report = database.migrate(_kind(database, asked=asked))
@@ -109,6 +111,9 @@ def _prepare(database: Database, source: Feed, *, asked: bool) -> str | None:
     with database.desk() as conn:
         running.refuse_second_supervisor(conn)
         code = seed(conn, source.venue, code_file(database)) if report.kind == "demo" else None
+        if isinstance(source, RecordingFeed):
+            for notice in check_played(conn, source):
+                click.echo(notice)
         for (name,) in conn.execute("select strategy from strategies").fetchall():
             database.ensure_strategy_login(name)
     if code is None:

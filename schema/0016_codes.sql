@@ -57,9 +57,9 @@ comment on column trade.order_intents.ttl is
 
 update strategy.strategies as s
 set symbols = array_remove(s.symbols, null)
-where array_position(s.symbols, null) is not null;
+where case when array_ndims(s.symbols) = 1 then array_position(s.symbols, null) is not null end;
 
 alter table strategy.strategies
     add constraint strategies_symbols_whole check (
-        array_position(symbols, null) is null and (array_ndims(symbols) = 1) is true
+        case when array_ndims(symbols) = 1 then array_position(symbols, null) is null else false end
     );

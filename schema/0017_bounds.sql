@@ -30,6 +30,16 @@ where status = 'NEW'
 update strategy.picks set reason = left(reason, 500) where octet_length(reason) > 2000;
 update trade.order_intents set reason = left(reason, 500) where octet_length(reason) > 2000;
 
+-- The next quote brings another price; until then there is none to work with.
+update market.prices_best
+set is_tradable = false, bid = null, bid_size = null, ask = null, ask_size = null, mark = null, last = null,
+    last_size = null
+where greatest(bid, bid_size, ask, ask_size, mark, last, last_size) >= 1e18
+   or greatest(
+       min_scale(bid), min_scale(bid_size), min_scale(ask), min_scale(ask_size), min_scale(mark), min_scale(last),
+       min_scale(last_size)
+   ) > 18;
+
 -- NaN sorts above every number, so that these refuse it too.
 alter table strategy.strategies
     add constraint strategies_money_bounded check (

@@ -17,18 +17,19 @@ set bid_is_sound = is_tradable and coalesce(bid_size > 0, false),
 
 alter table market.prices_best
     drop column is_tradable,
-    add constraint prices_best_bid_is_whole check (
-        (bid is null) = (bid_size is null) and bid is distinct from 0 and bid_size is distinct from 0
+    -- They are asked for each quote, so they compare no number twice.
+    add constraint prices_best_sides_are_whole check (
+        (bid is null) = (bid_size is null) and (ask is null) = (ask_size is null)
     ),
-    add constraint prices_best_ask_is_whole check (
-        (ask is null) = (ask_size is null) and ask is distinct from 0 and ask_size is distinct from 0
-    ),
-    add constraint prices_best_sound_is_there check (
-        received_at is not null and (not bid_is_sound or bid > 0) is true and (not ask_is_sound or ask > 0) is true
-        or not bid_is_sound and not ask_is_sound
-    ),
-    add constraint prices_best_sound_is_not_crossed check (
-        not (bid_is_sound or ask_is_sound) or coalesce(bid <= ask, true)
+    add constraint prices_best_sound_is_there_and_not_crossed check (
+        case
+            when bid_is_sound or ask_is_sound
+                then received_at is not null
+                    and (bid <= ask) is not false
+                    and (not bid_is_sound or bid > 0) is true
+                    and (not ask_is_sound or ask > 0) is true
+            else true
+        end
     );
 
 comment on column market.prices_best.bid is 'Best bid; null when nobody bids, and until the first quote.';

@@ -31,6 +31,7 @@ begin atomic
             where p.pronamespace = 'api'::regnamespace
               and l.lanname = 'sql'
               and p.proname = any(string_to_array(regexp_replace(p_frame, '[^a-z0-9_]+', ' ', 'g'), ' '))
+            order by p.proname
             limit 1
         ),
         'direct SQL'

@@ -102,7 +102,7 @@ begin
     end if;
 
     if not bus.may_write() or (
-        select count(*) >= 30
+        select count(*) >= case when v_is_strategy then 30 else 600 end
         from bus.workers as w
         where w.login = session_user and w.started_at > bus.clock() - interval '1 min'
     ) then
@@ -219,10 +219,12 @@ as $$
 begin
     perform bus.require_worker(p_worker_id);
 
-    update bus.workers as w
-    set state = 'stopped',
-        stopped_at = bus.clock()
-    where w.worker_id = p_worker_id;
+    if bus.may_write() then
+        update bus.workers as w
+        set state = 'stopped',
+            stopped_at = bus.clock()
+        where w.worker_id = p_worker_id;
+    end if;
 end;
 $$;
 

@@ -149,10 +149,13 @@ begin
             i.instrument_id,
             i.limit_low,
             i.limit_high,
-            r.*
+            r.*,
+            coalesce(r.bid > 0 and r.bid_size > 0, false) as has_bid,
+            coalesce(r.ask > 0 and r.ask_size > 0, false) as has_ask
         from raw as r
         join market.instruments as i on i.venue = v_feed.venue and i.symbol = r.symbol
-        where r.ts between '1970-01-01' and v_now + interval '2 s'
+        where r.ts <= v_now + interval '2 s'
+          and r.ts >= '1970-01-01'
           and r.seq between 0 and 9000000000000000000
           -- A side that is not there is null or 0; what is there is an amount (bus.is_amount), and NaN sorts last.
           and coalesce(least(r.bid, r.ask, r.bid_size, r.ask_size), 0) >= 0
@@ -168,23 +171,15 @@ begin
         order by g.instrument_id, g.ts desc, g.seq desc
     ),
 
-    sides as (
-        select
-            n.*,
-            n.bid > 0 and n.bid_size > 0 as has_bid,
-            n.ask > 0 and n.ask_size > 0 as has_ask
-        from newest as n
-    ),
-
     judged as (
         -- A quote is crossed only where it has both sides; a limit that is not set limits nothing.
         select
-            s.*,
-            coalesce(s.has_bid and (s.bid <= s.ask or s.has_ask is not true), false)
-            and (s.bid < s.limit_low or s.bid > s.limit_high) is not true as bid_is_sound,
-            coalesce(s.has_ask and (s.bid <= s.ask or s.has_bid is not true), false)
-            and (s.ask < s.limit_low or s.ask > s.limit_high) is not true as ask_is_sound
-        from sides as s
+            n.*,
+            n.has_bid and (not n.has_ask or n.bid <= n.ask)
+            and (n.bid < n.limit_low or n.bid > n.limit_high) is not true as bid_is_sound,
+            n.has_ask and (not n.has_bid or n.bid <= n.ask)
+            and (n.ask < n.limit_low or n.ask > n.limit_high) is not true as ask_is_sound
+        from newest as n
     ),
 
     written as (
@@ -220,11 +215,16 @@ begin
             received_at = excluded.received_at,
             bid_is_sound = excluded.bid_is_sound,
             ask_is_sound = excluded.ask_is_sound,
-            mark = market.mark(
-                b.last, b.mark,
-                case when excluded.bid_is_sound then excluded.bid end,
-                case when excluded.ask_is_sound then excluded.ask end
-            )
+            mark = case
+                -- What market.mark says of both sides, without asking about either again: nearly every quote.
+                when excluded.bid_is_sound and excluded.ask_is_sound
+                    then least(greatest(coalesce(b.last, excluded.bid), excluded.bid), excluded.ask)
+                else market.mark(
+                    b.last, b.mark,
+                    case when excluded.bid_is_sound then excluded.bid end,
+                    case when excluded.ask_is_sound then excluded.ask end
+                )
+            end
         where b.quote_ts is null
            or (excluded.quote_ts, excluded.received_seq) > (b.quote_ts, b.received_seq)
         returning 1
@@ -293,7 +293,8 @@ begin
         as r (symbol, ts, seq, bid, bid_size, ask, ask_size)
     left join market.instruments as i on i.venue = p_feed.venue and i.symbol = r.symbol
     where i.instrument_id is null
-       or (r.ts between '1970-01-01' and p_now + interval '2 s'
+       or (r.ts <= p_now + interval '2 s'
+           and r.ts >= '1970-01-01'
            and r.seq between 0 and 9000000000000000000
            -- A side that is not there is null or 0; what is there is an amount (bus.is_amount), and NaN sorts last.
            and coalesce(least(r.bid, r.ask, r.bid_size, r.ask_size), 0) >= 0
@@ -347,7 +348,8 @@ begin
             r.*
         from unnest(p_symbols, p_trade_ts, p_seqs, p_prices, p_sizes) as r (symbol, ts, seq, price, size)
         join market.instruments as i on i.venue = v_feed.venue and i.symbol = r.symbol
-        where r.ts between '1970-01-01' and v_now + interval '2 s'
+        where r.ts <= v_now + interval '2 s'
+          and r.ts >= '1970-01-01'
           and r.seq between 0 and 9000000000000000000
           and r.price > 0 and r.size >= 0 and greatest(r.price, r.size) < 1e18
           and greatest(min_scale(r.price), min_scale(r.size)) <= 18
@@ -398,7 +400,7 @@ begin
         from unnest(p_symbols, p_trade_ts, p_seqs, p_prices, p_sizes) as r (symbol, ts, seq, price, size)
         left join market.instruments as i on i.venue = v_feed.venue and i.symbol = r.symbol
         where i.instrument_id is null
-           or (r.ts between '1970-01-01' and v_now + interval '2 s' and r.seq between 0 and 9000000000000000000
+           or (r.ts <= v_now + interval '2 s' and r.ts >= '1970-01-01' and r.seq between 0 and 9000000000000000000
                and r.price > 0 and r.size >= 0 and greatest(r.price, r.size) < 1e18
                and greatest(min_scale(r.price), min_scale(r.size)) <= 18) is not true;
 

@@ -135,8 +135,18 @@ begin
             to_char(coalesce(a.xact_start, a.backend_start), 'HH24:MI:SS TZ'))))
     from found as f
     left join pg_stat_activity as a on a.pid = f.pid
-    -- A lock of no session is of a prepared transaction, whose number stands in the place of the session's.
-    left join bus.prepared as p on f.pid is null and p.xid::text = split_part(f.virtualtransaction, '/', 2)
+    -- A lock of no session is of a prepared transaction, which holds its own number as well.
+    left join bus.prepared as p
+        on f.pid is null
+        and p.database = current_database()
+        and (f.virtualtransaction is null or exists (
+            select
+            from pg_locks as x
+            where x.locktype = 'transactionid'
+              and x.pid is null
+              and x.transactionid = p.xid
+              and x.virtualtransaction = f.virtualtransaction
+        ))
     group by f.pid, p.who;
 end;
 $$;

@@ -128,17 +128,12 @@ begin
         'scope', new.scope, 'name', new.name, 'from', new.from_mode, 'reason', new.reason,
         'evidence', new.evidence, 'changed_at', new.changed_at
     ));
-
-    -- Nobody waits for this: what the mode forbids is refused by its row.
-    if not bus.somebody_is_notifying() then
-        perform bus.notify('system_mode');
-    end if;
-
     return null;
 end;
 $$;
 
-comment on function risk.tg_mode__announce() is 'Each change of a mode is an event and a notification.';
+comment on function risk.tg_mode__announce() is
+    'Each change of a mode is an event. It notifies nobody: a commit that does may have to wait, and a halt waits for nothing.';
 
 create or replace trigger _900_announce
 after insert on risk.mode_history

@@ -329,7 +329,9 @@ select
     c.set_at,
     c.rounds >= 100000 as is_slow,
     t.last_value as wrong_in_a_row,
-    case when u.last_value > extract(epoch from bus.clock()) * 1000 then to_timestamp(u.last_value / 1000.0) end as locked_until,
+    case
+        when u.last_value > extract(epoch from bus.clock()) * 1000 then to_timestamp(u.last_value / 1000.0)
+    end as locked_until,
     e.last_value as tries,
     (select count(*) from risk.override_attempts as a where a.outcome = 'ROLLED_BACK') as rolled_back
 from risk.override_codes as c

@@ -77,27 +77,24 @@ set search_path = pg_catalog, pg_temp
 set lock_timeout = '600ms'  -- longer than the watcher needs to see who is waited for
 as $$
 declare
-    v_locked bigint[] := array(
-        select b.account_id
-        from trade.balances as b
-        where b.account_id = any(p_account_ids)
-        order by b.account_id
-        for no key update skip locked
-    );
+    v_locked bigint[] := '{}';
     v_id     bigint;
 begin
+    -- One by one, in their order: nobody is waited for with a later one in hand.
     for v_id in
-        select distinct a.account_id
-        from unnest(p_account_ids) as a (account_id)
-        where a.account_id <> all(v_locked)
-        order by a.account_id
+        select distinct a.account_id from unnest(p_account_ids) as a (account_id) order by a.account_id
     loop
-        begin
-            perform from trade.balances as b where b.account_id = v_id for no key update;
-            v_locked := v_locked || v_id;
-        exception when lock_not_available then
-            null;  -- left out, so that it stops none of the others
-        end;
+        perform from trade.balances as b where b.account_id = v_id for no key update skip locked;
+
+        if not found then
+            begin
+                perform from trade.balances as b where b.account_id = v_id for no key update;
+            exception when lock_not_available then
+                continue;  -- left out, so that it stops none of the others
+            end;
+        end if;
+
+        v_locked := v_locked || v_id;
     end loop;
 
     return v_locked;
@@ -131,8 +128,10 @@ begin
         perform trade.lock_intents(v_ids);
         return v_ids;
     exception when lock_not_available then
-        null;  -- somebody holds one of them: the others one by one
+        null;  -- somebody holds one of them: the others one by one, and none is waited for with these in hand
     end;
+
+    perform set_config('lock_timeout', '1ms', true);
 
     foreach v_id in array v_ids loop
         begin

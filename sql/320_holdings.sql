@@ -154,6 +154,10 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+    if current_setting('synchronous_commit') = 'off' then
+        perform bus.make_durable();
+    end if;
+
     update trade.balances as b
     set cash = b.cash + e.amount
     from (
@@ -168,7 +172,7 @@ begin
 end;
 $$;
 
-comment on function trade.tg_cash_entries__add() is 'The balance is the sum of its entries.';
+comment on function trade.tg_cash_entries__add() is 'The balance is the sum of its entries; they are on disk when they have committed.';
 
 create or replace trigger _500_add
 after insert on trade.cash_entries

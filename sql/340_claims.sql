@@ -109,7 +109,8 @@ set plan_cache_mode = force_generic_plan  -- planning for each array anew took h
 as $$
 #variable_conflict use_column
 declare
-    v_ids bigint[];
+    v_ids    bigint[];
+    v_orders bigint[];
 begin
     perform bus.require_worker(p_worker_id), bus.require_limit(p_limit);
     perform bus.require_home();
@@ -120,60 +121,61 @@ begin
         return;
     end if;
 
-    update trade.order_intents as i
-    set status = 'CLAIMED',
-        claimed_at = bus.clock(),
-        attempts = i.attempts + 1
-    where i.intent_id = any(v_ids);
+    begin
+        v_orders := trade.store_claims(p_worker_id, v_ids);
+    exception when others then
+        if bus.concerns_all(sqlstate) then
+            raise;
+        end if;
+
+        v_orders := trade.store_claims_singly(p_worker_id, v_ids);
+    end;
 
     update bus.rate_limits as r
     set tokens = bus.tokens_now(r) - c.claimed,
         refilled_at = bus.clock()
     from (
         select a.broker, count(*) as claimed
-        from trade.order_intents as i
-        join trade.accounts as a on a.account_id = i.account_id
-        where i.intent_id = any(v_ids)
+        from trade.orders as o
+        join trade.accounts as a on a.account_id = o.account_id
+        where o.order_id = any(v_orders)
         group by a.broker
     ) as c
     where r.bucket = c.broker;
 
     return query
-    with claimed as materialized (
-        select i.*, n.epoch, b.broker, b.send_within, a.account, m.symbol
-        from trade.order_intents as i
-        join trade.accounts as a on a.account_id = i.account_id
-        join trade.brokers as b on b.broker = a.broker
-        join market.instruments as m on m.instrument_id = i.instrument_id
-        cross join bus.instance as n
-        where i.intent_id = any(v_ids)
-    ),
-
-    stored as (
-        insert into trade.orders as o (
-            intent_id, account_id, instrument_id, side, client_order_id, status, quantity, limit_price, claimed_by,
-            send_before
-        )
-        select
-            c.intent_id, c.account_id, c.instrument_id, c.side,
-            format('%s-%s-%s', c.epoch, c.intent_id, c.attempts),
-            'SENDING', c.quantity - c.filled_qty, c.worst_price, p_worker_id, bus.clock() + c.send_within
-        from claimed as c
-        order by c.intent_id
-        returning o.*
-    )
-
     select
-        s.order_id, s.fence, s.client_order_id, c.broker, c.account, c.symbol, s.side, s.order_type, s.quantity,
-        s.limit_price, s.send_before, c.send_within
-    from stored as s
-    join claimed as c on c.intent_id = s.intent_id
-    order by s.order_id;
+        o.order_id, o.fence, o.client_order_id, b.broker, a.account, m.symbol, o.side, o.order_type, o.quantity,
+        o.limit_price, o.send_before, b.send_within
+    from trade.orders as o
+    join trade.accounts as a on a.account_id = o.account_id
+    join trade.brokers as b on b.broker = a.broker
+    join market.instruments as m on m.instrument_id = o.instrument_id
+    where o.order_id = any(v_orders)
+    order by o.order_id;
 end;
 $$;
 
 comment on function api.claim_intents(bigint, integer) is
     'Takes waiting intents and returns the orders to send. Send each before send_within has passed since the call began, or unsend it. Raises TRM02, TRI01, TRI04, TRH01.';
+
+create or replace function trade.lend(
+    p_worker_id bigint,
+    p_order_ids bigint[]
+)
+returns void
+language sql
+volatile
+begin atomic
+    update trade.orders as o
+    set claimed_by = p_worker_id,
+        fence = o.fence + 1,
+        next_ask_at = bus.clock() + b.lease
+    from trade.accounts as a, trade.brokers as b
+    where o.order_id = any(p_order_ids) and a.account_id = o.account_id and b.broker = a.broker;
+end;
+
+comment on function trade.lend(bigint, bigint[]) is 'Makes a worker answer for some locked orders, under a new fence.';
 
 create or replace function trade.lend_orders(
     p_worker_id bigint,
@@ -188,28 +190,49 @@ returns table (
     account         text,
     symbol          text
 )
-language sql
+language plpgsql
 volatile
-begin atomic
-    with lent as (
-        update trade.orders as o
-        set claimed_by = p_worker_id,
-            fence = o.fence + 1,
-            next_ask_at = bus.clock() + b.lease
-        from trade.accounts as a, trade.brokers as b
-        where o.order_id = any(p_order_ids) and a.account_id = o.account_id and b.broker = a.broker
-        returning o.*
-    )
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    v_id   bigint;
+    v_lent bigint[] := '{}';
+begin
+    begin
+        perform trade.lend(p_worker_id, p_order_ids);
+        v_lent := p_order_ids;
+    exception when others then
+        if bus.concerns_all(sqlstate) then
+            raise;
+        end if;
 
-    select l.order_id, l.fence, l.client_order_id, l.broker_order_id, a.broker, a.account, i.symbol
-    from lent as l
-    join trade.accounts as a on a.account_id = l.account_id
-    join market.instruments as i on i.instrument_id = l.instrument_id
-    order by l.order_id;
+        foreach v_id in array p_order_ids loop
+            begin
+                perform trade.lend(p_worker_id, array[v_id]);
+                v_lent := v_lent || v_id;
+            exception when others then
+                if bus.concerns_all(sqlstate) then
+                    raise;
+                end if;
+
+                perform risk.note_failed_item('lend_orders', format('order %s', v_id), sqlstate, sqlerrm);
+            end;
+        end loop;
+    end;
+
+    return query
+    select o.order_id, o.fence, o.client_order_id, o.broker_order_id, a.broker, a.account, i.symbol
+    from trade.orders as o
+    join trade.accounts as a on a.account_id = o.account_id
+    join market.instruments as i on i.instrument_id = o.instrument_id
+    where o.order_id = any(v_lent)
+    order by o.order_id;
 end;
+$$;
 
 comment on function trade.lend_orders(bigint, bigint[]) is
-    'Gives locked orders to a worker for one lease, each with a new fence. The caller has checked the worker.';
+    'Gives locked orders to a worker for one lease, each with a new fence; one that fails is an incident. The caller has checked the worker.';
 
 create or replace function api.claim_cancels(
     p_worker_id bigint,

@@ -114,7 +114,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-    v_ids bigint[];
+    v_ids    bigint[];
+    v_orders bigint[];
 begin
     perform bus.require_worker(p_worker_id), bus.require_limit(p_limit);
     perform bus.require_home();
@@ -136,35 +137,26 @@ begin
     -- Once more with the locks held: another worker may have stored the child meanwhile.
     v_ids := array(select d.intent_id from trade.amends_due as d where d.intent_id = any(v_ids) order by d.intent_id);
 
-    update trade.order_intents as i set attempts = i.attempts + 1 where i.intent_id = any(v_ids);
+    begin
+        v_orders := trade.store_amends(p_worker_id, v_ids);
+    exception when others then
+        if bus.concerns_all(sqlstate) then
+            raise;
+        end if;
+
+        v_orders := trade.store_amends_singly(p_worker_id, v_ids);
+    end;
 
     return query
-    with stored as (
-        insert into trade.orders as o (
-            intent_id, parent_order_id, account_id, instrument_id, side, client_order_id, status, quantity, limit_price,
-            claimed_by, send_before, is_pending
-        )
-        select
-            i.intent_id, p.order_id, i.account_id, i.instrument_id, i.side,
-            format('%s-%s-%s', n.epoch, i.intent_id, i.attempts),
-            'SENDING', i.quantity - i.filled_qty, p.amend_price, p_worker_id, bus.clock() + b.send_within, true
-        from trade.order_intents as i
-        join trade.orders as p on p.intent_id = i.intent_id and p.closed_at is null and not p.is_pending
-        join trade.accounts as a on a.account_id = i.account_id
-        join trade.brokers as b on b.broker = a.broker
-        cross join bus.instance as n
-        where i.intent_id = any(v_ids)
-        order by i.intent_id
-        returning o.*
-    )
     select
         s.order_id, s.fence, s.client_order_id, p.client_order_id, p.broker_order_id, a.broker, a.account, n.symbol, s.side,
         s.quantity, s.limit_price, b.send_within
-    from stored as s
+    from trade.orders as s
     join trade.orders as p on p.order_id = s.parent_order_id
     join trade.accounts as a on a.account_id = s.account_id
     join trade.brokers as b on b.broker = a.broker
     join market.instruments as n on n.instrument_id = s.instrument_id
+    where s.order_id = any(v_orders)
     order by s.order_id;
 end;
 $$;

@@ -126,11 +126,13 @@ begin
 
     if v_order.is_pending then
         perform trade.drop_child(v_order, 'CANCELLED', 'not sent in time');
+        perform trade.note_unsent(v_order);
         return;
     end if;
 
     perform trade.close_order(p_order_id, 'CANCELLED', 'not sent in time');
     perform trade.retry_or_cancel(v_order.intent_id, 'not sent in time', '0 s');
+    perform trade.note_unsent(v_order);
 end;
 $$;
 

@@ -126,7 +126,9 @@ begin
 
     if v_wait is not null then
         perform trade.ask_again(p_order_id, case v_wait
-            when 'TOO_EARLY' then v_order.send_before + v_broker.answer_timeout + v_broker.visibility_lag
+            when 'TOO_EARLY' then least(
+                v_order.send_before + v_broker.answer_timeout + v_broker.visibility_lag, bus.clock() + interval '1 min'
+            )
             else bus.clock() + interval '200 ms'
         end);
         return v_wait;

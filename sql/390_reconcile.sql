@@ -314,7 +314,7 @@ begin
 
     if v_answer = 'AGREES' then
         perform trade.open_account(v_account_id, p_account);
-    elsif v_answer <> 'WAITS' or (v_is_again and v_last.answer = 'WAITS' and bus.is_over(v_last.ran_at + interval '1 min', '1 min')) then
+    elsif v_answer <> 'WAITS' or (v_is_again and v_last.answer = 'WAITS' and v_last.ran_at not between bus.clock() - interval '1 min' and bus.clock()) then
         perform api.raise_incident('disagreement', p_account,
             jsonb_build_object('answer', v_answer, 'differences', v_found || v_waiting));
     end if;
@@ -339,6 +339,10 @@ declare
     v_was_open boolean;
 begin
     perform risk.end_incident('disagreement', p_account);
+
+    perform risk.end_incident('orders_unsent', a.broker)
+    from trade.accounts as a
+    where a.account_id = p_account_id and trade.unsent_in_row(a.broker) = 0;
 
     select a.reconciled_run = n.run_number into v_was_open
     from trade.accounts as a
@@ -370,7 +374,7 @@ begin atomic
     select a.account, a.broker, api.holdings_mark(a.account)
     from trade.accounts as a
     where a.reconciled_run is distinct from (select n.run_number from bus.instance as n)
-       or bus.is_over(a.reconciled_at + interval '30 s', '30 s')
+       or a.reconciled_at not between bus.clock() - interval '30 s' and bus.clock()
     order by a.account_id;
 end;
 

@@ -71,7 +71,7 @@ begin
         select
         from trade.accounts as a
         where a.reconciled_run is distinct from (select n.run_number from bus.instance as n)
-           or bus.is_over(a.reconciled_at + interval '30 s', '30 s')
+           or a.reconciled_at not between bus.clock() - interval '30 s' and bus.clock()
     );
 end;
 $$;

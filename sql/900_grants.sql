@@ -37,7 +37,7 @@ grant execute on function
     api.ingest_trades(text, text[], timestamptz[], bigint[], numeric[], numeric[])
 to aegis_feed;
 grant execute on function api.record_late_exits(bigint, text, text[], timestamptz[], numeric[]) to aegis_feed;
-grant select on api.prices to aegis_feed;
+grant select on api.prices, api.instruments, api.tick_sizes to aegis_feed;
 
 -- strategies
 grant execute on function

@@ -22,6 +22,7 @@ from itertools import islice
 from typing import Any
 
 from workers.feeds import Event, FeedError, Quote, make_feed
+from workers.feeds.grid import Grid
 from workers.feeds.ingest import Counts, ingest
 from workers.runtime.checkpoints import checkpoint
 from workers.runtime.database import Queries, connect_direct, is_away
@@ -37,8 +38,19 @@ HEARTBEAT = 1.0  # seconds between two words of a feed about itself
 OPEN = "select api.open_feed($1, $2, $3)"
 POSITION = "select api.feed_position($1)"
 STATUS = "select api.feed_status($1, $2, $3)"
-HINT = "select pg_notify('quotes', $1) where pg_notification_queue_usage() < 0.25"  # as bus.notify
+HINT = """
+select set_config('synchronous_commit', 'off', true), pg_notify('quotes', $1)
+where pg_notification_queue_usage() < 0.25
+"""  # the bound of bus.notify; its commit holds up others that notify, so it does not wait for the disk
 LATE_EXITS = "select api.record_late_exits($1, $2, $3, $4, $5)"
+GRIDS = """
+select i.symbol, i.lot_size, array_agg(t.price_from order by t.price_from) as starts,
+    array_agg(t.tick_size order by t.price_from) as ticks
+from api.instruments as i
+join api.tick_sizes as t on t.tick_table = i.tick_table
+where i.venue = $1
+group by i.symbol, i.lot_size
+"""
 MIDS = "select symbol, ((bid + ask) / 2)::text from api.prices where venue = $1 and bid > 0 and ask > 0"
 
 
@@ -130,6 +142,8 @@ class PriceSync(Worker):
         else:
             brought: int = await self._link.fetchval(POSITION, self.feed.name)
             self.feed.resume(wanted, brought, dict(await self._link.fetch(MIDS, self.feed.venue)))
+            if not self.lockstep:
+                self.feed.obey(await self._grids())
             self._next_seq = wanted
         self._is_open = True
 
@@ -137,12 +151,20 @@ class PriceSync(Worker):
         """After an outage, which stops the quotes that were kept reached: the exits fire late by as much."""
         if self.lockstep or not self.heart.outage.is_worth_telling:
             return
-        kept = [event for event in self._buffer if isinstance(event, Quote)]
+        kept = [event for event in self._buffer if isinstance(event, Quote) and event.bid]
         if kept:
             symbols, times, bids = zip(*((q.symbol, q.ts, Decimal(q.bid)) for q in kept), strict=True)
             await self.db.execute(
                 LATE_EXITS, await self.report_outage(), self.feed.name, symbols, times, bids
             )
+
+    async def _grids(self) -> dict[str, Grid]:
+        """The ticks and lots of each symbol of the feed's venue."""
+        rows = await self._link.fetch(GRIDS, self.feed.venue)
+        return {
+            symbol: Grid(zip(starts, ticks, strict=True), lot.normalize())
+            for symbol, lot, starts, ticks in rows
+        }
 
     async def _connect(self) -> None:
         """A connection of its own: the server may lose prices in a crash, so their commits do not wait."""

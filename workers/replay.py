@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -25,12 +25,14 @@ from typing import Any
 from workers.execution import Execution
 from workers.exits import Exits
 from workers.feeds import Event, Quote
+from workers.feeds.grid import Grid
 from workers.feeds.ingest import Counts
 from workers.feeds.recording import Malformed, Recording, RecordingFeed
 from workers.price_sync import PriceSync
 from workers.reconcile import Reconcile
 from workers.risk import Risk
 from workers.router import Router
+from workers.runtime import session
 from workers.runtime.errors import AegisError
 from workers.runtime.settings import Settings
 from workers.runtime.worker import Worker
@@ -96,6 +98,12 @@ class Plan:
     step: timedelta = timedelta(milliseconds=50)
     thorough: bool = False
     """Run every drain in every step, also those that would find nothing."""
+    sort: bool = False
+    """Bring the events into the order of their times first."""
+    tick_tables: Mapping[str, Decimal] = field(default_factory=dict)
+    """Tick tables to be made: their names, each with the one tick it has."""
+    grids: Mapping[str, Grid] = field(default_factory=dict)
+    """The ticks and lots that the recording is put on, by symbol; none where it is on them anyway."""
 
 
 class Link:
@@ -227,8 +235,8 @@ class Replay:
 
     async def _set_up(self) -> None:
         """The house as `aegis up` would have made it, at the time the recording begins."""
-        await self.admin.execute("set timezone = 'UTC'; set synchronous_commit = off; set jit = off")
-        await self.admin.execute("set max_parallel_workers_per_gather = 0")
+        settings = {**session.SETTINGS, **session.OF_PROCESSES, "synchronous_commit": "off"}
+        await self.admin.fetch(session.pin("$1", "$2"), list(settings), list(settings.values()))
         self._tables = [row[0] for row in await self.admin.fetch(ROOMS, PRIVATE)]
         for table in self._tables:
             await self.admin.execute(f"alter table {table} set (autovacuum_enabled = off)")
@@ -244,6 +252,10 @@ class Replay:
             "select api.add_account($1, 'paper', $2, $3, null, $4)",
             *(ACCOUNT, plan.venue, plan.currency, plan.cash),
         )
+        for name, tick in plan.tick_tables.items():
+            await desk.execute(
+                "select api.add_tick_table($1, '{0}', array[$2::text::numeric])", name, f"{tick:f}"
+            )
         for i in plan.instruments:
             await desk.execute(
                 "select api.add_instrument($1, $2, $2, $3, $4, $5::text::numeric)",
@@ -265,6 +277,7 @@ class Replay:
         assert isinstance(self.feed, RecordingFeed)
         self.feed.venue = self.plan.venue
         self.recording.tell = self._malformed
+        self.recording.sort, self.recording.grids = self.plan.sort, self.plan.grids
         self.exits = await self._worker(Exits)
         self.strategies = [await self._worker(StrategyWorker, s.name) for s in self.plan.strategies]
         self.router = await self._worker(Router)

@@ -2,7 +2,8 @@
 
 A halt itself needs no worker: it holds the moment it commits.  This one clears up behind it, in
 transactions of its own: waiting buys are cancelled, live ones asked to cancel, old ones ended; what stays
-in a state longer than it may is reported.
+in a state longer than it may is reported.  It polls, because a change of mode notifies nobody: a halt must
+not wait for whoever floods the queue of notifications.
 
 The watcher is a task with a connection of its own, beside the drains: they may wait for a lock, and it is
 what ends whoever holds that.
@@ -27,8 +28,7 @@ class Risk(Worker):
     """Calls the sweeps of the database, and its watcher."""
 
     name = "risk"
-    channels = ("system_mode",)
-    poll = timedelta(seconds=1)
+    poll = timedelta(milliseconds=200)
     watcher: asyncio.Task[None] | None = None
 
     async def start(self) -> None:

@@ -30,8 +30,10 @@ select p.symbol, coalesce(s.bid, s.ask), coalesce(s.ask, s.bid), p.received_at, 
 from api.prices as p
 cross join lateral (
     select
-        case when p.bid_is_sound then p.bid end as bid, case when p.bid_is_sound then p.bid_size end as bid_size,
-        case when p.ask_is_sound then p.ask end as ask, case when p.ask_is_sound then p.ask_size end as ask_size
+        case when p.bid_is_sound then p.bid end as bid,
+        case when p.bid_is_sound then p.bid_size end as bid_size,
+        case when p.ask_is_sound then p.ask end as ask,
+        case when p.ask_is_sound then p.ask_size end as ask_size
 ) as s
 where p.venue = $1 and p.symbol = any($2::text[]) and (p.bid_is_sound or p.ask_is_sound)
 order by p.received_at, p.received_seq

@@ -31,9 +31,8 @@ RESERVED_SINCE = 16  # the version that can reserve connections for others than 
 
 SETTINGS = """\
 # aegis.conf: written by Aegis at each start. Change settings with ALTER SYSTEM, which wins over this file.
-max_connections = 300                    # 10 for each of a dozen strategies, and all the core may open
+max_connections = 200                    # 10 for each of a dozen strategies, and what the core opens
 superuser_reserved_connections = 5
-max_locks_per_transaction = 256          # the lock table has room for this many times all connections
 authentication_timeout = '10s'           # who knocks and says no more takes a connection that long
 shared_buffers = '128MB'
 max_wal_size = '2GB'
@@ -56,7 +55,7 @@ log_line_prefix = '%m [%p] %u@%d %a '
 """
 
 RESERVED = """\
-reserved_connections = 60                # for the desk and the core, whatever strategies open
+reserved_connections = 50                # for the desk and the core, whatever strategies open
 """
 
 HBA = """\

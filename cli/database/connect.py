@@ -26,13 +26,14 @@ from cli.database.errors import DatabaseError
 from cli.database.history import is_deployed, read_state
 from cli.database.migrate import LOCK_TIMEOUT, Report, migrate
 from cli.database.secrets import password_of
+from workers.runtime import session
 from workers.runtime.errors import teach_psycopg
 from workers.runtime.settings import Settings, load_settings
 
 teach_psycopg()  # refusals reach commands as the classes of workers.runtime.errors
 
 KIND_OF_NAME = {"demo": "demo", "aegis": "live"}
-DESK = "aegis_desk"
+DESK = logins.DESK
 
 
 @dataclass
@@ -71,7 +72,7 @@ class Database:
             self.server = Server.start(self.directory, binaries=binaries)
 
     def exists(self) -> bool:
-        with self._connect(self._admin_url("postgres")) as conn:
+        with self.server_admin() as conn:
             found = conn.execute("select from pg_database where datname = %s", [self.name]).fetchone()
             return found is not None
 
@@ -98,11 +99,11 @@ class Database:
 
     def admin(self) -> Connection:
         """A connection that may do everything: for migrations and for making logins, nothing else."""
-        return self._connect(self._admin_url(self.name))
+        return self._connect_admin(self.name)
 
     def server_admin(self) -> Connection:
         """The administrator's connection to the server as a whole, whether or not our database is there."""
-        return self._connect(self._admin_url("postgres"))
+        return self._connect_admin("postgres")
 
     def desk(self) -> Connection:
         """The connection of the people at the desk: what commands use."""
@@ -119,7 +120,7 @@ class Database:
 
     def drop(self) -> None:
         """Drop the database with all that is in it; the caller has asked."""
-        with self._connect(self._admin_url("postgres")) as conn:
+        with self.server_admin() as conn:
             conn.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(self.name)))
 
     def url(self, login: str = DESK, *, pooled: bool = False, password: str | None = None) -> str:
@@ -212,10 +213,19 @@ class Database:
     def _create(self) -> None:
         statement = sql.SQL("create database {} template template0 encoding 'UTF8'")
         with (
-            self._connect(self._admin_url("postgres")) as conn,
+            self.server_admin() as conn,
             suppress(errors.DuplicateDatabase, errors.UniqueViolation),  # another starter was faster
         ):
             conn.execute(statement.format(sql.Identifier(self.name)))
+
+    def _connect_admin(self, dbname: str) -> Connection:
+        """As the administrator, in a session with our settings, whatever the server's own are."""
+        conn = self._connect(self._admin_url(dbname))
+        conn.execute("set statement_timeout = 0")
+        conn.execute(
+            session.pin("%s", "%s").encode(), [list(session.SETTINGS), list(session.SETTINGS.values())]
+        )
+        return conn
 
     def _connect(self, url: str, **how: Any) -> Connection:
         try:

@@ -59,7 +59,7 @@ class Source:
 
     @property
     def grants(self) -> tuple[SqlFile, ...]:
-        """What is applied when all is defined: the file that says who may do what, and what comes after it."""
+        """What is applied when all is defined: who may do what, and what comes after that file."""
         names = [file.path.stem for file in self.code]
         first = next((at for at, name in enumerate(names) if name.endswith("grants")), len(names))
         return self.code[first:]

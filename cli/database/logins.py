@@ -11,11 +11,12 @@ from pathlib import Path
 
 from psycopg import errors, sql
 
-from cli.database import limits, secrets
+from cli.database import limits, role_settings, secrets
 from cli.database.catalog import Connection
 from cli.database.errors import DatabaseError
 
 OWNER = "aegis_owner"
+DESK = role_settings.DESK
 GROUPS = (
     OWNER,
     "aegis_operator",
@@ -27,7 +28,7 @@ GROUPS = (
     "aegis_viewer",
 )
 LOGINS: Mapping[str, tuple[str, ...]] = {
-    "aegis_desk": ("aegis_operator", "aegis_viewer"),
+    DESK: ("aegis_operator", "aegis_viewer"),
     "aegis_w_price_sync": ("aegis_feed",),
     "aegis_w_router": ("aegis_engine",),
     "aegis_w_exits": ("aegis_engine",),
@@ -64,7 +65,7 @@ def ensure_roles(conn: Connection) -> None:
 
 
 def ensure_logins(conn: Connection, secrets_dir: Path, logins: Mapping[str, Iterable[str]] = LOGINS) -> None:
-    """Create these logins with memberships and passwords, and make `api` their home in this database."""
+    """Create these logins with memberships, passwords and settings; `api` is their home in this database."""
     passwords = {login: secrets.ensure_password(login, secrets_dir) for login in logins}
 
     def ensure() -> None:
@@ -72,6 +73,7 @@ def ensure_logins(conn: Connection, secrets_dir: Path, logins: Mapping[str, Iter
             _ensure_login(conn, login, groups, passwords[login])
         limits.limit_logins(conn)
         _execute(conn, _home_statements(conn.info.dbname, logins))
+        _execute(conn, role_settings.statements(conn, logins))
         for login in TYPES_SECRETS:
             if login in logins:
                 _keep_out_of_the_log(conn, login)
@@ -158,8 +160,19 @@ def _door_statements(database: str) -> list[sql.Composed]:
 
 
 def _home_statements(database: str, logins: Iterable[str]) -> list[sql.Composed]:
-    statement = sql.SQL("alter role {} in database {} set search_path = api")
-    return [statement.format(sql.Identifier(login), sql.Identifier(database)) for login in logins]
+    statement = sql.SQL(
+        "alter role {0} in database {1} set search_path = api;"
+        "alter role {0} in database {1} set idle_in_transaction_session_timeout = {2}"
+    )
+    return [
+        statement.format(sql.Identifier(login), sql.Identifier(database), sql.Literal(_idle_timeout(login)))
+        for login in logins
+    ]
+
+
+def _idle_timeout(login: str) -> str:
+    """For the hours without a watcher: it ends a session that forgets its transaction before this does."""
+    return "5s" if login.startswith("aegis_s_") else "60s"
 
 
 def _ensure_groups(conn: Connection) -> None:
@@ -201,7 +214,9 @@ def _keep_out_of_the_log(conn: Connection, login: str) -> None:
         for name, value in SILENT.items():
             if f"{name}={value}" not in already:
                 statement = sql.SQL("alter role {} set {} = {}")
-                conn.execute(statement.format(sql.Identifier(login), sql.Identifier(name), sql.Literal(value)))
+                conn.execute(
+                    statement.format(sql.Identifier(login), sql.Identifier(name), sql.Literal(value))
+                )
 
 
 def _has_password(conn: Connection, login: str, password: str) -> bool:

@@ -36,7 +36,7 @@ def test_a_read_only_database_is_said_at_once_and_recorded_afterwards(trading: S
     assert status.returncode == 1
     assert "fail  database: takes no writes: default_transaction_read_only is on" in status.stdout
     assert "fail  database: nothing was written since " in status.stdout
-    assert "NORMAL, but the database takes no writes" in page.stdout
+    assert "NORMAL, but nothing was written since " in page.stdout
     assert doctor.returncode == 1
     assert "nothing was written since " in doctor.stdout
     # The sessions that began read-only are not ended from outside: workers leave them by themselves.

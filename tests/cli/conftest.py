@@ -52,6 +52,7 @@ class Market:
         self.desk = self.login("aegis_desk")
         self.feed = self.login("aegis_w_price_sync")
         self.execution = self.login("aegis_w_execution")
+        self.login("aegis_w_supervisor").execute("select begin_run()")
         self.desk.execute("select add_instrument('SIM', '005930', 'Samsung Electronics', 'KRW', 'KRX')")
         self.desk.execute("select add_account('mine', 'paper', 'SIM', 'KRW', null, 10000000)")
         self.desk.execute(

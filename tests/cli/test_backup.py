@@ -40,18 +40,18 @@ class House:
     def database(self) -> Database:
         return Database(Settings(data_dir=self.place), self.name)
 
-    def __call__(self, *arguments: str) -> Result:
+    def __call__(self, *arguments: str, code: str | None = None) -> Result:
         settings = {"AEGIS_DATA_DIR": str(self.place), "AEGIS_DATABASE": self.name}
         clean = dict.fromkeys(name for name in os.environ if name.startswith("AEGIS_"))
-        return CliRunner(env=clean | settings).invoke(cli, arguments)
+        return CliRunner(env=clean | settings).invoke(cli, arguments, input=code)
 
-    def does(self, *arguments: str) -> str:
-        done = self(*arguments)
+    def does(self, *arguments: str, code: str | None = None) -> str:
+        done = self(*arguments, code=code)
         assert done.exit_code == 0, (arguments, done.output, done.exception)
         return done.output
 
-    def refuses(self, *arguments: str) -> str:
-        done = self(*arguments)
+    def refuses(self, *arguments: str, code: str | None = None) -> str:
+        done = self(*arguments, code=code)
         assert done.exit_code == 1, (arguments, done.output, done.exception)
         return done.output
 
@@ -108,11 +108,11 @@ def test_a_backup_is_restored_halted_with_its_logins_and_adopted(house):
     assert house.notes() == ["before"]
     assert json.loads(house.does("status", "--json"))["mode"] == "HALT"
     assert "aegis adopt" in house.does("status")
-    assert "adopt(reason, code) first" in house.refuses("resume", "why", "--code", CODE)
-    assert "wrong override code" in house.refuses("adopt", "why", "--code", "nonsense")
-    assert house.does("adopt", "why", "--code", CODE).startswith("adopted: 0 intents expired")
-    house.does("resume", "why", "--code", CODE)
-    assert "needs no adoption" in house.refuses("adopt", "again", "--code", CODE)
+    assert "adopt(reason, code) first" in house.refuses("resume", "why", code=CODE)
+    assert "wrong override code" in house.refuses("adopt", "why", code="nonsense")
+    assert house.does("adopt", "why", code=CODE).startswith("adopted: 0 intents expired")
+    house.does("resume", "why", code=CODE)
+    assert "needs no adoption" in house.refuses("adopt", "again", code=CODE)
     assert "History is as it was written" in house.does("audit", "verify")
 
     # What was moved aside is whole: put in its place again it is the newer state.

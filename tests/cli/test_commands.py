@@ -64,26 +64,40 @@ def test_safe_does_not_loosen_a_halt(command, market):
 
 
 def test_leaving_halt_needs_the_code(command, market):
-    market.desk.execute("select set_override_code('tulip')")
+    market.desk.execute("select set_override_code('tulip-4711')")
     command("halt", "why")
 
-    wrong = refused(command("resume", "again", "--code", "rose"))
+    wrong = refused(command("resume", "again", input="rose\n"))
     assert wrong == "wrong override code, 4 more before it locks for 15 minutes (TRA01)"
     assert market.desk.execute("select mode from system_mode").fetchone() == ("HALT",)
 
-    right = command("resume", "again", input="tulip\n")
+    right = command("resume", "again", input="tulip-4711\n")
     assert right.exit_code == 0
     assert right.stdout.startswith("NORMAL since ")
     assert "tulip" not in right.output
 
 
+def test_a_code_comes_from_a_file_as_well_and_never_from_the_command_line(command, market, tmp_path):
+    market.desk.execute("select set_override_code('tulip-4711')")
+    command("halt", "why")
+    (tmp_path / "code").write_text("tulip-4711\n")
+
+    for option in ("--code", "--current"):
+        for name in ("resume", "adopt", "set-code"):
+            assert command(name, "x", option, "tulip-4711").exit_code == 2
+    assert command("resume", "x", input="").exit_code == 1, "no code is not a try"
+    assert market.desk.execute("select tries from override_code").fetchone() == (0,)
+    assert command("resume", "x", "--code-file", str(tmp_path / "code")).exit_code == 0
+
+
 def test_five_wrong_codes_lock_it_even_for_the_right_one(command, market):
-    market.desk.execute("select set_override_code('tulip')")
+    market.desk.execute("select set_override_code('tulip-4711')")
     command("halt", "why")
     for _ in range(5):
-        assert command("resume", "x", "--code", "rose").exit_code == 1
+        assert command("resume", "x", input="rose\n").exit_code == 1
 
-    assert refused(command("resume", "x", "--code", "tulip")).startswith("the override code is locked until")
+    locked = command("resume", "x", input="tulip-4711\n")
+    assert refused(locked).startswith("the override code is locked until")
 
 
 def test_leaving_safe_needs_no_code(command, market):
@@ -92,13 +106,35 @@ def test_leaving_safe_needs_no_code(command, market):
     assert command("resume", "fine").exit_code == 0
 
 
-def test_the_code_is_changed_only_with_the_current_one(command, market, secrets):
-    assert command("set-code", "--code", "tulip", "--current", "").exit_code == 0
+def test_the_code_is_changed_only_with_the_current_one(command, market, secrets, tmp_path):
+    assert command("set-code", input="\ntulip-4711\n").exit_code == 0
 
-    assert "wrong override code" in refused(command("set-code", "--code", "daisy", "--current", "rose"))
-    assert command("set-code", input="tulip\ndaisy\ndaisy\n").exit_code == 0
+    assert "wrong override code" in refused(command("set-code", input="rose\ndaisy-4712\n"))
+    assert "at least 8 characters" in refused(command("set-code", input="tulip-4711\ndaisy\n"))
+    (tmp_path / "current").write_text("tulip-4711\n")
+    (tmp_path / "new").write_text("daisy-4712\n")
+    assert command("set-code", "--current-file", "current", "--code-file", "new").exit_code == 0
     command("halt", "why")
-    assert command("resume", "x", "--code", "daisy").exit_code == 0
+    assert command("resume", "x", input="daisy-4712\n").exit_code == 0
+
+
+# cash
+
+
+def test_money_that_came_or_went_is_booked_once_under_its_key(command, market):
+    (before,) = market.desk.execute("select cash from accounts").fetchone()
+    (account,) = market.desk.execute("select account from accounts").fetchone()
+
+    for _ in range(2):
+        done = command("account", "deposit", account, "5000", "--note", "bank", "--key", "17")
+        assert done.exit_code == 0, done.output
+        assert "(key 17)" in done.stdout
+    assert command("account", "withdraw", account, "1000").exit_code == 0
+    assert refused(command("account", "withdraw", account, "1000", "--key", "17")).endswith("(TRI03)")
+    assert command("account", "deposit", account, "0").exit_code == 1
+    assert command("account", "deposit", "nobody", "1").exit_code == 1
+
+    assert market.desk.execute("select cash from accounts").fetchone() == (before + 4000,)
 
 
 # approvals
@@ -129,7 +165,7 @@ def test_the_lists_show_the_way_of_a_decision(command, traded):
     assert (intent["intent_id"], intent["status"], intent["filled_qty"]) == (traded.intent, "FILLED", "10")
     assert (order["intent_id"], order["status"]) == (traded.intent, "FILLED")
     assert (fill["side"], fill["quantity"], fill["price"]) == ("BUY", "10", "70100")
-    assert (position["owner"], position["qty"], position["stop_price"]) == ("momo", "10", "68000")
+    assert (position["owner"], position["qty"], position["stop_price"]) == ("momo", "10", "67900")
     assert "momo" in command("positions").output
 
 

@@ -11,7 +11,7 @@ from decimal import Decimal
 import pytest
 from rich.console import Console
 
-from cli.dashboard import Dashboard, money
+from cli.dashboard import Dashboard, money, since
 from cli.snapshot import look
 
 
@@ -37,7 +37,7 @@ def test_the_screen_shows_mode_money_distance_flow_and_latency(traded):
     assert re.search(r"NORMAL +since \d\d:\d\d:\d\d", shown)
     assert re.search(r"net 9,991,\d{3} KRW  P&L -8,\d{3} KRW  mine", shown)
     # bought at 70,100; the bid is 69,300, the stop 68,000, the target 74,400
-    assert re.search(r"005930 +momo +10 +70,100 +69,300 +-1\.14 % +1\.88 % +7\.36 %", shown), shown
+    assert re.search(r"005930 +momo +10 +70,100 +69,300 +-1\.14 % +2\.02 % +7\.36 %", shown), shown
     assert re.search(r"2 quotes > 0 picks > 1 intents > 1 orders > 1 fills", shown)
     assert "intent to claimed" in shown
     assert "nothing was refused yet" in shown
@@ -132,7 +132,7 @@ def test_a_terminal_of_80_by_24_shows_every_number_whole(traded, positions, inci
     assert lines[-1] == "the foot"
     assert shown.count("incident UNREADABLE") == incidents
     assert "to target" in shown
-    assert re.search(r"0\.00123456 +61,234\.5678 +61,234\.56 +-1\.14 % +1\.88 % +7\.36 %", shown), shown
+    assert re.search(r"0\.00123456 +61,234\.5678 +61,234\.56 +-1\.14 % +2\.02 % +7\.36 %", shown), shown
     assert re.search(r"fill +BUY 10 005930 at 70100 for momo", shown)
 
 
@@ -159,3 +159,58 @@ def test_top_prints_lines_where_there_is_no_terminal(command, traded):
 
     assert shown.exit_code == 0, shown.output
     assert re.search(r"status +SIMULATED NORMAL +net 9,991,\d{3} KRW", shown.output)
+
+
+def ill(snapshot, *problems):
+    return replace(snapshot, health=[dict(zip(HEALTH, problem, strict=True)) for problem in problems])
+
+
+HEALTH = ("state", "subject", "problem", "since")
+
+
+def test_a_mode_that_nobody_carries_out_is_not_shown_without_a_but(traded):
+    snapshot = look(traded.desk)
+    then = snapshot.at - timedelta(seconds=44)
+    silent = ill(snapshot, ("fail", "database", "nothing was written", then))
+    dashboard = Dashboard()
+    dashboard.take(silent)
+
+    wide, narrow = screen(Dashboard(), silent), screen(Dashboard(), silent, width=80, height=24)
+
+    said = f"but nothing was written since {then.astimezone():%H:%M:%S}"
+    assert said in wide
+    assert said in " ".join(narrow.split())
+    assert f"NORMAL, {said}" in list(dashboard.lines(silent))[-1]
+
+
+def test_each_problem_is_a_line_and_many_are_counted(traded):
+    snapshot = look(traded.desk)
+    hung = [("fail", f"worker{n}", "hangs: no heartbeat", snapshot.at) for n in range(6)]
+    waits = ("warn", "strategy momo", "waits to start: the processor is 97% busy", snapshot.at)
+
+    shown = screen(Dashboard(), ill(snapshot, waits, *hung))
+
+    assert "strategy momo: waits to start: the processor is 97% busy since" in shown
+    assert shown.count("hangs: no heartbeat") == 3
+    assert "and 3 more: aegis status" in shown
+    assert "NORMAL , but" not in shown
+
+
+def test_a_page_that_cannot_look_says_so_with_the_time_of_now(traded):
+    snapshot = look(traded.desk)
+    dashboard = Dashboard()
+    dashboard.take(snapshot)
+    list(dashboard.lines(snapshot))
+    later = snapshot.at + timedelta(seconds=30)
+
+    stale = snapshot.as_of(later, "the database cannot be reached since 03:30:12")
+
+    assert "NORMAL, but the database cannot be reached since 03:30:12" in list(dashboard.lines(stale))[-1]
+    assert f"{later.astimezone():%H:%M:%S}" in screen(Dashboard(), stale)
+
+
+def test_a_problem_of_another_day_names_the_day(traded):
+    at = look(traded.desk).at
+
+    assert since(at - timedelta(days=2), at).startswith(f" since {at - timedelta(days=2):%Y-%m-%d}")
+    assert since(None, at) == ""

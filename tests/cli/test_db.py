@@ -103,6 +103,8 @@ def test_psql_opens_the_door_as_the_desk(aegis):
 
     assert (done.returncode, done.stdout) == (0, "aegis_desk|NORMAL\n"), done.stderr
     assert run("db", "psql", "-c", "select 1 from trade.accounts").returncode == 1
+    kept = run("db", "psql", input="\\echo :HISTCONTROL\n\\! echo [$PSQL_HISTORY]\n")
+    assert kept.stdout == "ignorespace\n[/dev/null]\n", "what is typed may be an override code"
     prompt = run("db", "psql", input="\\echo :PROMPT1\nselect kind from status;\n")
     assert prompt.stdout.startswith("test %/%R%x%# \n"), "the prompt shows the kind, which never changes"
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from decimal import Decimal
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,12 @@ from click.testing import CliRunner
 from cli.database.embedded import Server
 from cli.database.postmaster import answering
 from cli.main import cli
-from cli.replay import Survey
+from cli.replay_plan import Wish
 from tests.cli.launcher import scratch
 from workers.feeds import Quote
 from workers.feeds.recording import HEADER
 from workers.feeds.simulator import Market
+from workers.runtime.errors import AegisError
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-c", "from cli.main import main; main()", "replay"]
@@ -185,20 +187,132 @@ def test_a_file_that_is_no_recording_is_refused(tmp_path):
     assert "holds no event" in CliRunner().invoke(cli, ["replay", str(empty)]).output
 
 
-def test_ticks_and_lots_are_the_steps_in_which_prices_and_sizes_move(tmp_path):
-    file = tmp_path / "binance_x.csv"
-    rows = [
-        "2024-01-01T00:00:00Z,BTC,61800.20,2.500,61800.30,7,,",
-        "2024-01-01T00:00:01Z,ETH,10.05,1,10.06,2,,",
-    ]
+TABLES = {
+    "KRX": [(Decimal(0), Decimal(1)), (Decimal(2000), Decimal(5))],
+    **{name: [(Decimal(0), Decimal(name))] for name in ("0.1", "0.01", "0.0001", "0.00000001")},
+}
+
+
+def planned(tmp_path, *rows, venue="BINANCE", tick=None, lot=None, sort=False):
+    file = tmp_path / "day.csv"
     file.write_text("\n".join([HEADER, *rows]) + "\n")
+    lot = None if lot is None else Decimal(lot)
+    return Wish.of(file, [], [], "scalp", "50ms", venue, None, None, tick, lot, sort, False).plan(TABLES)[0]
 
-    found = Survey.of(file).instruments("BINANCE")
 
-    assert [(i.symbol, i.tick_table, i.lot_size) for i in found] == [
+def row(second, symbol, *numbers):
+    return f"2024-01-01T00:00:{second:02}Z,{symbol},{','.join(numbers)},,"
+
+
+def test_ticks_and_lots_are_the_steps_in_which_prices_and_sizes_move(tmp_path):
+    plan = planned(
+        tmp_path,
+        row(0, "BTC", "61800.20", "2.500", "61800.30", "7"),
+        row(1, "ETH", "10.05", "1", "10.06", "2"),
+    )
+
+    assert [(i.symbol, i.tick_table, i.lot_size) for i in plan.instruments] == [
         ("BTC", "0.1", "0.1"),
         ("ETH", "0.01", "1"),
     ]
+    assert (plan.grids, plan.tick_tables) == ({}, {})
+
+
+def test_a_tick_finer_than_any_table_gets_one_of_its_own(tmp_path):
+    plan = planned(tmp_path, row(0, "PEPE", "0.0000000123", "1", "1.24e-8", "7"))
+
+    assert [(i.symbol, i.tick_table) for i in plan.instruments] == [("PEPE", "0.0000000001")]
+    assert plan.tick_tables == {"0.0000000001": Decimal("1e-10")}
+
+
+def test_the_tails_of_floats_make_neither_ticks_nor_lots(tmp_path):
+    plan = planned(tmp_path, row(0, "BTC", "7106.330000000001", "27.643747620000003", "7106.34", "1"))
+
+    assert [(i.tick_table, i.lot_size) for i in plan.instruments] == [("0.01", "0.00000001")]
+    assert plan.grids["BTC"].price("7106.330000000001") == "7106.33"
+
+
+@pytest.mark.parametrize(("tick", "table"), [("0.01", "0.01"), ("0.05", "0.05"), ("KRX", "KRX")])
+def test_tick_and_lot_can_be_named(tmp_path, tick, table):
+    plan = planned(tmp_path, row(0, "X", "100", "1.55", "101", "2"), tick=tick, lot="0.1")
+
+    assert [(i.tick_table, i.lot_size) for i in plan.instruments] == [(table, "0.1")]
+    assert plan.tick_tables == ({} if table in TABLES else {"0.05": Decimal("0.05")})
+    assert plan.grids["X"].size("1.55") == "1.5"
+
+
+@pytest.mark.parametrize(
+    ("rows", "how", "told"),
+    [
+        ([row(0, "X", "1.03", "1", "2", "2")], {"tick": "0.05"}, "1 rows .* off its tick:\n  line 2 has"),
+        ([row(0, "X", "2001", "1", "2002", "2")], {"venue": "KRX"}, "off its tick"),
+        ([row(0, "X", "1", "1", "2", "2")], {"tick": "coarse"}, "there is no tick table coarse"),
+        ([row(n, "X", "1", "1", "2", "2") for n in (1, 0)], {}, "1 of 2 events .* first on line 3"),
+        (["2024-01-01T00:00:00Z,X,,,,,1,1"], {}, "holds only trades: 1 trades and no quote"),
+        (["bad"] * 12, {}, r"holds no event; 12 rows are malformed:\n(  line .*\n){9}  line 11 .*$"),
+    ],
+)  # fmt: skip
+def test_a_recording_that_cannot_be_played_says_why_before_the_run(tmp_path, rows, how, told):
+    with pytest.raises(AegisError, match=told) as error:
+        planned(tmp_path, *rows, **how)
+    assert error.value.hint
+
+
+@pytest.mark.parametrize("lot", ["0", "-1", "NaN", "Infinity", "1e-19", "x"])
+def test_a_lot_is_a_size(recording, lot):
+    done = CliRunner().invoke(cli, ["replay", str(recording), "--lot", lot])
+
+    assert "is not a size above zero" in done.output
+
+
+ODD = {
+    "binance_tails": [
+        row(0, "BTCUSD", "7325", "35.06227963", "7325.01", "27.643747620000003"),
+        row(1, "BTCUSD", "7106.32", "0.0045000000000000005", "7106.33", "13.42785335"),
+        "2024-01-01T00:00:02Z,BTCUSD,,,,,7106.33,0.00031099999999999997",
+    ],
+    "binance_small": [
+        row(n, "SHIBX", bid, "100", "0.0002", "100") for n, bid in enumerate(["0.0001", "9.9e-05"])
+    ],
+    "binance_nano": [f"2024-01-01T00:00:00.00000{n}123Z,AAA,100,1,101,1,," for n in range(3)],
+    "binance_symbols": [row(0, "ES=F", "1", "1", "2", "1"), row(1, "币安人生USDT", "1", "1", "2", "1")],
+    "binance_sides": [
+        row(0, "X", "1", "1", "", ""),
+        row(1, "X", "", "", "2", "1"),
+        row(2, "X", "1", "1", "1", "1"),
+    ],
+}
+
+
+def moment(line):
+    """The time of a row, with all its digits."""
+    return line.partition(",")[0].rstrip("Z").replace(".", "").ljust(28, "0")
+
+
+def test_recordings_as_people_have_them_are_taken_whole_and_alike_each_time(person):
+    """All of them in one file, out of order, so that one server start is enough."""
+    rows = sorted((line for lines in ODD.values() for line in lines), key=moment)
+    cut = next(n for n, line in enumerate(rows) if "00:00:01" in line)
+    sorted_file, shuffled = person.home / "binance_sorted.csv", person.home / "binance_shuffled.csv"
+    sorted_file.write_text("\n".join([HEADER, *rows]) + "\n")
+    shuffled.write_text("\n".join([HEADER, *rows[cut:], *rows[:cut]]) + "\n")
+    with Server.start(person.data / "server"):
+        first, again = person.json(sorted_file), person.json(shuffled, "--sort")
+        refused = person.replay(shuffled)
+        unknown = person.replay(sorted_file, "--venue", "NYSE")
+        symbol = person.home / "binance_symbol.csv"
+        symbol.write_text(f"{HEADER}\n{row(0, 'A{B', '1', '1', '2', '1')}\n")
+        odd_symbol = person.replay(symbol)
+
+    assert (first["events"], first["quarantined"], first["malformed"]) == (len(rows), 0, 0)
+    assert (first["late"], again["late"] > 0, first["sizes_cut_to_lot"]) == (0, True, 3)
+    assert again["digest"] == first["digest"]
+    assert refused.returncode == unknown.returncode == odd_symbol.returncode == 1
+    assert "older than one before them" in refused.stderr
+    assert "there is no venue NYSE" in unknown.stderr
+    assert "the symbol A{B cannot be taken" in odd_symbol.stderr
+    assert "letters of any script" in odd_symbol.stderr
+    assert "Traceback" not in refused.stderr + unknown.stderr + odd_symbol.stderr
 
 
 @pytest.mark.skipif(not Path(SAMPLE).is_file(), reason="AEGIS_SAMPLE_RECORDING names no recording")

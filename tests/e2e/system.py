@@ -210,8 +210,8 @@ class System:
     def desk(self) -> Connection:
         return self.login("aegis_desk")
 
-    def aegis(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run the command `aegis` on this system's database."""
+    def aegis(self, *arguments: str, code: str = "") -> subprocess.CompletedProcess[str]:
+        """Run the command `aegis` on this system's database; a code reaches it through a pipe."""
         env = {key: value for key, value in os.environ.items() if not key.startswith(("AEGIS_", "PG"))}
         env |= {
             "AEGIS_DATA_DIR": str(self.cluster.place),
@@ -221,7 +221,7 @@ class System:
         return subprocess.run(
             [sys.executable, "-c", "from cli.main import main; main()", *arguments],
             env=env,
-            stdin=subprocess.DEVNULL,
+            input=code,
             capture_output=True,
             text=True,
             check=False,

@@ -174,12 +174,12 @@ def test_a_restored_backup_meets_a_broker_that_moved_on(own: System) -> None:
     )
     assert own.value("select mode from api.system_mode") == "HALT"
     assert own.value("select count(*) from api.incidents where kind = 'foreign_database'") == 1
-    assert own.aegis("resume", "too early", "--code", CODE).returncode == 1
+    assert own.aegis("resume", "too early", code=CODE).returncode == 1
     assert set(own.rows("select client_order_id from paper.orders")) == heard
     assert own.value("select count(*) from paper.orders where status = 'OPEN'") == 2, "no cancel is sent"
 
-    assert own.aegis("adopt", "a guess", "--code", "wrong").returncode == 1
-    done = own.aegis("adopt", "the backup of the test", "--code", CODE)
+    assert own.aegis("adopt", "a guess", code="wrong").returncode == 1
+    done = own.aegis("adopt", "the backup of the test", code=CODE)
     assert done.returncode == 0, done.stderr
     own.wait_for("select is_open from api.accounts", what="the account to be reconciled", within=40)
 
@@ -202,7 +202,7 @@ def test_a_restored_backup_meets_a_broker_that_moved_on(own: System) -> None:
     assert own.value("select count(*) from api.incidents where kind = 'disagreement'") == 1
     assert own.rows(LAWS) == []
 
-    done = own.aegis("resume", "it is as it should be", "--code", CODE)
+    done = own.aegis("resume", "it is as it should be", code=CODE)
     assert done.returncode == 0, done.stderr
     own.wait_for_fills(1)
     own.stop()

@@ -19,7 +19,7 @@ SEOUL = dt.timezone(dt.timedelta(hours=9))
 # Each step and how often a stream of choices takes it.
 LATE: dict[str, int] = {
     "check": 3, "read_fills": 3, "forget": 3, "declare_lost": 2, "accept_late": 3, "fill_late": 3,
-    "cancelled_late": 2, "midnight": 2, "correct": 3,
+    "cancelled_late": 2, "midnight": 2, "correct": 3, "late_child": 3,
 }  # fmt: skip
 
 
@@ -37,6 +37,9 @@ class LateFacts:
     _pass: Callable[[float], None]
     _take: Callable[[str, Callable[[], list[Order]]], None]
     _station: Callable[[], str]
+    do_hold: Callable[[], None]
+    do_rest: Callable[[], None]
+    do_crash: Callable[[], None]
 
     def _some(self, orders: Sequence[Order]) -> Order | None:
         return self.choices.one_of(list(orders)) if orders else None
@@ -95,6 +98,30 @@ class LateFacts:
         number = f"L{len(self.place.script)}"
         return Fill(order, number, at.astimezone(SEOUL).date(), quantity, order.limit, *(ZERO,) * 3)
 
+    def do_late_child(self) -> None:
+        """The child of an amend is given up, and then the broker says otherwise."""
+        children = [o for o in self.model.orders.values() if o.is_pending and not o.closed]
+        if not children:
+            self.do_hold()
+            self.do_rest()
+            self.do_crash()
+            children = [o for o in self.model.orders.values() if o.is_pending and not o.closed]
+        if child := self._some(children):
+            self._unknown(child)
+            self._pass(7)
+            self._not_found(child)
+            if self.chance(40):
+                self._accept(child, child.fence, None)
+            elif self.chance(70):
+                quantity = child.intent.rest or child.quantity
+                lot = self.model.instruments[child.intent.symbol].lot
+                quantity = max(quantity * self.choices.number(1, 4) / 4 // lot * lot, lot)
+                self._fill(self._fill_of(child, quantity, self.model.now), self.model.now)
+
+    def _unknown(self, order: Order) -> None:
+        query, fence = "select order_unknown(%s, %s, 'timeout')", order.fence
+        self.both("execution", query, (order.id, fence), lambda: self.model.order_unknown(order, fence))
+
     def do_cancelled_late(self) -> None:
         if order := self._some(self._ended()):
             filled = order.filled + order.overfill + self.choices.one_of((0, 0, 1))
@@ -108,23 +135,17 @@ class LateFacts:
 
     def do_midnight(self) -> None:
         """An execution is reported on one side of midnight and then on the other."""
-        told = [f for f in self.model.fills if not f.number.startswith("cum:")]
+        told = [
+            f
+            for f in self.model.fills
+            if not f.number.startswith("cum:") and f.notional == f.quantity * f.price
+        ]
         if told:
             fill = self.choices.one_of(told)
             at = dt.datetime.combine(fill.date, dt.time(0), SEOUL)
             at += dt.timedelta(days=self.choices.one_of((0, 1)), microseconds=self.choices.one_of((-1, 0)))
-            again = Fill(
-                fill.order,
-                fill.number,
-                at.date(),
-                fill.quantity,
-                fill.notional / fill.quantity,
-                fill.fee,
-                fill.tax,
-                fill.fee_qty,
-            )
-            if again.notional == fill.notional:
-                self._fill(again, at)
+            rest = (fill.quantity, fill.price, fill.fee, fill.tax, fill.fee_qty)
+            self._fill(Fill(fill.order, fill.number, at.date(), *rest), at)
 
     def do_correct(self) -> None:
         """A venue takes an execution back and reports it with another price or quantity."""

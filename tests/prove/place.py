@@ -48,6 +48,7 @@ WIPED = [
     "paper.orders",
     "strategy.gate_results",
     "strategy.picks",
+    "strategy.pick_rates",
     "trade.position_exits",
     "trade.busts",
     "trade.cash_entries",

@@ -21,7 +21,7 @@ from psycopg.types.json import Jsonb
 from tests.prove.place import ACCOUNTS, CODE, COIN, LOGINS, STOCK, STRATEGY, Connect, Connection, Place
 from workers.runtime.errors import Refused
 
-# A halt ends the sessions that hold the gate for over 250 ms; a mode change gives up after 5 s.
+# A halt ends whoever holds the gate: the idle after 50 ms, the busy after 200. It gives up after 5 s.
 EXPECTED = {"57P01", "55P03"}
 # How long a role rests between two calls: pollers leave the others room, and picks gather for a router.
 PACE = {"feed": 0.004, "strategy": 0.002, "router": 0.03, "exits": 0.004, "risk": 0.004, "reconcile": 0.004}

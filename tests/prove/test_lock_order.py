@@ -152,6 +152,18 @@ def doubtful(kit: Kit) -> Any:
     return order
 
 
+def given_up(kit: Kit) -> Any:
+    """An order we ended without the broker's word."""
+    order = claimed(kit)
+    kit.call("execution", "select unsend(%s, %s)", order.order_id, order.fence)
+    return order
+
+
+def unheard(kit: Kit) -> Any:
+    kit.advance(minutes=2)
+    return resting(kit)
+
+
 def fill_of(order: Any, kit: Kit) -> Call:
     account = kit.call(kit.db, "select account from trade.accounts where account_id = %s", order.account_id)
     args = (account, order.client_order_id, None, "L1", order.quantity, 70_000, 1, 1, kit.now)
@@ -267,11 +279,14 @@ CALLS: dict[str, Callable[[Kit], Call]] = {
     "claim_intents": by_worker("select order_id from claim_intents(%s, 100)"),
     "claim_cancels": by_worker("select order_id from claim_cancels(%s, 100)", cancels_asked),
     "orders_in_doubt": by_worker("select order_id from orders_in_doubt(%s, 100)", doubtful),
+    "orders_to_check": by_worker("select order_id from orders_to_check(%s, 100)", unheard),
+    "declare_lost": lambda kit: ("desk", "select declare_lost(%s, 'test')", (unheard(kit).order_id,)),
     "due_amends": by_worker("select order_id from due_amends(%s, 100)", fired),
     "unsend": answer("unsend", claimed),
     "unsend, a child": answer("unsend", child),
     "order_accepted": answer("order_accepted", claimed, "B"),
     "order_accepted, a child": answer("order_accepted", child, "B"),
+    "order_accepted, one that had ended": answer("order_accepted", given_up, "B"),
     "order_rejected": answer("order_rejected", claimed, "X", "no", False),
     "order_rejected, a child": answer("order_rejected", child, "X", "no", False),
     "order_unknown": answer("order_unknown", claimed, "x"),
@@ -280,6 +295,7 @@ CALLS: dict[str, Callable[[Kit], Call]] = {
     "order_cancelled, a child": answer("order_cancelled", child, 0),
     "record_fill": lambda kit: fill_of(resting(kit), kit),
     "record_fill, a child": lambda kit: fill_of(child(kit), kit),
+    "record_fill, one that had ended": lambda kit: fill_of(given_up(kit), kit),
     "record_fill, told otherwise": told_again,
     "record_cumulative": cumulative,
     "bust_fill": busted,
@@ -293,7 +309,7 @@ ELSEWHERE = {
     "ingest_trades", "log_error", "make_partitions", "measure_equity", "next_due", "open_feed",
     "paper_cancel", "paper_match", "paper_place", "paper_replace", "propose", "raise_incident", "read_events",
     "register_worker", "run_due_jobs", "seal_events", "set_override_code", "start_strategy", "stop_strategy",
-    "stop_worker",
+    "stop_worker", "tell_overdue", "watch_sessions",
 }  # fmt: skip
 
 
@@ -301,7 +317,12 @@ ELSEWHERE = {
 def test_a_lock_is_waited_for_only_with_earlier_ones_in_hand(kit: Kit, name: str) -> None:
     busy(kit)
     tracer = Tracer(kit, CALLS[name](kit))
-    kit.db.execute("alter function risk.lock_gate() reset lock_timeout")
+    for function in (
+        "risk.lock_gate()",
+        "trade.lock_accounts(bigint[])",
+        "trade.lock_free_intents(bigint[])",
+    ):
+        kit.db.execute(f"alter function {function} reset lock_timeout".encode())
     locks = locks_of(kit.db)
 
     broken = []
@@ -310,7 +331,7 @@ def test_a_lock_is_waited_for_only_with_earlier_ones_in_hand(kit: Kit, name: str
         broken += [f"waits for {lock.key} with {key} in hand" for key in held if key > lock.key]
 
     assert broken == []
-    assert tracer.waited or name in ("claim_cancels", "orders_in_doubt"), (
+    assert tracer.waited or name in ("claim_cancels", "orders_in_doubt", "orders_to_check"), (
         "it wanted none: it had nothing to do"
     )
 

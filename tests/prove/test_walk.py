@@ -95,6 +95,7 @@ WANTED = (
     "child in its parent's place", "child refused", "fill before the answer", "fill of a closed order",
     "fill of a pending child", "fill of a waiting intent", "fills first", "orphan", "sell shed",
     "sold more than known", "told otherwise", "fee in kind told later",
+    "stray", "stray child", "stray gone", "lost", "corrected after a bust",
 )  # fmt: skip
 
 

@@ -92,6 +92,18 @@ def test_every_login_comes_home_to_the_door(login):
         assert login(name).execute("show search_path").fetchone() == ("api",)
 
 
+def test_nothing_the_desk_types_is_written_to_the_servers_log(login):
+    """And the desk cannot undo it: what would let a statement be written is a superuser's to set."""
+    desk = login("aegis_desk")
+    query = "select name, setting, context from pg_settings where name = any(%s)"
+
+    found = desk.execute(query, [list(logins.SILENT)]).fetchall()
+
+    assert {name: setting for name, setting, _ in found} == dict(logins.SILENT)
+    own = {name for name, _, context in found if context != "superuser"}
+    assert own == {"log_parameter_max_length_on_error"}, "and errors are not written at all"
+
+
 def test_making_roles_and_logins_again_changes_nothing(db, secrets):
     query = """
         select

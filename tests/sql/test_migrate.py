@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import psycopg
 import pytest
 
@@ -322,15 +324,31 @@ def test_a_database_that_trades_cannot_be_told_another_time(aegis, kind):
 # Running workers hear of it
 
 
-def test_workers_are_told_to_drain_and_go_on_only_when_it_gets_heavy(shop, pg_server):
+HELD = """
+select count(*) from pg_locks
+where locktype = 'advisory' and objid = 11428176
+  and database = (select oid from pg_database where datname = current_database())
+"""
+
+
+def test_workers_are_woken_to_see_its_lock_only_when_it_gets_heavy(shop, pg_server):
+    """What they go by is the lock, so it is held before anybody is woken to look for it."""
     shop.deploy()
-    with pg_server.connect(shop.conn.info.dbname) as listener:
+    with pg_server.connect(shop.conn.info.dbname) as listener, ThreadPoolExecutor(1) as pool:
         listener.execute("listen command")
         shop.code("'a '", "'an '")
         shop.deploy()
         assert list(listener.notifies(timeout=0)) == []
 
         shop.migration("0002_more.sql", "alter table shop.items add column more text;")
-        shop.deploy()
+        with listener.transaction():
+            listener.execute("lock table shop.items in access share mode")
+            deployed = pool.submit(shop.deploy)
+            with pg_server.connect(shop.conn.info.dbname) as other:
+                while not other.execute(HELD).fetchone()[0]:
+                    pass
+        deployed.result(20)
 
-        assert [told.payload for told in listener.notifies(timeout=10, stop_after=2)] == ["drain", "go on"]
+        (told,) = listener.notifies(timeout=10, stop_after=1)
+        assert told.payload == ""
+        assert listener.execute(HELD).fetchone() == (0,)

@@ -20,10 +20,14 @@ order by 1
 """
 
 COMMENT = re.compile(r"--[^\n]*")
-GUARD = re.compile(r"(?<!end )\b(?:els)?if\b((?:(?!\bthen\b).)*)\bthen\s+(?:return false|raise exception)", re.S)
+GUARD = re.compile(
+    r"(?<!end )\b(?:els)?if\b((?:(?!\bthen\b).)*)\bthen\s+(?:return false|raise exception)", re.S
+)
 SUBQUERY = re.compile(r"(?:not )?exists \((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)")  # never null itself
 SAFE = re.compile(r"is (?:not )?distinct from|is (?:not )?(?:true|false|null)")
-RISKY = re.compile(r"<>|[<>]=?|(?<![<>])=|\bin \(|\bbetween\b|\bnot (?!found\b|null\b|true\b|false\b|distinct\b)")
+RISKY = re.compile(
+    r"<>|[<>]=?|(?<![<>])=|\bin \(|\bbetween\b|\bnot (?!found\b|null\b|true\b|false\b|distinct\b)"
+)
 
 # Conditions whose parts cannot be null, or whose null is meant, with the reason.
 ALLOWED = {
@@ -37,16 +41,17 @@ ALLOWED = {
     ("trade.tg_order_intents__guard", "tg_op = 'INSERT' and"): "tg_op is never null",
     ("trade.tg_orders__guard", "v_verdict = 'APPROVE' and v_intent.approved_by is null"):
         "risk.admit gives ALLOW or APPROVE or raises",
-    ("trade.worst_price", "v_price is null or v_price <= 0 or v_price >= 'Infinity'"): "null is the first part",
+    ("trade.worst_price", "v_price is null or v_price <= 0 or v_price >= 'Infinity'"):
+        "null is the first part",
     ("trade.worst_price", "v_price < p_instrument.limit_low or v_price > p_instrument.limit_high"):
         "the price was checked above; a limit that is null is none",
     ("trade.open_intent", "p_side = 'BUY' and v_instrument.is_active is not true"):
         "the side was found in trade.intent_types",
     ("api.propose", "p_quantity <= 0 or p_limit_price <= 0 or p_ttl <= interval '0'"):
-        "a quantity or limit that is null is chosen by the router; a null time to live is the longest, an hour",
+        "what is null is chosen by the router; a null time to live is the longest, an hour",
     ("api.record_cash",
-     "coalesce(p_kind, '') not in ('deposit', 'withdrawal', 'dividend', 'correction') or coalesce(p_amount, 0) = 0"
-     " or abs(p_amount) >= 'Infinity' or (p_kind = 'deposit' and p_amount < 0)"
+     "coalesce(p_kind, '') not in ('deposit', 'withdrawal', 'dividend', 'correction')"
+     " or coalesce(p_amount, 0) = 0 or abs(p_amount) >= 'Infinity' or (p_kind = 'deposit' and p_amount < 0)"
      " or (p_kind = 'withdrawal' and p_amount > 0)"): "coalesce, and what comes after it is not null",
     ("api.record_cash", "octet_length(p_idempotency_key) not between 1 and 200"): "null is no key",
 }  # fmt: skip

@@ -89,3 +89,50 @@ def test_a_database_whose_partitions_came_late_keeps_its_events_where_they_are(o
 
     assert old.value("select count(*) from bus.events_default") == 2
     assert old.value("select api.make_partitions()") == 2
+
+
+# What version 8 took and nothing can be worked out from: numbers without end, and a reason nobody can read.
+ODD = """
+insert into strategy.strategies (strategy, class, account_id, symbols, budget, order_notional, exit_profile,
+    status)
+values ('odd', 'x:Y', 1, array['HELD'], 'NaN', 'Infinity', 'swing', 'RUNNING'),
+       ('even', 'x:Y', 1, array['HELD'], 1000, 100, 'swing', 'RUNNING');
+insert into risk.limits (account_id, limit_name, value) values (1, 'max_position_share', 'NaN');
+update market.instruments set lot_size = 'Infinity' where symbol = 'BUST';
+insert into strategy.picks (strategy, account_id, instrument_id, intent_type, side, quantity, limit_price,
+    reason, idempotency_key, request, expires_at)
+values
+('odd', 1, 1, 'ENTRY', 'BUY', 1, repeat('9', 131072)::numeric, '', 'k', '{}', now() + interval '1 hour'),
+('even', 1, 1, 'ENTRY', 'BUY', 1, 100, repeat('x', 100000), 'k', '{}', now() - interval '1 hour');
+insert into trade.order_intents (account_id, instrument_id, owner, intent_type, side, reason, quantity,
+    worst_price, status, reserved_qty, reserved_cash, idempotency_key, request, expires_at)
+select 1, 1, 'manual', 'MANUAL', 'BUY', reason, quantity, 1, 'NEW', 0, quantity, 'exit:' || reason, '{}',
+    now()
+from (values (repeat('x', 10000), 1), ('tiny', ('1.' || repeat('0', 100) || '1')::numeric))
+    as i (reason, quantity);
+update trade.balances set locked_cash = 3, cash = 3;
+insert into market.feeds (feed, venue, source) values ('odd', 'SIM', 'sim');
+insert into market.prices_best (instrument_id, feed, source, bid, bid_size, ask, ask_size, received_at,
+    is_tradable)
+values (1, 'odd', 'sim', repeat('9', 131072)::numeric, 1, repeat('9', 131072)::numeric, 1, now(), true);
+"""
+
+
+def test_what_no_bound_knows_is_on_the_strict_side_and_stops_nothing(old):
+    old.conn.execute(ODD.encode())
+
+    old.deploy()
+
+    strategies = "select strategy, status, budget, order_notional from strategy.strategies order by 1 desc"
+    assert old.conn.execute(strategies).fetchall() == [
+        ("odd", "STOPPED", 1, 1),
+        ("even", "RUNNING", 1000, 100),
+    ]
+    assert old.value("select value from risk.limits where limit_name = 'max_position_share'") == 0
+    assert not old.value("select is_active from market.instruments where symbol = 'BUST'")
+    assert old.value("select array_agg(status order by pick_id) from strategy.picks") == ["EXPIRED", "NEW"]
+    assert old.value("select max(octet_length(reason)) from trade.order_intents") == 500
+    assert old.value("select api.expire_due()") == 3
+    assert old.value("select count(*) from trade.order_intents where status = 'EXPIRED'") == 2
+    assert old.value("select api.measure_equity()") == 1
+    assert old.value("select count(*) from risk.incidents where kind = 'failed_item'") == 0

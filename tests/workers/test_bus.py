@@ -14,6 +14,7 @@ import pytest
 from cli.database.embedded import Server
 from tests.workers.network import network
 from workers.runtime.bus import Bus, BusError
+from workers.runtime.memory import resident_bytes
 from workers.runtime.pace import LATER
 from workers.runtime.settings import Settings
 
@@ -225,7 +226,7 @@ async def test_a_storm_of_one_sender_delays_no_other(make_bus, other, pg_server)
     bus = await make_bus("quotes", "new_intent")
     await awake(bus)
 
-    await other.execute("select pg_notify('quotes', n::text) from generate_series(1, 50000) as n")
+    await other.execute("select pg_notify('quotes', n::text) from generate_series(1, 900) as n")
     await other.execute("notify quotes, 'beyond'")
     calm = await asyncpg.connect(pg_server.url("postgres"))
     took = []
@@ -238,6 +239,21 @@ async def test_a_storm_of_one_sender_delays_no_other(make_bus, other, pg_server)
     await calm.close()
 
     assert sorted(took)[10] < LATER / 2, "the hints of others wait for nothing"
+
+
+async def test_a_flood_is_not_even_read_and_afterwards_it_hears_again(make_bus, other, monkeypatch):
+    monkeypatch.setattr("workers.runtime.bus.DEAF", 0.5)
+    bus = await make_bus("quotes", "new_intent", patience=10)
+    before = resident_bytes()
+
+    for _ in range(4):
+        await other.execute("select count(pg_notify('quotes', n::text)) from generate_series(1, 50000) as n")
+    await awake(bus, lambda: bus.is_deaf)
+    await awake(bus, lambda: not bus.is_deaf)
+    await other.execute("notify new_intent")
+    await awake(bus, lambda: bus.was_heard("new_intent"))
+
+    assert resident_bytes() - before < 10_000_000
 
 
 async def test_a_stopped_bus_holds_no_connection(make_bus, other):
@@ -265,3 +281,13 @@ async def gone(other):
         query = "select count(*) from pg_stat_activity where application_name = 'aegis test bus'"
         while await other.fetchval(query):
             await other.execute("select pg_stat_clear_snapshot()")
+
+
+async def test_while_the_queue_has_no_room_it_is_degraded(make_bus, monkeypatch):
+    """Nobody sends hints then, so the worker polls as fast as with no connection at all."""
+    bus = await make_bus("new_intent", check_every=0.02)
+    monkeypatch.setattr("workers.runtime.bus.HAS_ROOM", "select false")
+    await awake(bus, lambda: bus.degraded)
+
+    monkeypatch.setattr("workers.runtime.bus.HAS_ROOM", "select true")
+    await awake(bus, lambda: not bus.degraded)

@@ -255,7 +255,7 @@ async def test_a_recording_ends_and_says_so_with_its_counts(dsn, universe, recor
         await again(worker)
 
     assert applied + superseded + quarantined == 2_500
-    assert detail.startswith("100%, 2500 quotes, 0 trades, 1 malformed; ")
+    assert detail.startswith("100%, 2500 quotes, 0 trades, 1 malformed, 2500 with a price off its tick; ")
     assert counted(universe)[3] == "ENDED"
 
 
@@ -367,4 +367,4 @@ async def test_a_malformed_line_is_told_with_its_number(dsn, universe, recording
     async with running(dsn, f"replay:{recording(5, tail='nonsense')}", "max"):
         await until(lambda: counted(universe)[3] == "ENDED")
 
-    assert "line 7 is neither a quote nor a trade" in caplog.text
+    assert "line 7 has 1 column, not 8" in caplog.text

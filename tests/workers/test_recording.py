@@ -3,12 +3,14 @@
 import gzip
 import tracemalloc
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from itertools import islice, pairwise
 from pathlib import Path
 
 import pytest
 
 from workers.feeds import FeedError, Quote, Trade, make_feed, pacing
+from workers.feeds.grid import Grid
 from workers.feeds.recording import HEADER, Recording, RecordingFeed
 
 QUOTE = "2024-08-08T23:54:15.088165Z,ETHUSDT,2681.62,1.165,2681.63,73.077,,"
@@ -54,7 +56,6 @@ def test_plain_and_gzipped_files_with_either_line_end_are_read(record, name, end
         QUOTE[:-1],
         QUOTE.replace("2681.62", "NaN"),
         QUOTE.replace("2681.62", "Infinity"),
-        QUOTE.replace("2681.62", "2.6e3"),
         QUOTE.replace("2681.62", "0x10"),
         QUOTE.replace("2681.62", ""),
         QUOTE.replace("2681.62", " 2681.62"),
@@ -90,13 +91,94 @@ def test_each_of_many_malformed_rows_is_told(record):
 
     assert len(list(recording.events())) == 500
     assert [malformed.line for malformed in told] == list(range(3, 1002, 2))
-    assert str(told[0]) == "line 3 is neither a quote nor a trade: 'bad'"
+    assert str(told[0]) == "line 3 has 1 column, not 8: 'bad'"
 
 
 def test_a_zero_or_negative_price_is_the_databases_to_judge(record):
     events = list(Recording(record(QUOTE.replace("2681.62", "0"), QUOTE.replace("2681.62", "-1"))).events())
 
     assert [event.bid for event in events] == ["0", "-1"]
+
+
+def at(second, symbol="ETHUSDT", fraction="000000"):
+    return f"2024-08-08T00:00:{second:02}.{fraction}Z,{symbol},{second + 1},1,{second + 2},1,,"
+
+
+def test_a_row_that_is_older_than_one_before_it_is_late_and_comes_all_the_same(record):
+    recording = Recording(record(at(1), at(3), at(2), at(3), at(1), at(4)))
+
+    assert [event.ts.second for event in recording.events()] == [1, 3, 2, 3, 1, 4]
+    assert (recording.late, recording.first_late) == (2, 4)
+
+
+def test_nanoseconds_keep_their_order_within_the_microsecond(record):
+    rows = [at(1, fraction=f"000001{digits}") for digits in ("", "1", "23", "900")]
+    recording = Recording(record(*rows, at(1, fraction="000002")))
+
+    events = list(recording.events())
+
+    assert [event.ts.microsecond for event in events] == [1, 1, 1, 1, 2]
+    assert recording.late == 0
+    assert len(list(Recording(record(*rows[::-1])).events())) == 4
+
+
+@pytest.mark.parametrize("name", ["newest first", "concatenated", "shuffled"])
+def test_sorting_brings_back_the_order_of_the_times(record, name):
+    """Also of rows of one microsecond, which have none but in the file or below the microsecond."""
+    rows = [at(n // 3, f"S{n}", f"00000{n % 3 // 2}") for n in range(60)]
+    odd = {
+        "newest first": rows[::-1],
+        "concatenated": rows[30:] + rows[:30],
+        "shuffled": [row for third in range(3) for row in rows[third::3]],
+    }[name]
+    recording = Recording(record(*odd))
+    recording.sort = True
+
+    assert list(recording.events()) == list(Recording(record(*rows)).events())
+    assert recording.late > 0
+    assert recording.quotes == 60
+
+
+def test_sorting_orders_what_is_below_the_microsecond(record):
+    rows = [at(1, f"S{n}", f"0000010{n}") for n in range(10)]
+    recording = Recording(record(*rows[5:], *rows[:5]))
+    recording.sort = True
+
+    assert [event.symbol for event in recording.events()] == [f"S{n}" for n in range(10)]
+
+
+def test_a_price_off_its_tick_is_counted_and_where_it_matters_refuses_its_row(record):
+    told = []
+    recording = Recording(record(at(1), at(2), at(1, "OTHER")), told.append)
+    recording.grids = {"ETHUSDT": Grid([(Decimal(0), Decimal(2))])}
+    assert len(list(recording.events())) == 3
+    assert (recording.malformed, recording.off_tick, told) == (0, 2, [])
+    recording.strict = True
+
+    assert [event.symbol for event in recording.events()] == ["OTHER"]
+    assert (recording.malformed, recording.off_tick) == (2, 2)
+    assert str(told[0]).startswith("line 2 has the price 3, which is off the tick of ETHUSDT: ")
+
+
+async def test_a_feed_names_the_first_ten_malformed_rows_and_counts_the_rest(record):
+    told = []
+    feed = RecordingFeed(record(QUOTE, *["bad"] * 50, at(1)), speed=None, tell=told.append)
+
+    events = [event async for batch in feed.batches() for event in batch]
+
+    assert len(events) == 2
+    assert [row.line for row in told] == list(range(3, 13))
+    assert feed.progress() == "100%, 2 quotes, 0 trades, 50 malformed, 1 late"
+
+
+async def test_a_feed_puts_prices_and_sizes_on_the_grid_of_the_database(record):
+    feed = RecordingFeed(record(QUOTE.replace("2681.62", "2681.6200000000003")), speed=None)
+    feed.obey({"ETHUSDT": Grid([(Decimal(0), Decimal("0.01"))], Decimal(1))})
+
+    (event,) = [event async for batch in feed.batches() for event in batch]
+
+    assert (event.bid, event.bid_size, event.ask, event.ask_size) == ("2681.62", "1", "2681.63", "73")
+    assert feed.progress().endswith("1 prices put on their tick, 2 sizes cut to their lot")
 
 
 def test_counters_start_over_with_each_pass(record):
@@ -192,7 +274,7 @@ async def test_at_max_speed_nothing_is_lost_and_order_is_kept(record):
     assert [type(event) for event in events] == [Quote, Trade] * 3_000
     assert max(len(batch) for batch in batches) == 1_000
     assert all(a.ts <= b.ts for a, b in pairwise(events))
-    assert feed.progress() == "100%, 3000 quotes, 3000 trades"
+    assert feed.progress() == "100%, 3000 quotes, 3000 trades, 2999 late"
 
 
 def test_the_venue_is_the_first_word_of_the_name(record):

@@ -450,12 +450,6 @@ async def test_no_payload_makes_it_wait(db, todo, work):
     await until(db, DONE, 1)
 
 
-async def test_the_lock_of_a_login_that_may_not_deploy_is_no_migration(db, login):
-    login("aegis_w_router").execute(MIGRATOR)
-
-    assert db.execute("select api.migration_is_running()").fetchone() == (False,)
-
-
 async def test_a_migration_that_never_ends_does_not_stop_work(
     db, todo, work, monkeypatch, pg_server, database
 ):

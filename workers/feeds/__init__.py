@@ -12,9 +12,12 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from workers.feeds.errors import FeedError
+
+if TYPE_CHECKING:
+    from workers.feeds.grid import Grid
 
 __all__ = ["Event", "Feed", "FeedError", "Quote", "Source", "Trade", "make_feed"]
 
@@ -24,7 +27,10 @@ log = logging.getLogger("aegis.feeds")
 
 @dataclass(slots=True)
 class Quote:
-    """The best bid and ask of one symbol; `ts` says when, in UTC, and orders the quotes of a symbol."""
+    """The best bid and ask of one symbol; `ts` says when, in UTC, and orders the quotes of a symbol.
+
+    A side that is not there, as the ask at an upper price limit, is 0 in price and size.
+    """
 
     symbol: str
     ts: datetime
@@ -67,6 +73,10 @@ class Feed(Protocol):
 
         `brought` counts the events of this run of the system: not 0 when this process replaces a dead one.
         """
+        ...
+
+    def obey(self, grids: Mapping[str, Grid]) -> None:
+        """Hear, before the first batch, the ticks and lots of the symbols as the database knows them."""
         ...
 
     def batches(self) -> AsyncIterator[Sequence[Event]]:

@@ -1,49 +1,48 @@
 """Recorded market data from a CSV file, read as a stream: a day of any size takes the memory of one block.
 
 The layout is one header and eight columns, sorted by time: `ts,symbol,bid,bid_qty,ask,ask_qty,last,last_qty`,
-times in UTC with a Z.  A quote leaves the last two columns empty, a trade the four before.  A row that is
-anything else is counted and told with its line number; nothing is skipped in silence and nothing is guessed.
+times in UTC with a Z.  A quote leaves the last two columns empty, a trade the four before, and a book that
+has one side the two columns of the other.  A row that is anything else is counted and told with its line and
+the reason; nothing is skipped in silence and nothing is guessed.
 """
 
 from __future__ import annotations
 
 import gzip
 import io
-import re
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
-from itertools import islice
+from itertools import islice, pairwise
+from operator import itemgetter
 from pathlib import Path
 from typing import IO
 
-from workers.feeds import Event, Quote, Source, Trade
+from workers.feeds import Event, Quote, Source
 from workers.feeds.errors import FeedError
+from workers.feeds.grid import Grid
 from workers.feeds.pacing import flat_out, paced, utc_now
+from workers.feeds.rows import COLUMNS, PLAIN_ROW, NoEvent, odd_row, plain_event
 
-HEADER = "ts,symbol,bid,bid_qty,ask,ask_qty,last,last_qty"
+HEADER = ",".join(COLUMNS)
 BLOCK = 64 * 1024  # bytes of lines in memory at once
 EXCERPT = 120
-
-_NUMBER = r"(-?\d{1,20}(?:\.\d{1,18})?)"
-_ROW = re.compile(
-    r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?Z),([!#-+\--~]{1,64}),"
-    rf"(?:{_NUMBER},{_NUMBER},{_NUMBER},{_NUMBER},,|,,,,{_NUMBER},{_NUMBER})\r?\n?",
-    re.ASCII,
-)
+TOLD = 10  # refused rows that are named one by one
+NEVER = datetime(1, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class Malformed:
-    """A line that is neither a quote nor a trade."""
+    """A line that is no event, and why; the reason ends a sentence that begins with the line."""
 
     line: int
     text: str
+    reason: str = "is neither a quote nor a trade"
 
     def __str__(self) -> str:
-        return f"line {self.line} is neither a quote nor a trade: {self.text!r}"
+        return f"line {self.line} {self.reason}: {self.text!r}"
 
 
 @dataclass(slots=True)
@@ -68,9 +67,21 @@ class Recording:
     def __init__(self, path: Path, tell: Callable[[Malformed], None] | None = None) -> None:
         self.path = path
         self.tell = tell
-        self.quotes = self.trades = self.malformed = self.line = 0
+        self.sort = False
+        """Whether the events are brought into the order of their times, for which all are held in memory."""
+        self.grids: Mapping[str, Grid] = {}
+        """The ticks and lots of symbols; those of a symbol that is not named are not asked."""
+        self.strict = False
+        """Whether a row with a price off its tick is refused; else it is counted, and its prices stay."""
+        self.off_tick = 0
+        """Rows with a price off its tick."""
         self.size = self._size()
-        self.read = 0
+        self._start_over()
+
+    def _start_over(self) -> None:
+        self.quotes = self.trades = self.malformed = self.off_tick = self.line = self.read = 0
+        self.late = self.first_late = 0
+        self._tail = ""  # the digits below the microsecond of the row just read
 
     def _size(self) -> int:
         try:
@@ -84,16 +95,42 @@ class Recording:
         return min(self.read / self.size, 1.0)
 
     def events(self) -> Iterator[Event]:
-        """The events in the order of the file, with the times of the file."""
-        self.quotes = self.trades = self.malformed = self.line = self.read = 0
-        row = _ROW.fullmatch
+        """The events in the order of the file, or sorted, with the times of the file."""
+        return self._sorted() if self.sort else self._in_order()
+
+    def _sorted(self) -> Iterator[Event]:
+        rows = [(event.ts, self._tail, event) for event in self._in_order()]
+        falls = sum(later[0] < earlier[0] for earlier, later in pairwise(rows))
+        rises = sum(later[0] > earlier[0] for earlier, later in pairwise(rows))
+        if falls > rises:  # the newest first: so are those of the same moment
+            rows.reverse()
+        rows.sort(key=itemgetter(0, 1))
+        for _, _, event in rows:
+            yield event
+
+    def _in_order(self) -> Iterator[Event]:
+        self._start_over()
+        row, grids, newest, tail = PLAIN_ROW.fullmatch, self.grids, NEVER, ""
         for line in self._lines():
             self.line += 1
             match = row(line)
-            event = None if match is None else _event(match)
+            event = None if match is None else plain_event(match)
             if event is None:
-                self._malformed(line)
-                continue
+                event = self._odd(line)
+                if event is None:
+                    continue
+            elif self._tail:
+                self._tail = ""
+            if grids and (grid := grids.get(event.symbol)) and (price := grid.settle(event)):
+                self.off_tick += 1
+                if self.strict:
+                    self._refuse(line, f"has the price {price}, which is off the tick of {event.symbol}")
+                    continue
+            if event.ts <= newest and (event.ts < newest or self._tail < tail):
+                self.late += 1
+                self.first_late = self.first_late or self.line
+            else:
+                newest, tail = event.ts, self._tail
             if type(event) is Quote:
                 self.quotes += 1
             else:
@@ -117,10 +154,20 @@ class Recording:
             where = f"{self.path} breaks off after line {self.line}"
             raise FeedError(f"the recording {where}: {error}") from error
 
-    def _malformed(self, line: str) -> None:
+    def _odd(self, line: str) -> Event | None:
+        """The event of a row that is not in the plain form, or None when it is refused."""
+        try:
+            odd = odd_row(line)
+        except NoEvent as reason:
+            self._refuse(line, str(reason))
+            return None
+        self._tail = odd.tail
+        return odd.event
+
+    def _refuse(self, line: str, reason: str) -> None:
         self.malformed += 1
         if self.tell is not None:
-            self.tell(Malformed(self.line, line.rstrip("\r\n")[:EXCERPT]))
+            self.tell(Malformed(self.line, line.rstrip("\r\n")[:EXCERPT], reason))
 
     @cached_property
     def totals(self) -> Totals:
@@ -143,35 +190,30 @@ def _text(raw: IO[bytes]) -> io.TextIOWrapper:
     return io.TextIOWrapper(source, encoding="utf-8", errors="replace", newline="\n")
 
 
-def _event(match: re.Match[str]) -> Event | None:
-    ts, symbol, bid, bid_size, ask, ask_size, price, size = match.groups()
-    try:
-        when = datetime.fromisoformat(ts)
-    except ValueError:  # the 31st of February
-        return None
-    if price is None:
-        return Quote(symbol, when, bid, bid_size, ask, ask_size)
-    return Trade(symbol, when, price, size)
+def venue_of(path: Path) -> str:
+    """The first word of a file's name: binance_usdm_20240808.csv.gz is from BINANCE."""
+    return path.name.partition(".")[0].partition("_")[0].upper()
 
 
 class RecordingFeed:
-    """A recording played as if it happened now: at a speed, or as fast as the events are taken.
-
-    Its venue is the first word of the file's name: binance_usdm_20240808.csv.gz is from BINANCE.
-    """
+    """A recording played as if it happened now: at a speed, or as fast as the events are taken."""
 
     name = "replay"
     source: Source = "replay"
 
     def __init__(self, path: Path, *, speed: int | None = 1, tell: Callable[[Malformed], None] | None = None):
-        self.recording = Recording(path, tell)
-        self.venue = path.name.partition(".")[0].partition("_")[0].upper()
+        self.recording = Recording(path, None if tell is None else _first(TOLD, tell))
+        self.venue = venue_of(path)
         self.speed = speed
         self._brought = 0
 
     @property
     def symbols(self) -> Sequence[str]:
         return self.recording.totals.symbols
+
+    def obey(self, grids: Mapping[str, Grid]) -> None:
+        """Hear, before the first batch, the ticks and lots of the symbols."""
+        self.recording.grids = grids
 
     def resume(self, next_seq: int, brought: int, mids: Mapping[str, str]) -> None:
         """Go on behind what this run has brought; a new run starts at the beginning."""
@@ -185,8 +227,26 @@ class RecordingFeed:
 
     def progress(self) -> str:
         r = self.recording
-        told = f", {r.malformed} malformed" if r.malformed else ""
+        odd = {
+            "malformed": r.malformed,
+            "late": 0 if r.sort else r.late,
+            "with a price off its tick": r.off_tick,
+            "prices put on their tick": sum(grid.snapped for grid in r.grids.values()),
+            "sizes cut to their lot": sum(grid.cut for grid in r.grids.values()),
+        }
+        told = "".join(f", {count} {what}" for what, count in odd.items() if count)
         return f"{r.done:.0%}, {r.quotes} quotes, {r.trades} trades{told}"
+
+
+def _first(most: int, tell: Callable[[Malformed], None]) -> Callable[[Malformed], None]:
+    """Tell of the first rows; the rest is only counted."""
+    left = iter(range(most))
+
+    def limited(row: Malformed) -> None:
+        if next(left, None) is not None:
+            tell(row)
+
+    return limited
 
 
 def _shifted(events: Iterator[Event], start: datetime, speed: int) -> Iterator[Event]:

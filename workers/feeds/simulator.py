@@ -20,6 +20,7 @@ from math import isqrt
 
 from workers.feeds import Event, Quote, Source, Trade
 from workers.feeds.errors import FeedError
+from workers.feeds.grid import Grid
 from workers.feeds.krx import daily_limits, down, round_down, up
 from workers.feeds.pacing import flat_out, paced, utc_now
 
@@ -210,6 +211,9 @@ class SimulatorFeed:
         self.market = Market(
             self.seed, rate=self.rate, liveliness=self.liveliness, first_step=next_seq - 1, mids=mids
         )
+
+    def obey(self, grids: Mapping[str, Grid]) -> None:
+        """Its market has ticks of its own, which a test holds equal to those of the tables."""
 
     async def batches(self) -> AsyncIterator[Sequence[Event]]:
         events = self.market.events(utc_now())

@@ -31,6 +31,7 @@ Connection: TypeAlias = "asyncpg.Connection[Any]"
 Hold = Callable[[Connection], Awaitable[None]]
 
 CHECK_EVERY = 5.0
+DEAF = 2.0
 PATIENCE = 3.0  # for any answer on this connection
 HAS_ROOM = "select pg_notification_queue_usage() < 0.25"  # beyond it the database sends no hints
 
@@ -63,6 +64,7 @@ class Bus:
     ) -> None:
         self.wake = asyncio.Event()
         self.degraded = True
+        self.is_deaf = False
         self.pace = Pace(self.wake)
         self._settings = settings
         self._name = name
@@ -75,6 +77,7 @@ class Bus:
         self._turn = asyncio.Lock()  # a connection answers one question at a time
         self._lost = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
+        self._deafness: asyncio.Task[None] | None = None
 
     async def start(self, channels: Sequence[str]) -> None:
         """Listen on these channels, or raise why that is impossible."""
@@ -98,9 +101,10 @@ class Bus:
 
     async def stop(self) -> None:
         self.pace.stop()
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.gather(self._keeper, return_exceptions=True)
+        tasks = [task for task in (self._keeper, self._deafness) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         if self._connection is not None:
             with contextlib.suppress(*AWAY):
                 await self._connection.close(timeout=self._patience)
@@ -162,6 +166,24 @@ class Bus:
         """Wake, sooner or a little later; a payload comes from anybody and is not even looked at."""
         self._heard_on.add(channel)
         self.pace.heard(sender)
+        if self.pace.is_flooded and not self.is_deaf:
+            self.is_deaf = True
+            self._deafness = asyncio.create_task(self._be_deaf(), name="deaf")
+
+    async def _be_deaf(self) -> None:
+        """Listen to nothing for a while, and poll: each listener would read the whole flood."""
+        log.warning("more notifications than can be read; polling for %.0f s", DEAF)
+        self.wake.set()
+        try:
+            await self.fetchval("unlisten *")
+            await asyncio.sleep(DEAF)
+            for channel in self._channels:
+                await self.fetchval(f'listen "{channel}"')
+        except (*AWAY, asyncpg.PostgresError):
+            self._lost.set()  # a new connection hears what is new
+        finally:
+            self.is_deaf = False
+            self.wake.set()
 
     def _ended(self, connection: Any) -> None:
         if connection is self._connection:  # not one that was given up before
@@ -180,15 +202,23 @@ class Bus:
 
     async def _answers(self) -> bool:
         try:
-            has_room = await self.fetchval(HAS_ROOM)
+            await self.fetchval("select 1")
+            await self._look_for_room()
         except (*AWAY, asyncpg.PostgresError):
             return False
-        if has_room == self.degraded:
-            log.warning(
-                "the notification queue %s", "has room again" if has_room else "is full; polling faster"
-            )
-        self.degraded = not has_room
         return True
+
+    async def _look_for_room(self) -> None:
+        """While the queue has no room nobody sends hints: the same as not hearing them."""
+        try:
+            has_room = await self.fetchval(HAS_ROOM)
+        except TimeoutError:  # somebody floods it right now
+            has_room = False
+        if has_room == self.degraded:
+            state = "has room again" if has_room else "is full: polling faster"
+            log.warning("the notification queue %s", state)
+            self.degraded = not has_room
+            self.wake.set()
 
     async def _reconnect(self) -> None:
         self.degraded = True

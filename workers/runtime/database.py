@@ -1,7 +1,7 @@
 """How a worker process reaches the database: a small pool for work, a direct connection for the bus.
 
 A connection is never reset when it returns to the pool: workers keep nothing in a session, the reset
-would cost a round trip for each statement, and it calls advisory lock functions that a strategy may
+would cost a round trip for each statement, and it calls advisory lock functions that no login may
 not execute.
 """
 

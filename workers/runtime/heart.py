@@ -65,7 +65,8 @@ class Heart:
 
     async def _beat_once(self) -> None:
         worker = self._worker
-        state = "draining" if worker.stopping else "degraded" if worker.bus.degraded else "running"
+        polls = worker.bus.degraded or worker.bus.is_deaf
+        state = "draining" if worker.stopping else "degraded" if polls else "running"
         said = worker.id, state, json.dumps(worker.vitals())
         try:
             async with asyncio.timeout(POOL_PATIENCE):

@@ -15,6 +15,7 @@ WINDOW = 0.1  # seconds
 SHARE = 40  # wake-ups of one sender in a window: price_sync sends one each 3 ms at most
 ALL = 100  # wake-ups of all senders in a window
 LATER = 0.05  # seconds until what is beyond a share wakes
+FLOOD = 1000  # notifications in a window that are too many even to read
 
 
 class Pace:
@@ -25,14 +26,21 @@ class Pace:
         self._counts: dict[int, int] = {}  # of this window; no more senders than wake-ups
         self._beyond: set[int] = set()  # senders that were beyond their share in the window before
         self._share = SHARE
+        self._heard = 0
         self._window_ends = 0.0
         self._later: asyncio.TimerHandle | None = None
+
+    @property
+    def is_flooded(self) -> bool:
+        """Whether reading them all would take the processor from what they are about."""
+        return self._heard > FLOOD
 
     def heard(self, sender: int) -> None:
         """A notification of this sender arrived."""
         now = time.monotonic()
         if now >= self._window_ends:
             self._next_window(now)
+        self._heard += 1
         count = self._counts.get(sender, 0)
         if count < (1 if sender in self._beyond else self._share) and (count or len(self._counts) < ALL):
             self._counts[sender] = count + 1
@@ -57,6 +65,7 @@ class Pace:
         }
         self._share = min(SHARE, max(1, ALL // max(1, len(self._counts))))
         self._counts.clear()
+        self._heard = 0
         self._window_ends = now + WINDOW
 
     def _wake_late(self) -> None:

@@ -29,6 +29,7 @@ from workers.runtime.errors import Refused
 from workers.runtime.heart import Heart
 from workers.runtime.memory import resident_bytes
 from workers.runtime.outage import is_outage
+from workers.runtime.pace import LATER
 from workers.runtime.settings import Settings, load_settings
 
 MIGRATION = 30.0  # the longest that drains wait for a migration to end
@@ -236,6 +237,8 @@ class Worker:
 
     def _poll_seconds(self) -> float:
         poll = self.poll.total_seconds()
+        if self.bus.is_deaf:
+            return min(poll, LATER)
         return min(poll, max(FASTEST_POLL, poll / DEGRADED_POLL)) if self.bus.degraded else poll
 
     async def _failed(self, error: Exception, began: float) -> None:

@@ -247,7 +247,8 @@ class Kit:
         return self._workers[station]
 
     def register(self, conn: Connection) -> int:
-        worker_id = int(self.call(conn, "select register_worker('execution', 1, 'here')"))
+        name = conn.info.user.removeprefix("aegis_w_")
+        worker_id = int(self.call(conn, "select register_worker(%s, 1, 'here')", name))
         assert self.call(conn, "select hold_worker_lock(%s)", worker_id)
         return worker_id
 

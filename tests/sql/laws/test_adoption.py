@@ -338,7 +338,8 @@ def test_elsewhere_nothing_is_handed_out(kit, where):
     kit.worker()
     kit.db.execute(
         {
-            "a copy": "update bus.instance set identity = replace(identity, '/', '/9'), home_path = 'base/1/2'",
+            "a copy": "update bus.instance"
+            " set identity = replace(identity, '/', '/9'), home_path = 'base/1/2'",
             "a restored dump": "update bus.instance set identity = '1/1/1', home_started_at = '-infinity'",
             "never started": "update bus.instance"
             " set identity = '', home_path = '', home_started_at = '-infinity', run_number = 0",

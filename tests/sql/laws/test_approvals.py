@@ -1,4 +1,4 @@
-"""What waits for a person in HALT is priced when the person lets it go, and lives as long as it was asked to."""
+"""What waits for a person in HALT is priced when it is let go, and lives as long as it was asked to."""
 
 from __future__ import annotations
 
@@ -161,9 +161,10 @@ def test_a_price_that_a_person_chose_is_changed_by_no_approval(kit):
     kit.hold(10)
     halt(kit)
     waiting = kit.sell(10, 61_000)
+    approve = "update trade.order_intents set status = 'NEW', approved_by = 'me', approved_at = created_at"
     for change in ("worst_price = 50000, limit_price = 50000", "worst_price = 50000, limit_price = null"):
-        query = f"update trade.order_intents set status = 'NEW', approved_by = 'me', approved_at = created_at, {change}"
-        assert refusal(lambda q=query: kit.db.execute(f"{q} where intent_id = %s", [waiting])) == "TRL02"
+        query = f"{approve}, {change} where intent_id = %s"
+        assert refusal(lambda q=query: kit.db.execute(q, [waiting])) == "TRL02"
     query = "update trade.order_intents set limit_price = null where intent_id = %s"
     assert refusal(lambda: kit.db.execute(query, [waiting])) == "TRL02"
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 from tests.sql.laws.market_kit import OTHER, SYMBOL, Kit, refusal
 from workers.runtime.errors import BadInput, Refused
@@ -220,7 +220,7 @@ def test_a_reason_of_268_megabytes_is_refused(kit: Kit) -> None:
     with pytest.raises(BadInput) as refused:
         kit.call("desk", huge)
 
-    assert len(refused.value.message) < 200
+    assert refused.value.message == "the reason must be a text of at most 2000 bytes"
 
 
 # -- facts from outside are kept ---------------------------------------------------------------------------
@@ -228,26 +228,25 @@ def test_a_reason_of_268_megabytes_is_refused(kit: Kit) -> None:
 HUGE, TINY = "9" * 131_072, "0." + "0" * 16_381 + "1"
 
 
-@pytest.mark.parametrize("odd", [HUGE, TINY, "NaN", "Infinity"], ids=["huge", "tiny", "NaN", "infinite"])
-@pytest.mark.parametrize("part", ["quantity", "price", "fee"])
-def test_a_fill_out_of_bounds_is_an_incident(kit: Kit, odd: str, part: str) -> None:
+def test_a_fill_out_of_bounds_is_an_incident(kit: Kit) -> None:
     order = kit.live_order("BUY", 10, 70_000)
-    values = {"quantity": "1", "price": "70000", "fee": "0"} | {part: odd}
 
-    assert kit.fill(order, values["quantity"], values["price"], fee=values["fee"]) == "UNMATCHED"
+    for odd in (HUGE, TINY, "NaN", "Infinity"):
+        assert kit.fill(order, odd, 70_000) == "UNMATCHED"
+        assert kit.fill(order, 1, odd) == "UNMATCHED"
+        assert kit.fill(order, 1, 70_000, fee=odd) == "UNMATCHED"
 
-    assert kit.incidents() == [("unmatched_fill", True)]
+    assert set(kit.incidents()) == {("unmatched_fill", True)}
     assert kit.position() is None
     assert kit.fill(order, 10, 70_000) == "RECORDED"
     assert kit.audit() == []
 
 
-@pytest.mark.parametrize("odd", [HUGE, TINY], ids=["huge", "tiny"])
-def test_a_total_out_of_bounds_is_an_incident(kit: Kit, odd: str) -> None:
+def test_a_total_out_of_bounds_is_an_incident(kit: Kit) -> None:
     order = kit.live_order("BUY", 10, 70_000)
     query = "select record_cumulative('demo', %s, null, %s::numeric, %s::numeric, 0, 0, null)"
 
-    for quantity, notional in ((odd, "1"), ("1", odd)):
+    for quantity, notional in ((HUGE, "1"), ("1", HUGE), (TINY, "1"), ("1", TINY)):
         assert kit.call("execution", query, order.client_order_id, quantity, notional) == "UNMATCHED"
 
     assert kit.call("execution", query, order.client_order_id, "10", "700000") == "RECORDED"
@@ -272,15 +271,12 @@ def test_a_sequence_number_at_the_end_of_its_type_does_not_end_the_feed(kit: Kit
     assert kit.call("feed", "select open_feed('sim', 'SIM', 'sim')") < 100
 
 
-@pytest.mark.parametrize("odd", ["1e999", "1e-30", HUGE], ids=["huge", "tiny", "long"])
-@pytest.mark.parametrize("item", ["holding", "cash"])
-def test_a_snapshot_out_of_bounds_is_unreadable(kit: Kit, odd: str, item: str) -> None:
-    snapshot = f'{{"holdings": {{"{SYMBOL}": "{odd if item == "holding" else 0}"}}, "cash": "%s"}}' % (
-        odd if item == "cash" else 100_000_000
-    )
+def test_a_snapshot_out_of_bounds_is_unreadable(kit: Kit) -> None:
+    query = "select reconcile('demo', holdings_mark('demo'), %s)"
 
-    query = "select reconcile('demo', holdings_mark('demo'), %s::jsonb)"
-    assert kit.call("reconcile", query, snapshot) == "UNREADABLE"
+    for odd in ("1e999", "1e-30", HUGE):
+        for snapshot in ({"holdings": {SYMBOL: odd}}, {"holdings": {}, "cash": odd}):
+            assert kit.call("reconcile", query, Jsonb(snapshot)) == "UNREADABLE"
 
     assert kit.incidents() == [("unreadable_snapshot", True)]
 
@@ -311,17 +307,15 @@ def test_a_quantity_that_an_amend_cannot_have_is_not_believed(kit: Kit) -> None:
 
 # -- behind the door ---------------------------------------------------------------------------------------
 
-ODD_ROWS: dict[str, Callable[[Kit], object]] = {
-    "the quantity of an intent": lambda kit: kit.insert_intent(quantity=TINY, reserved_cash=70_000),
-    "the reason of an intent": lambda kit: kit.insert_intent(reason="x" * 3_000),
-    "the end of an intent": lambda kit: kit.insert_intent(expires_at="infinity"),
-    "the key of an intent": lambda kit: kit.insert_intent(idempotency_key="x" * 300),
-}
 
-
-@pytest.mark.parametrize("odd", ODD_ROWS.values(), ids=ODD_ROWS)
-def test_an_intent_out_of_bounds_is_not_stored(kit: Kit, odd: Callable[[Kit], object]) -> None:
-    assert refusal(lambda: odd(kit)) == "TRI01"
+def test_an_intent_out_of_bounds_is_not_stored(kit: Kit) -> None:
+    for odd in (
+        {"quantity": TINY},
+        {"reason": "x" * 3_000},
+        {"expires_at": "infinity"},
+        {"idempotency_key": "x" * 300},
+    ):
+        assert refusal(lambda odd=odd: kit.insert_intent(**odd)) == "TRI01"  # type: ignore[misc]
 
 
 def test_an_order_out_of_bounds_is_not_stored(kit: Kit) -> None:
@@ -348,19 +342,23 @@ def test_a_pick_out_of_bounds_is_not_stored(kit: Kit) -> None:
         assert refusal(lambda q=query, v=values: kit.db.execute(q.encode(), v)) == "TRI01"  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("odd", ["NaN", "Infinity", "1e18", "1e-19"])
 @pytest.mark.parametrize(
-    "column",
+    "table_and_columns",
     [
-        *("strategy.strategies.budget", "strategy.strategies.order_notional", "risk.limits.value"),
-        *("market.instruments.lot_size", "market.instruments.min_notional"),
+        ("strategy.strategies", "budget", "order_notional"),
+        ("risk.limits", "value"),
+        ("market.instruments", "lot_size", "min_notional"),
     ],
+    ids=lambda given: given[0],
 )
-def test_a_rule_out_of_bounds_is_not_stored(kit: Kit, column: str, odd: str) -> None:
+def test_a_rule_out_of_bounds_is_not_stored(kit: Kit, table_and_columns: tuple[str, ...]) -> None:
     kit.add_strategy()
-    table, _, name = column.rpartition(".")
+    table, *columns = table_and_columns
 
-    assert refusal(lambda: kit.db.execute(f"update {table} set {name} = '{odd}'".encode())) == "23514"
+    for column in columns:
+        for odd in ("NaN", "Infinity", "1e18", "1e-19"):
+            query = f"update {table} set {column} = '{odd}'".encode()
+            assert refusal(lambda query=query: kit.db.execute(query)) == "23514"  # type: ignore[misc]
 
 
 # -- keys --------------------------------------------------------------------------------------------------

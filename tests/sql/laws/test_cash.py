@@ -157,6 +157,9 @@ def test_only_people_record_cash(kit, station):
 
 # -- once under a key --------------------------------------------------------------------------------------
 
+INSERT = (
+    "insert into trade.cash_entries (account_id, kind, amount, idempotency_key) values (1, 'deposit', 1, %s)"
+)
 KEYED = "select record_cash('demo', %s, %s::numeric, %s, %s)"
 
 
@@ -168,7 +171,8 @@ def test_the_same_key_again_is_booked_once(kit):
 
 
 @pytest.mark.parametrize(
-    "other", [("deposit", 1001, "from the bank"), ("dividend", 1000, "from the bank"), ("deposit", 1000, "else")]
+    "other",
+    [("deposit", 1001, "from the bank"), ("dividend", 1000, "from the bank"), ("deposit", 1000, "else")],
 )
 def test_the_same_key_for_another_movement_is_refused(kit, other):
     kit.call("desk", KEYED, "deposit", 1000, "from the bank", "bank 17")
@@ -202,12 +206,10 @@ def test_two_sessions_with_one_key_book_it_once(kit):
 @pytest.mark.parametrize("key", ["", "x" * 201, "\u20a9" * 67])
 def test_a_key_has_bounds(kit, key):
     assert refusal(lambda: kit.call("desk", KEYED, "deposit", 1000, "test", key)) == "TRI01"
-    query = "insert into trade.cash_entries (account_id, kind, amount, idempotency_key) values (1, 'deposit', 1, %s)"
-    assert refusal(lambda: kit.db.execute(query, [key])) == "23514"
+    assert refusal(lambda: kit.db.execute(INSERT, [key])) == "23514"
 
 
 def test_a_key_is_used_once_whoever_writes(kit):
-    query = "insert into trade.cash_entries (account_id, kind, amount, idempotency_key) values (1, 'deposit', 1, 'k')"
-    kit.db.execute(query)
+    kit.db.execute(INSERT, ["one"])
 
-    assert refusal(lambda: kit.db.execute(query)) == "23505"
+    assert refusal(lambda: kit.db.execute(INSERT, ["one"])) == "23505"

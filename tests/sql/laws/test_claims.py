@@ -335,7 +335,10 @@ def test_an_answer_without_a_fence_is_refused(kit):
     order = kit.claim_one()
 
     assert refusal(lambda: kit.call("execution", "select unsend(%s, null)", order.order_id)) == "TRL03"
-    assert refusal(lambda: kit.call("execution", "select order_accepted(%s, null, 'B1')", order.order_id)) == "TRL03"
+    assert (
+        refusal(lambda: kit.call("execution", "select order_accepted(%s, null, 'B1')", order.order_id))
+        == "TRL03"
+    )
 
 
 def test_who_lost_the_fence_can_answer_nothing(kit):

@@ -12,6 +12,7 @@ from tests.sql.laws.market_kit import refusal
 RIGHT = "0712"  # as weak as an older version allowed
 RESUME = "select resumed, message from resume('again', %s)"
 CHANGE = "select changed, message from set_override_code('a new code', %s)"
+ADOPT = "select adopted, message from adopt('mine now', %s)"
 VIEW = "update system_mode set mode = 'NORMAL', reason = 'again', code = %s"
 
 
@@ -81,7 +82,7 @@ def test_adopting_counts_tries_too(halted):
     guesser = halted.connect("desk")
 
     for _ in range(7):
-        guess_and_roll_back(guesser, "select adopted, message from adopt('mine now', %s)", "wrong")
+        guess_and_roll_back(guesser, ADOPT, "wrong")
 
     assert tries(halted) == 5
 
@@ -118,7 +119,7 @@ def test_the_end_of_a_lock_is_not_reached_by_rolling_back_what_ended_it(halted):
 def test_a_session_that_is_cancelled_while_its_code_is_looked_at_has_tried(halted):
     halted.db.execute("update risk.override_codes set rounds = 200000000")
     guesser = halted.connect("desk")
-    guesser.execute("set statement_timeout = '50ms'")
+    guesser.execute("set statement_timeout = '1s'")
 
     assert refusal(lambda: guesser.execute(RESUME, ["wrong"])) == "57014"
 
@@ -144,7 +145,9 @@ def test_a_try_that_was_rolled_back_is_recorded_by_the_clock(halted):
     halted.call("risk", "select run_due_jobs()")
 
     assert attempts(halted) == [(n, "ROLLED_BACK") for n in (1, 2, 3)]
-    assert [(e.change, e.data["first"], e.data["last"]) for e in halted.events("refusal")] == [("TRA01", 1, 3)]
+    assert [(e.change, e.data["first"], e.data["last"]) for e in halted.events("refusal")] == [
+        ("TRA01", 1, 3)
+    ]
     assert ("code_guessing", True) in halted.incidents()
     halted.call("risk", "select run_due_jobs()")
     assert len(halted.events("refusal")) == 1, "noticed once"
@@ -162,6 +165,7 @@ def test_a_try_under_way_is_not_taken_for_one_that_was_rolled_back(halted):
     slow = halted.connect("desk")
     slow.execute("begin")
     slow.execute(RESUME, ["wrong"])
+    halted.at("risk").execute("set lock_timeout = '5s'")  # nor does the clock wait for it
 
     halted.call("risk", "select run_due_jobs()")
     slow.execute("commit")
@@ -173,7 +177,10 @@ def test_a_try_under_way_is_not_taken_for_one_that_was_rolled_back(halted):
 def test_the_record_of_tries_is_only_added_to(halted):
     halted.rows("desk", RESUME, "wrong")
 
-    for query in ("delete from risk.override_attempts", "update risk.override_attempts set outcome = 'ACCEPTED'"):
+    for query in (
+        "delete from risk.override_attempts",
+        "update risk.override_attempts set outcome = 'ACCEPTED'",
+    ):
         assert refusal(lambda q=query: halted.db.execute(q)) == "TRL02"
     assert refusal(lambda: halted.db.execute("truncate risk.override_attempts")) == "TRL02"
 
@@ -194,11 +201,13 @@ def test_a_halt_and_another_try_do_not_wait_for_a_wrong_code_in_an_open_transact
     assert desk.execute(RESUME, [RIGHT]).fetchone()[0]
 
 
-def test_a_halt_does_not_wait_while_a_code_is_looked_at_and_stands_afterwards(halted):
+@pytest.mark.parametrize("query", [RESUME, ADOPT])
+def test_a_halt_does_not_wait_while_a_code_is_looked_at(halted, query):
     kit = halted
     kit.db.execute("update risk.override_codes set rounds = 200000000")
+    kit.db.execute("update bus.instance set is_foreign = %s", [query == ADOPT])
     slow = kit.connect("desk")
-    looking = kit.background(slow, RESUME, RIGHT)
+    looking = kit.background(slow, query, RIGHT)
     kit.wait_until("select tries = 1 from api.override_code")
     desk = kit.connect("desk")
     desk.execute("set lock_timeout = '100ms'")
@@ -217,7 +226,8 @@ def test_a_halt_that_comes_while_a_code_is_looked_at_stands(halted):
     late = kit.connect("desk")
     looking = kit.background(late, RESUME, RIGHT)
     kit.wait_until(
-        "select count(*) from pg_stat_activity where pid = %s and wait_event_type = 'Lock'", late.info.backend_pid
+        "select count(*) from pg_stat_activity where pid = %s and wait_event_type = 'Lock'",
+        late.info.backend_pid,
     )
 
     kit.call("desk", "select halt('a second reason')")
@@ -300,6 +310,23 @@ def test_a_code_is_changed_by_one_who_knows_it_and_not_by_two_at_once(halted):
     assert halted.rows("desk", RESUME, "mine-4711")[0].resumed
 
 
+def test_a_code_that_was_changed_meanwhile_is_not_changed_again(halted):
+    """Between the look at the current code and the write of the new one."""
+    kit = halted
+    kit.db.execute("begin")
+    kit.db.execute("insert into risk.override_attempts (attempt_id, outcome) values (1, 'WRONG')")
+    late = kit.connect("desk")
+    changing = kit.background(late, CHANGE, RIGHT)
+    kit.wait_for_lock(late)  # it has looked, and cannot record that yet
+    kit.connect("superuser").execute("update risk.override_codes set salt = 'another'")
+
+    kit.db.execute("rollback")
+
+    ((changed, message),) = changing.result()
+    assert not changed
+    assert "meanwhile" in message
+
+
 # -- secrets stay out of the log ---------------------------------------------------------------------------
 
 SECRETS = (
@@ -324,7 +351,7 @@ def test_a_code_is_in_no_line_of_the_servers_log(halted, pg_server):
     start = log.stat().st_size
 
     for query in SECRETS:
-        refusal(lambda q=query, desk=halted.connect("desk"): desk.execute(q, prepare=False))
+        refusal(lambda q=query: halted.connect("desk").execute(q, prepare=False))
     halted.connect("superuser").execute("do $$ begin raise log 'the end of it'; end $$")
     ended = halted.connect("desk")
     ended.execute("begin")

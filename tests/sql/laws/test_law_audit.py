@@ -27,6 +27,16 @@ CORRUPTIONS = {
         " values (1, 'x', 'order', 1, 'SENDING', '{}')",
     ),
     "an order beyond its intent": ("L5", "update trade.orders set quantity = 11 where status = 'SUBMITTED'"),
+    "a live intent without a live order": (
+        "L5",
+        "update trade.orders set status = 'CANCELLED', closed_at = now() where status = 'SUBMITTED'",
+    ),
+    "an order that ended here and is open at the broker": (
+        "L5",
+        "insert into paper.orders (client_order_id, account, instrument_id, side, order_type, quantity,"
+        " limit_price) select client_order_id, 'demo', 1, 'BUY', 'LIMIT', 1, 1 from trade.orders"
+        " where status = 'FILLED'",
+    ),
     "an order nobody stored": (
         "L6",
         "insert into paper.orders (client_order_id, account, instrument_id, side, order_type, quantity,"
@@ -75,3 +85,11 @@ def test_the_audit_sees(busy, law, damage):
 
     assert count > 0, "the damage was done"
     assert law in {row.law for row in busy.audit()}
+
+
+def test_the_audit_sees_a_stray_that_nobody_cancels(busy):
+    with busy.triggers_off() as db:
+        db.execute("alter table trade.orders drop constraint orders_stray_is_being_cancelled")
+        db.execute("update trade.orders set stray_since = now() where status = 'FILLED'")
+
+    assert "L5" in {row.law for row in busy.audit()}

@@ -325,7 +325,10 @@ def test_the_same_mode_for_another_reason_keeps_both(kit, to_mode):
         assert desk.execute(UPDATE, [to_mode, reason]).rowcount == 1
 
     assert kit.call("desk", "select reason from system_mode") == "second"
-    assert [h.reason for h in kit.rows("desk", "select * from mode_history order by 1")][-2:] == ["first", "second"]
+    assert [h.reason for h in kit.rows("desk", "select * from mode_history order by 1")][-2:] == [
+        "first",
+        "second",
+    ]
     assert [e.data["reason"] for e in kit.events("mode")][-2:] == ["first", "second"]
 
 

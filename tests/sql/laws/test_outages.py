@@ -68,6 +68,17 @@ def test_a_report_that_is_made_again_counts_once(kit, worker):
     assert len(incident.detail["workers"]) == 1
 
 
+def test_what_comes_again_within_minutes_is_the_same_incident_and_only_its_own_time_counts(kit, worker):
+    exits = worker("exits")
+    report(kit, "exits", exits, 10, 10)
+
+    kit.advance(minutes=5)
+    report(kit, "exits", exits, 5, 5)
+
+    (incident,) = kit.rows("desk", INCIDENT)
+    assert "could not write for 15.0 s until 01:05:00 UTC" in incident.detail["message"]
+
+
 def test_an_outage_of_another_day_is_another_incident(kit, worker):
     exits = worker("exits")
     report(kit, "exits", exits, 44, 43)
@@ -213,6 +224,23 @@ def test_a_hung_worker_is_one_incident(kit, worker):
     assert "has not beaten since 01:00:00 UTC" in incident.detail["message"]
 
 
+def test_who_had_to_wait_for_the_heartbeats_accuses_nobody(kit, login):
+    """A lock on the table held them up as well: they are written the moment it is gone."""
+    exits, risk = login("aegis_w_exits"), login("aegis_w_risk")  # on the real clock
+    (number,) = exits.execute("select register_worker('exits', 1, 'here')").fetchone()
+    exits.execute("select hold_worker_lock(%s)", [number])
+    exits.execute(BEAT, [number])
+    with kit.connect("superuser").transaction() as lock:
+        lock.connection.execute("lock table bus.workers in access exclusive mode")
+        lock.connection.execute("update bus.workers set heartbeat_at = heartbeat_at - interval '9 s'")
+        late = kit.background(risk, "select watch_workers()")
+        kit.wait_for_lock(risk)
+        lock.connection.execute("select pg_sleep(1.05)")
+
+    assert late.result(20) == [(0,)]
+    assert risk.execute("select watch_workers()").fetchone() == (1,)
+
+
 def test_an_order_of_a_hung_worker_is_asked_about_by_its_time_alone(kit):
     """The lock says that the process exists: it may wake up, so its order waits for the answer's time."""
     kit.buy(1)
@@ -300,3 +328,22 @@ def test_a_strategy_that_waits_says_why_until_it_does_not(kit, worker):
     assert kit.rows("desk", waits) == [("momo", "the processor is 97% busy"), ("other", None)]
     kit.call("risk", "select say_waiting('{}', '{}')")
     assert kit.rows("desk", HEALTH) == []
+
+
+# -- migrations --------------------------------------------------------------------------------------------
+
+
+MIGRATOR = "select pg_advisory_lock(11428176)"  # what cli/database/migrate.py holds
+
+
+def test_the_lock_of_a_migration_is_seen_by_the_weakest_login(kit):
+    strategy = kit.add_strategy()
+    with kit.connect("superuser") as migrator:
+        migrator.execute(MIGRATOR)
+        assert kit.call(strategy, "select migration_is_running()")
+
+
+def test_the_lock_of_a_login_that_may_not_deploy_is_no_migration(kit):
+    kit.call("router", MIGRATOR)
+
+    assert not kit.call("risk", "select migration_is_running()")

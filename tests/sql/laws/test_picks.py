@@ -355,7 +355,9 @@ def test_a_strategy_gets_a_plain_list_of_symbols(kit, symbols):
     assert refusal(lambda: kit.call("desk", query, symbols)) == "TRI01"
 
 
-@pytest.mark.parametrize("symbols", ["array['005930', null]", "array[null::text]", "array[array['005930']]", "'{}'"])
+@pytest.mark.parametrize(
+    "symbols", ["array['005930', null]", "array[null::text]", "array[array['005930']]", "'{}'"]
+)
 def test_no_writer_leaves_a_hole_in_the_list_of_symbols(kit, symbols):
     kit.add_strategy()
 

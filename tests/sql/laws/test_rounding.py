@@ -1,9 +1,7 @@
 """docs/rounding.md, row by row, for arbitrary numbers."""
 
-import re
 from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,8 +10,6 @@ from psycopg.types.json import Jsonb
 
 from tests.sql.laws.market_kit import refusal
 
-TESTS = Path(__file__).parents[2]
-TABLE = TESTS.parent / "docs" / "rounding.md"
 EXACT = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 TICKS = ["1", "5", "1000", "0.5", "0.3", "0.01", "0.00000001", "0.000000000001", "7"]
 
@@ -28,15 +24,6 @@ def number(kit, query, *args):
 def parts(value, step):
     """How many whole steps a value has."""
     return Fraction(value) // Fraction(step)
-
-
-def test_each_row_of_the_table_names_a_test_that_exists():
-    rows = re.findall(r"`(test_\w+\.py)::(test_\w+)` \|$", TABLE.read_text(), re.M)
-
-    assert len(rows) == TABLE.read_text().count("\n|") - 2
-    for file, name in rows:
-        (path,) = TESTS.rglob(file)
-        assert f"def {name}(" in path.read_text(), name
 
 
 @EXACT

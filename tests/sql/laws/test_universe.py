@@ -79,3 +79,17 @@ def test_a_tick_table_that_makes_no_grid_is_refused(kit):
     for table in NO_TABLES:
         assert refusal(lambda table=table: kit.call("desk", TICKS, *table)) == "TRI01", table
     assert kit.db.execute("select from market.tick_sizes where tick_table = 'T'").fetchall() == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "update market.instruments set lot_size = 'NaN'",
+        "update market.instruments set min_notional = 'Infinity'",
+        "update market.tick_sizes set tick_size = 'NaN'",
+        "update market.tick_sizes set price_from = 'Infinity' where price_from = 500000",
+        "update market.tick_sizes set tick_table = 'a,b'",
+    ],
+)
+def test_no_writer_makes_a_step_that_is_no_number(db, change):
+    assert refusal(lambda: db.execute(change)) == "23514"

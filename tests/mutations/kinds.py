@@ -1,0 +1,65 @@
+"""The kinds of things that can be taken out of a law."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+LAWS = Path(__file__).parents[1] / "sql" / "laws"
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """One law less, and the test that notices."""
+
+    law: str
+    removed: str
+    sql: str
+    test: str
+
+    @property
+    def node(self) -> str:
+        return f"{LAWS / self.test}"
+
+    @property
+    def function(self) -> str:
+        return self.test.partition("::")[2]
+
+
+def constraint(law: str, table: str, name: str, test: str) -> Mutation:
+    return Mutation(law, f"{table}.{name}", f"alter table {table} drop constraint {name} cascade", test)
+
+
+def trigger(law: str, table: str, name: str, test: str) -> Mutation:
+    return Mutation(law, f"{table}.{name}", f"drop trigger {name} on {table}", test)
+
+
+def index(law: str, name: str, test: str) -> Mutation:
+    return Mutation(law, name, f"drop index {name}", test)
+
+
+def code(law: str, function: str, old: str, new: str, test: str) -> Mutation:
+    """A check inside a function: its text is replaced, which fails if it is no longer there."""
+    return Mutation(
+        law, f"{function}: {old}", _rewrite(f"pg_get_functiondef('{function}'::regproc)", old, new), test
+    )
+
+
+def view(law: str, name: str, old: str, new: str, test: str) -> Mutation:
+    """A condition of a view, in the words of pg_get_viewdef."""
+    definition = f"'create or replace view {name} as ' || pg_get_viewdef('{name}'::regclass)"
+    return Mutation(law, f"{name}: {old}", _rewrite(definition, old, new), test)
+
+
+def _rewrite(definition: str, old: str, new: str) -> str:
+    return f"""
+        do $mutate$
+        declare
+            v_definition text := {definition};
+        begin
+            if position($old${old}$old$ in v_definition) = 0 then
+                raise exception 'there is no such check to remove';
+            end if;
+            execute replace(v_definition, $old${old}$old$, $new${new}$new$);
+        end
+        $mutate$"""

@@ -1,0 +1,181 @@
+"""L2 and L3: no oversell, no overspend; and the limits of an account."""
+
+from tests.mutations.kinds import Mutation, code, constraint, trigger
+from tests.mutations.names import BALANCES, CASH, FACTS_KEPT, INTENTS, ORDERS, POSITIONS, STRAYS
+
+WRONG_INTENT = "test_reservations.py::test_an_intent_that_reserves_anything_but_its_rest_is_refused"
+WRONG_END = "test_reservations.py::test_an_intent_ends_and_releases_together_or_not_at_all"
+WRONG_LOCK = "test_reservations.py::test_nobody_locks_more_than_there_is"
+WRONG_CASH = "test_fills.py::test_a_movement_of_cash_says_what_it_is"
+HOLDINGS_KEPT = "test_reservations.py::test_holdings_are_never_removed"
+
+MUTATIONS: tuple[Mutation, ...] = (
+    constraint("L2", POSITIONS, "positions_locked_within_qty", WRONG_LOCK),
+    constraint("L2", POSITIONS, "positions_not_negative", WRONG_LOCK),
+    constraint("L2", INTENTS, "order_intents_terminal_iff_released", WRONG_END),
+    constraint("L2", INTENTS, "order_intents_terminal_iff_closed", WRONG_END),
+    constraint("L2", INTENTS, "order_intents_filled_iff_whole", WRONG_END),
+    constraint("L2", INTENTS, "order_intents_filled_within_quantity", WRONG_END),
+    constraint("L2", INTENTS, "order_intents_reserves_the_rest", WRONG_INTENT),
+    constraint("L2", INTENTS, "order_intents_reserves_one_side", WRONG_INTENT),
+    constraint("L2", INTENTS, "order_intents_prices_positive", WRONG_INTENT),
+    constraint("L2", INTENTS, "order_intents_limit_is_worst", WRONG_INTENT),
+    constraint("L2", INTENTS, "order_intents_overfill_not_negative", WRONG_INTENT),
+    constraint("L2", INTENTS, "order_intents_approved_together", WRONG_INTENT),
+    constraint(
+        "L2",
+        INTENTS,
+        "order_intents_idempotency_key",
+        "test_picks.py::test_a_key_written_by_hand_is_used_once",
+    ),
+    trigger("L2", INTENTS, "_500_reserve_new", "test_reservations.py::test_more_than_is_held_cannot_be_sold"),
+    trigger(
+        "L2",
+        INTENTS,
+        "_510_reserve_change",
+        "test_reservations.py::test_what_was_reserved_is_freed_once_however_an_intent_ends",
+    ),
+    trigger(
+        "L2",
+        POSITIONS,
+        "_100_derive",
+        "test_breaches.py::test_a_late_sell_fill_under_a_sent_order_is_a_breach_until_that_order_ends",
+    ),
+    trigger("L2", POSITIONS, "_120_no_delete", HOLDINGS_KEPT),
+    trigger("L2", POSITIONS, "_130_no_truncate", HOLDINGS_KEPT),
+    code(
+        "L2",
+        "trade.tg_order_intents__guard",
+        "p.breach_qty > 0",
+        "false",
+        "test_breaches.py::test_a_late_sell_fill_under_a_sent_order_is_a_breach_until_that_order_ends",
+    ),
+    code(
+        "L2",
+        "trade.take_fill",
+        "perform trade.shed_unsent(",
+        "perform concat(",
+        "test_breaches.py::test_a_late_sell_fill_sheds_what_was_not_sent",
+    ),
+    code(
+        "L2",
+        "api.bust_fill",
+        "perform trade.shed_unsent(",
+        "perform concat(",
+        "test_busts.py::test_a_bust_under_a_live_sell_breaches_and_sheds",
+    ),
+    code(
+        "L2",
+        "trade.correct_holding",
+        "perform trade.shed_unsent(",
+        "perform concat(",
+        "test_corrections.py::test_a_sale_by_hand_sheds_the_sells_that_have_become_too_many",
+    ),
+    constraint(
+        "L2",
+        POSITIONS,
+        "positions_stray_within_locked",
+        STRAYS + "what_strays_lock_is_part_of_what_is_locked",
+    ),
+    constraint("L3", BALANCES, "balances_locked_within_cash", WRONG_LOCK),
+    constraint("L3", BALANCES, "balances_not_negative", WRONG_LOCK),
+    trigger(
+        "L3",
+        BALANCES,
+        "_100_derive",
+        "test_breaches.py::test_a_withdrawal_under_a_sent_order_is_a_breach_until_cash_is_back",
+    ),
+    trigger(
+        "L3",
+        BALANCES,
+        "_900_record",
+        "test_breaches.py::test_a_withdrawal_under_a_sent_order_is_a_breach_until_cash_is_back",
+    ),
+    trigger("L3", BALANCES, "_120_no_delete", HOLDINGS_KEPT),
+    trigger("L3", BALANCES, "_130_no_truncate", HOLDINGS_KEPT),
+    trigger("L3", CASH, "_500_add", "test_fills.py::test_a_round_trip_earns_the_difference_less_every_cost"),
+    trigger("L3", CASH, "_100_append_only", FACTS_KEPT),
+    trigger("L3", CASH, "_110_no_truncate", FACTS_KEPT),
+    constraint("L3", CASH, "cash_entries_kind_known", WRONG_CASH),
+    constraint("L3", CASH, "cash_entries_fill_iff_traded", WRONG_CASH),
+    constraint("L3", CASH, "cash_entries_sign_fits", WRONG_CASH),
+    code(
+        "L3",
+        "trade.tg_order_intents__guard",
+        "b.breach_cash > 0",
+        "false",
+        "test_breaches.py::test_a_withdrawal_under_a_sent_order_is_a_breach_until_cash_is_back",
+    ),
+    code(
+        "L3",
+        "api.record_cash",
+        "perform trade.shed_unsent(",
+        "perform concat(",
+        "test_breaches.py::test_a_withdrawal_sheds_buys_that_were_not_sent",
+    ),
+    code(
+        "L3",
+        "api.record_cash",
+        "coalesce(p_kind, '') not in ('deposit', 'withdrawal', 'dividend', 'correction') or",
+        "",
+        "test_cash.py::test_what_is_no_movement_of_cash_is_refused",
+    ),
+    code(
+        "L3",
+        "trade.correct_account",
+        "perform trade.shed_unsent(",
+        "perform concat(",
+        "test_corrections.py::test_cash_that_went_sheds_the_buys_it_was_promised_to",
+    ),
+    code(
+        "L3",
+        "trade.open_intent",
+        "greatest(v_fees.maker_rate, v_fees.taker_rate) + v_fees.buy_tax_rate",
+        "v_fees.taker_rate",
+        "test_costs.py::test_a_buy_reserves_the_dearer_commission_and_its_tax_but_not_that_of_the_sell",
+    ),
+    code(
+        "L3",
+        "api.measure_equity",
+        "coalesce(v_last.peak, v_now.equity) + v_flow",
+        "coalesce(v_last.peak, v_now.equity)",
+        "test_equity.py::test_two_days_with_a_deposit_and_a_withdrawal",
+    ),
+    code(
+        "L3",
+        "api.measure_equity",
+        "flows = q.flows + v_flow",
+        "flows = q.flows",
+        "test_equity.py::test_a_flow_counts_once_however_often_is_measured",
+    ),
+    trigger(
+        "L3",
+        ORDERS,
+        "_500_reserve_stray",
+        STRAYS + "what_it_may_still_spend_is_reserved_and_a_fill_of_it_frees_its_part",
+    ),
+    constraint(
+        "L3", BALANCES, "balances_stray_within_locked", STRAYS + "what_strays_lock_is_part_of_what_is_locked"
+    ),
+    code(
+        "limit",
+        "strategy.bounds",
+        "(i.quantity - i.filled_qty)",
+        "(0)",
+        "test_limits.py::test_two_strategies_of_one_batch_share_the_share_of_a_symbol",
+    ),
+    code(
+        "limit",
+        "strategy.portfolio_refusal",
+        "(i.side = 'BUY'::text) AND (i.closed_at IS NULL)",
+        "false",
+        "test_limits.py::test_the_entries_of_a_day_count_those_on_their_way",
+    ),
+    code(
+        "limit",
+        "api.route_picks",
+        "from trade.balances as b\n",
+        "from (select bal.* from trade.balances as bal where false) as b\n",
+        "test_limits.py::test_limits_hold_against_sixteen_routers_at_once",
+    ),
+)
