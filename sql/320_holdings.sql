@@ -247,8 +247,9 @@ returns numeric
 language sql
 immutable
 begin atomic
-    -- What stays is cut to 18 decimals and what leaves is the rest of it: together they are always the whole.
-    select p_position.cost - trunc(p_position.cost * (p_position.qty - p_quantity) / p_position.qty, 18);
+    -- What stays is cut to 18 decimals (by div: a quotient would be rounded first) and what leaves is the rest of it:
+    -- together they are always the whole.
+    select p_position.cost - div(p_position.cost * (p_position.qty - p_quantity) * 1e18, p_position.qty) * 1e-18;
 end;
 
 comment on function trade.cost_of(trade.positions, numeric) is

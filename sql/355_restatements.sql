@@ -61,7 +61,8 @@ begin
     if p_position.opened_at <= p_fill.recorded_at then
         v_cost := case
             when p_position.qty >= v_bought then p_notional
-            else trunc(p_notional * p_position.qty / v_bought, 18)
+            -- By div: a quotient would be rounded before it is cut.
+            else div(p_notional * p_position.qty * 1e18, v_bought) * 1e-18
         end;
     end if;
 

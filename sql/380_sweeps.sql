@@ -61,6 +61,13 @@ begin
         limit 100
     );
     v_ids := case v_ids when '{}' then v_ids else trade.lock_free_intents(v_ids) end;
+    -- Once more with the locks held: an approval may have given one its time.
+    v_ids := array(
+        select i.intent_id
+        from trade.order_intents as i
+        where i.intent_id = any(v_ids) and i.expires_at <= bus.clock()
+        order by i.account_id, i.instrument_id, i.owner, i.intent_id
+    );
 
     foreach v_id in array v_ids loop
         begin

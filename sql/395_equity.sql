@@ -100,7 +100,9 @@ begin
                 raise;
             end if;
 
-            perform risk.note_failed_item('measure_equity', format('account %s', v_id), sqlstate, sqlerrm);
+            perform risk.note_failed_item('measure_equity', format('account %s', a.account), sqlstate, sqlerrm)
+            from trade.accounts as a
+            where a.account_id = v_id;
         end;
     end loop;
 

@@ -160,19 +160,8 @@ def _door_statements(database: str) -> list[sql.Composed]:
 
 
 def _home_statements(database: str, logins: Iterable[str]) -> list[sql.Composed]:
-    statement = sql.SQL(
-        "alter role {0} in database {1} set search_path = api;"
-        "alter role {0} in database {1} set idle_in_transaction_session_timeout = {2}"
-    )
-    return [
-        statement.format(sql.Identifier(login), sql.Identifier(database), sql.Literal(_idle_timeout(login)))
-        for login in logins
-    ]
-
-
-def _idle_timeout(login: str) -> str:
-    """For the hours without a watcher: it ends a session that forgets its transaction before this does."""
-    return "5s" if login.startswith("aegis_s_") else "60s"
+    statement = sql.SQL("alter role {} in database {} set search_path = api")
+    return [statement.format(sql.Identifier(login), sql.Identifier(database)) for login in logins]
 
 
 def _ensure_groups(conn: Connection) -> None:

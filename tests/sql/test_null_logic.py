@@ -61,10 +61,20 @@ def squeeze(text: str) -> str:
     return " ".join(SUBQUERY.sub("", COMMENT.sub("", text)).split())
 
 
+def is_one_group(condition: str) -> bool:
+    """Whether a pair of parentheses encloses all that stands before `is not true`."""
+    text, depth = condition.removesuffix(" is not true"), 0
+    for place, character in enumerate(text):
+        depth += {"(": 1, ")": -1}.get(character, 0)
+        if depth == 0:
+            return text.startswith("(") and place == len(text) - 1
+    return False
+
+
 def is_safe(condition: str) -> bool:
     """Whether every comparison of a condition answers for null: as a whole, or each of its parts."""
     parts = re.split(r"\b(?:or|and)\b", condition)
-    if re.fullmatch(r".* is not true", condition) and len(parts) == 1:
+    if re.fullmatch(r".* is not true", condition) and (len(parts) == 1 or is_one_group(condition)):
         return True
     return all(SAFE.search(part) or not RISKY.search(part) for part in parts)
 
@@ -116,6 +126,8 @@ def test_no_function_has_a_shape_that_null_slips_through(bodies, shape):
         ("v_order.fence <> p_fence", False),
         ("v_order.fence is distinct from p_fence", True),
         ("v_mode in ('A', 'B') is not true", True),
+        ("(a = b and c = d) is not true", True),
+        ("(a = b) or (c = d) is not true", False),
         ("not v_instrument.is_active", False),
         ("not found", True),
         ("a is null or b = 1", False),

@@ -16,7 +16,7 @@ SETTINGS: Mapping[str, str] = {
     "lock_timeout": "0",
     "transaction_timeout": "0",
     "idle_session_timeout": "0",
-    "idle_in_transaction_session_timeout": "10min",  # none of ours waits that long inside a transaction
+    "idle_in_transaction_session_timeout": "1min",  # where no watcher runs, which ends such a session sooner
     # what a transaction is
     "default_transaction_isolation": "read committed",
     "default_transaction_read_only": "off",

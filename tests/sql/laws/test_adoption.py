@@ -300,6 +300,7 @@ WORKERS_CALLS = {
     "claim_intents": ("execution", "select order_id from claim_intents({worker}, 10)"),
     "claim_cancels": ("execution", "select order_id from claim_cancels({worker}, 10)"),
     "orders_in_doubt": ("execution", "select order_id from orders_in_doubt({worker}, 10)"),
+    "orders_to_check": ("execution", "select order_id from orders_to_check({worker}, 10)"),
     "due_amends": ("execution", "select order_id from due_amends({worker}, 10)"),
     "fire_exits": ("exits", "select fire_exits()"),
     "route_picks": ("router", "select route_picks(10)"),
@@ -312,6 +313,7 @@ HANDS_OUT_NOTHING = {
     "orders_waiting", "paper_cancel", "paper_fills_since", "paper_match", "paper_order", "paper_place",
     "paper_replace", "paper_snapshot", "raise_incident", "reconcile", "record_cumulative", "record_fill",
     "register_worker", "run_due_jobs", "run_marker", "stop_worker", "unsend", "work_waiting",
+    "migration_is_running", "record_outage", "say_waiting", "tell_overdue", "watch_sessions", "watch_workers",
 }  # fmt: skip
 
 

@@ -46,6 +46,7 @@ EXTREMES: dict[str, tuple[str, ...]] = {
 STATIONS = {
     "aegis_executor": "execution",
     "aegis_engine": "risk",
+    "aegis_supervisor": "supervisor",
     "aegis_feed": "feed",
     "aegis_strategy": "strategy",
     "aegis_operator": "desk",

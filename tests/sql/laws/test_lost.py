@@ -281,6 +281,6 @@ def test_every_limit_of_a_state_says_what_ends_it_and_is_looked_at(kit):
 
 def test_while_nothing_ran_nothing_is_overdue(kit, order):
     kit.advance(hours=9)
-    kit.call("router", "select begin_run()")
+    kit.call("supervisor", "select begin_run()")
 
     assert overdue(kit) == []

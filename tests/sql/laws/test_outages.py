@@ -6,7 +6,7 @@ import datetime as dt
 
 import pytest
 
-from tests.sql.laws.market_kit import OTHER, SYMBOL
+from tests.sql.laws.market_kit import LOGINS, OTHER, SYMBOL
 from workers.runtime.errors import BadInput, NotAllowed
 
 RECORD = "select record_outage(%s, %s, %s, %s, %s)"
@@ -27,7 +27,9 @@ def worker(kit):
     """Register a worker that holds its lock and beats: `worker("exits")`; returns its number."""
 
     def register(station):
-        number = kit.call(station, "select register_worker(%s, 1, 'here')", station)
+        number = kit.call(
+            station, "select register_worker(%s, 1, 'here')", LOGINS[station].removeprefix("aegis_w_")
+        )
         kit.call(station, "select hold_worker_lock(%s)", number)
         kit.call(station, BEAT, number)
         return number
@@ -344,6 +346,7 @@ def test_the_lock_of_a_migration_is_seen_by_the_weakest_login(kit):
 
 
 def test_the_lock_of_a_login_that_may_not_deploy_is_no_migration(kit):
+    kit.db.execute("grant execute on function pg_advisory_lock(bigint) to aegis_w_router")
     kit.call("router", MIGRATOR)
 
     assert not kit.call("risk", "select migration_is_running()")

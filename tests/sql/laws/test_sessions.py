@@ -18,7 +18,7 @@ def kit(kit: Kit) -> Kit:
     """The kit in real time, for the ages of sessions are real."""
     kit.now = dt.datetime.now(dt.UTC)
     kit.advance(seconds=0)
-    kit.call("router", "select begin_run()")
+    kit.call("supervisor", "select begin_run()")
     kit.open_account()
     kit.quote(70_000, 70_100)
     kit.quote(70_000, 70_100, symbol=OTHER)

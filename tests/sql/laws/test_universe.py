@@ -91,5 +91,5 @@ def test_a_tick_table_that_makes_no_grid_is_refused(kit):
         "update market.tick_sizes set tick_table = 'a,b'",
     ],
 )
-def test_no_writer_makes_a_step_that_is_no_number(db, change):
-    assert refusal(lambda: db.execute(change)) == "23514"
+def test_no_writer_makes_a_step_that_is_no_number(kit, change):
+    assert refusal(lambda: kit.db.execute(change)) == "23514"
