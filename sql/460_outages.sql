@@ -187,7 +187,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_began_at  timestamptz := bus.clock() - least(greatest(p_ago, '0 s'), '30 days');
-    v_ended_at  timestamptz := least(v_began_at + greatest(p_lasted, '0 s'), bus.clock());
+    v_ended_at  timestamptz := least(v_began_at + least(greatest(p_lasted, '0 s'), '30 days'), bus.clock());
     v_outage_id bigint;
 begin
     perform bus.require_worker(p_worker_id);

@@ -41,17 +41,25 @@ ALLOWED = {
     ("trade.tg_order_intents__guard", "tg_op = 'INSERT' and"): "tg_op is never null",
     ("trade.tg_orders__guard", "v_verdict = 'APPROVE' and v_intent.approved_by is null"):
         "risk.admit gives ALLOW or APPROVE or raises",
-    ("trade.worst_price", "v_price is null or v_price <= 0 or v_price >= 'Infinity'"):
-        "null is the first part",
+    ("api.drop_partitions", "coalesce(trim(p_reason), '') = ''"): "coalesce",
+    ("api.add_tick_table",
+     "(0 = any(p_prices)) is not true or"
+     " (select count(*) <> count(distinct b.price) from unnest(p_prices) as b (price))"):
+        "a count is never null",
+    ("api.declare_lost", "trade.why_not_lost_yet(v_order, v_broker) in ('TOO_EARLY', 'AMEND_FIRST')"):
+        "null is no reason to wait",
+    ("strategy.take_turn", "(v_rate.tokens < 0 or v_waiting >= v_rate.most_waiting) and"):
+        "columns that are not null, and a count",
     ("trade.worst_price", "v_price < p_instrument.limit_low or v_price > p_instrument.limit_high"):
         "the price was checked above; a limit that is null is none",
     ("trade.open_intent", "p_side = 'BUY' and v_instrument.is_active is not true"):
         "the side was found in trade.intent_types",
-    ("api.propose", "p_quantity <= 0 or p_limit_price <= 0 or p_ttl <= interval '0'"):
-        "what is null is chosen by the router; a null time to live is the longest, an hour",
+    ("api.propose", "p_quantity <= 0 or p_limit_price <= 0 or (p_ttl > interval '0') is not true"):
+        "what is null is chosen by the router",
     ("api.record_cash",
      "coalesce(p_kind, '') not in ('deposit', 'withdrawal', 'dividend', 'correction')"
-     " or coalesce(p_amount, 0) = 0 or abs(p_amount) >= 'Infinity' or (p_kind = 'deposit' and p_amount < 0)"
+     " or coalesce(p_amount, 0) = 0 or bus.is_amount(p_amount) is not true"
+     " or (p_kind = 'deposit' and p_amount < 0)"
      " or (p_kind = 'withdrawal' and p_amount > 0)"): "coalesce, and what comes after it is not null",
     ("api.record_cash", "octet_length(p_idempotency_key) not between 1 and 200"): "null is no key",
 }  # fmt: skip
