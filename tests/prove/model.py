@@ -23,6 +23,7 @@ LEASE = dt.timedelta(seconds=10)
 ANSWER_TIMEOUT = dt.timedelta(seconds=5)
 SECOND = dt.timedelta(seconds=1)
 MINUTE = dt.timedelta(minutes=1)
+DAY = dt.timedelta(days=1)
 SOON = dt.timedelta(milliseconds=200)
 BUYS, SELLS = ("ENTRY", "ADD", "MANUAL"), ("EXIT", "FLATTEN", "MANUAL")
 WAITING = ("NEW", "PENDING_APPROVAL")
@@ -71,6 +72,7 @@ class Intent:
     status: str
     expires: dt.datetime
     by_pick: bool = False
+    ttl: dt.timedelta = MINUTE
     key: str = ""
     asked: Any = None
     filled: Decimal = ZERO
@@ -269,7 +271,7 @@ class Model:
         intent = Intent(
             0, account, symbol, owner, kind, side, quantity, None if limit is None else worst, worst,
             "PENDING_APPROVAL" if approve else "NEW",
-            self.now + (max(ttl, dt.timedelta(days=1)) if approve else ttl), key=key, asked=asked,
+            self.now + (max(ttl, DAY) if approve else ttl), ttl=ttl, key=key, asked=asked,
         )  # fmt: skip
         self.check_admission(intent)
         return intent
@@ -738,15 +740,30 @@ class Model:
                 count += self.end_or_ask(intent, "CANCELLED")
             elif verdict == "APPROVE" and intent.status == "NEW" and not intent.approved:
                 intent.status = "PENDING_APPROVAL"
+                intent.expires = max(intent.expires, self.now + DAY)
                 count += 1
             elif verdict == "ALLOW" and intent.status == "PENDING_APPROVAL":
                 if intent.kind == "EXIT" and not intent.by_pick:
-                    intent.close("CANCELLED")  # it fires anew, on today's price
+                    intent.close("CANCELLED")  # it fires again at the current price
+                    count += 1
                 else:
-                    intent.status = "NEW"
-                    intent.expires = min(intent.expires, self.now + MINUTE)
-                count += 1
+                    count += self._let_go_if_priced(intent)
         return count
+
+    def _let_go_if_priced(self, intent: Intent) -> bool:
+        try:
+            self._let_go(intent, approved=False)
+        except No:
+            return False
+        return True
+
+    def _let_go(self, intent: Intent, *, approved: bool) -> None:
+        """A sell without a limit is priced now; it lives as long as it was asked to."""
+        if intent.side == "SELL" and intent.limit is None:
+            kind = "EXIT" if intent.escalated else intent.kind
+            intent.worst = self.worst_price(self.instruments[intent.symbol], "SELL", kind, None)
+        intent.status, intent.approved = "NEW", approved
+        intent.expires = self.now + intent.ttl
 
     def _waits(self, intent: Intent) -> bool:
         return intent.status in WAITING or any(not o.cancel_asked for o in self.open_orders(intent))
@@ -756,7 +773,7 @@ class Model:
             raise No("TRL01")
         if self.verdict(intent.side) == "DENY":
             raise No("TRM01")
-        intent.status, intent.approved = "NEW", True
+        self._let_go(intent, approved=True)
         return "NEW"
 
     def reject(self, intent: Intent) -> str:

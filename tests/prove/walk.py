@@ -56,7 +56,7 @@ select
 """
 CREATED = """
 select i.intent_id, a.account, n.symbol, i.owner, i.intent_type, i.side, i.quantity, i.limit_price,
-    i.worst_price, i.status, i.expires_at, i.pick_id is not null
+    i.worst_price, i.status, i.expires_at, i.pick_id is not null, i.ttl
 from trade.order_intents i
 join trade.accounts a using (account_id)
 join market.instruments n using (instrument_id)
@@ -636,7 +636,7 @@ class Walk(LateFacts):
             ZERO,
         )
         total, paid = quantity + more, fee + self.choices.number(0, 5)
-        correction = self.choices.one_of((0, 0, 0, 3, -3)) if quantity and not more else 0
+        correction = self.choices.one_of((0, 0, 0, 3, -min(3, notional))) if quantity and not more else 0
         worth = notional + more * order.limit + correction
 
         def expected() -> str:
