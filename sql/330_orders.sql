@@ -273,6 +273,25 @@ $$;
 comment on function trade.lock_unfenced(bigint) is
     'Locks account, position, intent and order, in that order, whoever answers for it. Raises TRI02.';
 
+create or replace function trade.check_fence(
+    p_order trade.orders,
+    p_fence bigint
+)
+returns void
+language plpgsql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if p_order.fence is distinct from p_fence then
+        raise exception 'order % was taken over: fence %, not %', p_order.order_id, p_order.fence, p_fence
+            using errcode = 'TRL03', hint = 'Another worker answers for it now; drop it.';
+    end if;
+end;
+$$;
+
+comment on function trade.check_fence(trade.orders, bigint) is 'L6: one worker answers for an order that lives. Raises TRL03.';
+
 create or replace function trade.lock_order(
     p_order_id bigint,
     p_fence    bigint
@@ -286,12 +305,7 @@ declare
     v_order trade.orders;
 begin
     v_order := trade.lock_unfenced(p_order_id);
-
-    if v_order.fence is distinct from p_fence then
-        raise exception 'order % was taken over: fence %, not %', p_order_id, v_order.fence, p_fence
-            using errcode = 'TRL03', hint = 'Another worker answers for it now; drop it.';
-    end if;
-
+    perform trade.check_fence(v_order, p_fence);
     return v_order;
 end;
 $$;

@@ -200,7 +200,7 @@ begin
 
     -- That the broker has an order which we ended is a fact, whoever brings it; an order that lives has one answerer.
     if v_order.closed_at is null then
-        v_order := trade.lock_order(p_order_id, p_fence);
+        perform trade.check_fence(v_order, p_fence);
     end if;
 
     v_number := trade.free_number(v_order, p_broker_order_id);

@@ -161,7 +161,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     code(
         "null",
-        "trade.lock_order",
+        "trade.check_fence",
         "is distinct from p_fence",
         "<> p_fence",
         "test_claims.py::test_an_answer_without_a_fence_is_refused",

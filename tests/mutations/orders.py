@@ -408,8 +408,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     trigger("L6", ORDERS, "_310_keep_decision", "test_lifecycle.py::test_what_an_order_says_never_changes"),
     code(
         "L6",
-        "trade.lock_order",
-        "v_order.fence <> p_fence",
+        "trade.check_fence",
+        "p_order.fence is distinct from p_fence",
         "false",
         "test_claims.py::test_who_lost_the_fence_can_answer_nothing",
     ),
