@@ -18,7 +18,9 @@ alter table trade.orders
 -- An adopted order may be in doubt when the child that replaces it is heard of.
 insert into trade.order_transitions (from_status, to_status) values ('IN_DOUBT', 'REPLACED');
 
-create index orders_stray on trade.orders (account_id, instrument_id, side) where stray_since is not null;
+drop index trade.orders_unsettled;
+create index orders_unsettled on trade.orders (account_id, instrument_id, side)
+    where status in ('SENDING', 'IN_DOUBT') or stray_since is not null;
 create index orders_check_due on trade.orders (check_at)
     where check_at is not null and closed_at is null and cancel_requested_at is null;
 drop index trade.orders_cancel_asked;

@@ -178,6 +178,24 @@ comment on function bus.clip_number(numeric) is
     'A number to be kept as it came; as the beginning of its text where it cannot be worked with.';
 
 -- Behind the door, for rows that are new: a row of an older database takes its facts whatever it holds.
+create or replace function bus.refuse_row(
+    p_schema text,
+    p_table  text
+)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    raise exception 'a row of %.% is out of bounds', p_schema, p_table
+        using errcode = 'TRI01',
+              hint = 'Numbers are below 1e18 with at most 18 decimals, texts short, times finite.';
+end;
+$$;
+
+comment on function bus.refuse_row(text, text) is 'Refuses a row by the table it was meant for. Raises TRI01.';
+
 create or replace function bus.tg_out_of_bounds()
 returns trigger
 language plpgsql
@@ -185,9 +203,8 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    raise exception 'a row of %.% is out of bounds', tg_table_schema, tg_table_name
-        using errcode = 'TRI01',
-              hint = 'Numbers are below 1e18 with at most 18 decimals, texts short, times finite.';
+    perform bus.refuse_row(tg_table_schema, tg_table_name);
+    return null;
 end;
 $$;
 

@@ -17,18 +17,22 @@ comment on function bus.server_identity() is
 
 create or replace function bus.is_home(p_instance bus.instance)
 returns boolean
-language sql
+language plpgsql
 volatile
-begin atomic
+set search_path = pg_catalog, pg_temp
+as $$
+begin
     -- The full identity reads a file of the server, so it is asked only where what costs nothing differs: in a
     -- copy, in a restored dump, and after a restart of the server until the supervisor has noted that.
-    select case
-        when p_instance.home_path = pg_relation_filepath('bus.instance')
-            and p_instance.home_started_at = pg_postmaster_start_time()
-            then true
-        else p_instance.identity = bus.server_identity()
-    end;
+    if p_instance.home_path = pg_relation_filepath('bus.instance')
+        and p_instance.home_started_at = pg_postmaster_start_time()
+    then
+        return true;
+    end if;
+
+    return p_instance.identity = bus.server_identity();
 end;
+$$;
 
 comment on function bus.is_home(bus.instance) is
     'Whether the database is on the server, the timeline and under the number with which its last run began.';

@@ -55,9 +55,18 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_context  text;
+    v_frame    text;
+    v_cause    text;
     v_event_id bigint;
 begin
     get diagnostics v_context = pg_context;
+    v_frame := split_part(v_context, e'\n', -1);
+    v_cause := split_part(split_part(v_frame, ' api.', 2), '(', 1);
+
+    -- Asked apart: as a part of the insert below its plan would be made ready for each event.
+    if v_cause = '' then
+        v_cause := bus.cause_of(v_frame);
+    end if;
 
     if current_setting('synchronous_commit') = 'off' then
         perform bus.make_durable();
@@ -67,11 +76,12 @@ begin
     -- the generation that begin_run will open; its transactions may have lower numbers than those before.
     insert into bus.events (generation, cause, entity, entity_id, change, intent_id, correlation_id, data)
     select
-        n.generation + (n.run_number > 0 and not bus.is_home(n))::integer,
-        coalesce(
-            substring(split_part(v_context, e'\n', -1) from 'api\.([a-z0-9_]+)\('),
-            bus.cause_of(split_part(v_context, e'\n', -1))
-        ),
+        n.generation + case
+            when n.home_path = pg_relation_filepath('bus.instance') and n.home_started_at = pg_postmaster_start_time()
+                then 0
+            else (n.run_number > 0 and not bus.is_home(n))::integer
+        end,
+        v_cause,
         p_entity,
         p_entity_id,
         p_change,

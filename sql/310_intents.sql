@@ -57,14 +57,31 @@ for each row
 when (old.status = 'PENDING_APPROVAL' and new.status = 'NEW')
 execute function trade.tg_order_intents__guard();
 
+create or replace function trade.tg_order_intents__check_bounds()
+returns trigger
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- Here and not in the trigger's own condition, which would be parsed again for each statement.
+    if (
+        bus.is_amount(new.quantity) and bus.is_amount(new.worst_price) and isfinite(new.expires_at)
+        and octet_length(new.reason) <= 2000 and octet_length(new.idempotency_key) <= 250
+    ) is not true then
+        perform bus.refuse_row(tg_table_schema, tg_table_name);
+    end if;
+
+    return new;
+end;
+$$;
+
+comment on function trade.tg_order_intents__check_bounds() is
+    'Refuses an intent whose numbers, texts or times cannot be worked with. Raises TRI01.';
+
 create or replace trigger _120_within_bounds
 before insert on trade.order_intents
-for each row
-when ((
-    bus.is_amount(new.quantity) and bus.is_amount(new.worst_price) and isfinite(new.expires_at)
-    and octet_length(new.reason) <= 2000 and octet_length(new.idempotency_key) <= 250
-) is not true)
-execute function bus.tg_out_of_bounds();
+for each row execute function trade.tg_order_intents__check_bounds();
 
 create or replace function trade.tg_order_intents__check_move()
 returns trigger

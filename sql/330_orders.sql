@@ -41,11 +41,27 @@ create or replace trigger _100_guard_new
 before insert on trade.orders
 for each row execute function trade.tg_orders__guard();
 
+create or replace function trade.tg_orders__check_bounds()
+returns trigger
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if (bus.is_amount(new.quantity) and bus.is_amount(new.limit_price) and isfinite(new.send_before)) is not true then
+        perform bus.refuse_row(tg_table_schema, tg_table_name);
+    end if;
+
+    return new;
+end;
+$$;
+
+comment on function trade.tg_orders__check_bounds() is
+    'Refuses an order whose numbers or times cannot be worked with. Raises TRI01.';
+
 create or replace trigger _120_within_bounds
 before insert on trade.orders
-for each row
-when ((bus.is_amount(new.quantity) and bus.is_amount(new.limit_price) and isfinite(new.send_before)) is not true)
-execute function bus.tg_out_of_bounds();
+for each row execute function trade.tg_orders__check_bounds();
 
 create or replace function trade.tg_orders__check_move()
 returns trigger

@@ -57,17 +57,12 @@ begin
                       where o.account_id = i.account_id
                         and o.instrument_id = i.instrument_id
                         and o.side = i.side
-                        and (o.status = 'IN_DOUBT' or (o.status = 'SENDING' and o.send_before < bus.clock()))
-                        and o.status in ('SENDING', 'IN_DOUBT')
-                  )
-                  -- And so does one that we ended and that the broker is not rid of.
-                  and not exists (
-                      select
-                      from trade.orders as o
-                      where o.account_id = i.account_id
-                        and o.instrument_id = i.instrument_id
-                        and o.side = i.side
-                        and o.stray_since is not null
+                        and (
+                            o.status = 'IN_DOUBT'
+                            or (o.status = 'SENDING' and o.send_before < bus.clock())
+                            or o.stray_since is not null  -- ended here, and the broker is not rid of it
+                        )
+                        and (o.status in ('SENDING', 'IN_DOUBT') or o.stray_since is not null)
                   )
                 order by i.side desc, i.intent_id
                 limit p_limit
@@ -112,9 +107,7 @@ declare
     v_ids    bigint[];
     v_orders bigint[];
 begin
-    perform bus.require_worker(p_worker_id), bus.require_limit(p_limit);
-    perform bus.require_home();
-    perform risk.hold_gate();
+    perform bus.require_worker(p_worker_id), bus.require_limit(p_limit), bus.require_home(), risk.hold_gate();
     v_ids := trade.claimable(p_limit);
 
     if v_ids = '{}' then

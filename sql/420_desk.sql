@@ -273,15 +273,16 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    -- One expression, which plpgsql evaluates without a query.
+    v_is_bounded    boolean := bus.require_text('the account', p_account) and bus.require_text('the symbol', p_symbol)
+        and bus.require_text('the side', p_side) and bus.require_text('the type', p_intent_type)
+        and bus.require_text('the owner', p_owner) and bus.require_text('the reason', p_reason, 2000)
+        and bus.require_text('the key', p_idempotency_key) and bus.require_amount('the quantity', p_quantity)
+        and bus.require_amount('the limit price', p_limit_price)
+        and bus.require_duration('the time to live', p_ttl, '30 days');
     v_account_id    bigint;
     v_instrument_id bigint;
 begin
-    perform bus.require_text('the account', p_account), bus.require_text('the symbol', p_symbol),
-        bus.require_text('the side', p_side), bus.require_text('the type', p_intent_type),
-        bus.require_text('the owner', p_owner), bus.require_text('the reason', p_reason, 2000),
-        bus.require_text('the key', p_idempotency_key), bus.require_amount('the quantity', p_quantity),
-        bus.require_amount('the limit price', p_limit_price), bus.require_duration('the time to live', p_ttl, '30 days');
-
     if p_ttl is null then
         perform bus.refuse_argument('the time to live', 'given');
     end if;

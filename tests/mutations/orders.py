@@ -16,16 +16,17 @@ HOME: tuple[Mutation, ...] = (
     *(
         code("L6", function, "perform bus.require_home();", "", ELSEWHERE)
         for function in (
-            *("api.claim_intents", "api.claim_cancels", "api.orders_in_doubt", "api.due_amends"),
+            *("api.claim_cancels", "api.orders_in_doubt", "api.orders_to_check", "api.due_amends"),
             *("api.fire_exits", "api.route_picks"),
         )
     ),
+    code("L6", "api.claim_intents", ", bus.require_home()", "", ELSEWHERE),
     code("L6", "bus.require_home", "bus.is_home(n)", "true", ELSEWHERE),
-    code("L6", "bus.is_home", "((p_instance).identity = bus.server_identity())", "true", ELSEWHERE),
+    code("L6", "bus.is_home", "p_instance.identity = bus.server_identity()", "true", ELSEWHERE),
     code(
         "L6",
         "bus.is_home",
-        "((p_instance).identity = bus.server_identity())",
+        "p_instance.identity = bus.server_identity()",
         "false",
         "test_adoption.py::test_after_a_restart_of_its_server_it_goes_on_by_itself",
     ),
