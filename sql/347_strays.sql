@@ -36,7 +36,10 @@ comment on function trade.tg_orders__reserve_stray() is 'L2, L3: what a stray ma
 create or replace trigger _500_reserve_stray
 after update on trade.orders
 for each row
-when (old.stray_since is not null or new.stray_since is not null)
+when (
+    (old.stray_since is null) <> (new.stray_since is null)
+    or (new.stray_since is not null and (old.quantity, old.filled_qty) is distinct from (new.quantity, new.filled_qty))
+)
 execute function trade.tg_orders__reserve_stray();
 
 create or replace function trade.end_stray(

@@ -120,7 +120,8 @@ where not exists (select from trade.orders as t where t.client_order_id = o.clie
   and not exists (
       select
       from bus.epochs as e
-      where e.epoch = split_part(o.client_order_id, '-', 1) and o.paper_order_id <= e.last_paper_order_id
+      where e.epoch = split_part(o.client_order_id, '-', 1)
+        and (o.paper_order_id <= e.last_paper_order_id or o.accepted_at < e.ended_at)
   )
 union all
 select 'L7', format('order %s says %s filled, its fills sum to %s', o.order_id, o.filled_qty + o.overfill_qty,

@@ -28,9 +28,20 @@ where i.intent_id = %s
 """
 
 
+HELD = """
+select exists (
+    select
+    from trade.position_exits as e
+    join trade.positions as p using (account_id, instrument_id, owner)
+    where e.is_armed and p.qty > p.locked_qty
+)
+"""
+
+
 @pytest.fixture
 def halted(trading: System) -> Iterator[System]:
     """Trading, halted; afterwards the code is unlocked again, as only a superuser can."""
+    trading.wait_for(HELD, what="a position to protect", within=60)
     with trading.desk() as desk:
         desk.execute("select halt('an attack')")
     yield trading

@@ -97,6 +97,12 @@ def small_queue() -> Iterator[System]:
             cluster.server.stop("immediate")
 
 
+# The watcher would end a listener that is idle in a transaction.
+NO_WATCHER = """
+update bus.session_limits set idle_in_transaction = '1 h', transaction = '1 h', idle_in_the_way = '1 h'
+"""
+
+
 def fill_queue(system: System) -> None:
     """Send until the server takes no more."""
     with system.login(HOSTILE) as conn, contextlib.suppress(errors.ProgramLimitExceeded):
@@ -109,6 +115,7 @@ def test_with_a_full_queue_everything_commits(small_queue: System) -> None:
     """The one who listens and never reads leaves, and the queue stays full until somebody asks about it."""
     system = small_queue
     system.wait_for_fills(1)
+    system.admin.execute(NO_WATCHER)
     listener = open_as(system, "aegis_s_mean_reversion")
     listener.execute("listen noise")
     listener.execute("begin; select 1")

@@ -7,8 +7,18 @@ from __future__ import annotations
 from tests.e2e.system import System
 from workers.runtime.registry import CORE
 
-READ_ONLY = "alter database {} set default_transaction_read_only = on"
-WRITABLE = "alter database {} reset default_transaction_read_only"
+# By role and database: our logins have the setting of their own, which beats the server's and the database's.
+EVERY_LOGIN = """
+do $$
+declare
+    v_login name;
+begin
+    for v_login in select rolname from pg_roles where rolcanlogin and rolname ^@ 'aegis_' loop
+        execute format('alter role %I in database {} {} default_transaction_read_only {}', v_login);
+    end loop;
+end;
+$$
+"""
 END_SESSIONS = """
 select pg_terminate_backend(pid) from pg_stat_activity where datname = %s and pid <> pg_backend_pid()
 """
@@ -22,7 +32,7 @@ where kind = 'outage'
 
 def test_a_read_only_database_is_said_at_once_and_recorded_afterwards(trading: System) -> None:
     with trading.cluster.connect() as admin:
-        admin.execute(READ_ONLY.format(trading.name).encode())
+        admin.execute(EVERY_LOGIN.format(trading.name, "set", "= on").encode())
         admin.execute(END_SESSIONS, [trading.name])
     try:
         trading.wait_for(NOTHING_WRITTEN, what="three heartbeats to be missed")
@@ -31,7 +41,7 @@ def test_a_read_only_database_is_said_at_once_and_recorded_afterwards(trading: S
         doctor = trading.aegis("doctor")
     finally:
         with trading.cluster.connect() as admin:
-            admin.execute(WRITABLE.format(trading.name).encode())
+            admin.execute(EVERY_LOGIN.format(trading.name, "reset", "").encode())
 
     assert status.returncode == 1
     assert "fail  database: takes no writes: default_transaction_read_only is on" in status.stdout

@@ -459,7 +459,7 @@ async def test_a_process_that_hangs_is_killed_and_started_again(db, supervise, m
     db.execute(TABLE)
     supervise(SAMPLE)
     pid = await row(db, ALIVE)
-    await row(db, "select count(*) from api.workers where name = 'sample' and detail <> '{}'", 1)
+    await row(db, "select count(*) from api.workers where name = 'router' and detail <> '{}'", 1)
 
     os.kill(pid, signal.SIGSTOP)
     db.execute(AGE, ["sample"])
@@ -474,11 +474,11 @@ async def test_nobody_is_killed_while_our_own_heartbeats_are_missed(db, supervis
     db.execute(TABLE)
     supervisor = supervise(SAMPLE)
     pid = await row(db, ALIVE)
-    await row(db, "select count(*) from api.workers where name = 'sample' and detail <> '{}'", 1)
+    await row(db, "select count(*) from api.workers where name = 'router' and detail <> '{}'", 1)
     os.kill(pid, signal.SIGSTOP)
     db.execute(AGE, ["sample"])
     try:
-        assert db.execute("select is_hung from api.workers where name = 'sample'").fetchone() == (True,)
+        assert db.execute("select is_hung from api.workers where name = 'router'").fetchone() == (True,)
         assert supervisor.heart.steady_for < 10  # it has not beaten for long enough to know
 
         await supervisor._kill_hung()

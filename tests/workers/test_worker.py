@@ -428,7 +428,7 @@ async def test_it_waits_while_a_migration_holds_its_lock(db, todo, work, pg_serv
         await until(
             db,
             "select count(*) > 0 from pg_stat_activity where query like '%migration_is_running%'"
-            " and application_name = 'aegis sample'",
+            " and application_name = 'aegis router'",
         )
         drains = worker.drains
 
