@@ -291,6 +291,11 @@ class Walk(LateFacts):
     def do_move_cash(self) -> None:
         account = self._account()
         amount = Decimal(self.choices.number(-300, 200)) * 100_000 or Decimal(1)
+        waits = any(
+            i.status == "NEW" and (i.account, i.side) == (account, "BUY") for i in self.model.intents.values()
+        )
+        if waits and self.chance(50):  # more than the buys that wait leave free
+            amount = -(max(self.model.free_cash(account), Decimal(0)) // 1 + 1)
         kind = "deposit" if amount > 0 else "withdrawal"
         query = "select record_cash(%s, %s, %s::numeric, 'test')"
         self.both("desk", query, (account, kind, amount), lambda: self.model.record_cash(account, amount))

@@ -476,7 +476,7 @@ async def test_nobody_is_killed_while_our_own_heartbeats_are_missed(db, supervis
     pid = await row(db, ALIVE)
     await row(db, "select count(*) from api.workers where name = 'router' and detail <> '{}'", 1)
     os.kill(pid, signal.SIGSTOP)
-    db.execute(AGE, ["sample"])
+    db.execute(AGE, ["router"])
     try:
         assert db.execute("select is_hung from api.workers where name = 'router'").fetchone() == (True,)
         assert supervisor.heart.steady_for < 10  # it has not beaten for long enough to know
