@@ -123,7 +123,7 @@ def hold_the_queue(a: Attacker) -> None:
 def hold_a_snapshot(a: Attacker) -> None:
     with a.connect() as conn:
         conn.execute("begin isolation level repeatable read")
-        conn.execute("select pg_current_xact_id(), count(*) from prices")
+        conn.execute("select count(*) from prices")
         a.hold()
         conn.execute("commit")
 
@@ -252,7 +252,7 @@ def undo_settings(a: Attacker) -> None:
         ):
             a.outcomes[f"set {name}: {a.outcome(_runs(conn, f'set {name} = {value!r}'))}"] += 1
         conn.execute("begin")
-        conn.execute("select pg_current_xact_id()")
+        conn.execute("select log_error(0, 'XX000', 'hostile', '{}')")
         a.hold()
 
 

@@ -26,6 +26,7 @@ MUTATIONS: tuple[Mutation, ...] = (
 
 # Objects of the guarded tables that no single test can show: why each is not in the table above.
 IMPLIED = {
+    "trade.balances.balances_not_negative": "what strays may spend is part of it, and not negative",
     "trade.order_intents.order_intents_quantity_positive": "it would reserve nothing, as only an end may",
     "trade.orders.orders_side_known": "the side is the intent's",
     "trade.order_intents._900_notify_new": "a hint: L12 is tested without any",

@@ -55,12 +55,18 @@ MUTATIONS: tuple[Mutation, ...] = (
         "= 'never'",
         "test_modes.py::test_a_snapshot_that_could_miss_a_halt_is_refused",
     ),
-    code("L1", "risk.admit", "not found or", "", "test_modes.py::test_a_mode_that_cannot_be_known_denies"),
     code(
         "L1",
         "risk.admit",
-        "or v_row.verdict = 'DENY'",
-        "",
+        "in ('ALLOW', 'APPROVE') is not true",
+        "= 'DENY'",
+        "test_modes.py::test_a_mode_that_cannot_be_known_denies",
+    ),
+    code(
+        "L1",
+        "risk.admit",
+        "v_row.verdict in ('ALLOW', 'APPROVE') is not true",
+        "false",
         "test_modes.py::test_a_buy_at_the_desk_is_refused_while_halted",
     ),
     code(
@@ -210,7 +216,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     code(
         "same",
         "api.record_cash",
-        "is distinct from (p_kind, p_amount, p_note)",
+        "is distinct from (p_kind, p_amount, v_note)",
         "is null",
         "test_cash.py::test_the_same_key_for_another_movement_is_refused",
     ),

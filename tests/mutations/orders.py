@@ -97,8 +97,8 @@ HOME: tuple[Mutation, ...] = (
     code(
         "L9",
         "bus.record_event",
-        "substring(split_part(v_context, e'\\n', -1) from",
-        "substring(v_context from",
+        "v_frame := split_part(v_context, e'\\n', -1)",
+        "v_frame := v_context",
         "test_forgery.py::test_a_block_of_code_is_direct_sql_whatever_its_text_says",
     ),
     code(
@@ -417,7 +417,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     code(
         "L6",
         "api.unsend",
-        "v_order.status <> 'SENDING'",
+        "v_order.status is distinct from 'SENDING'",
         "false",
         "test_claims.py::test_an_order_that_may_have_left_cannot_be_taken_back",
     ),
@@ -431,8 +431,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     code(
         "L6",
         "trade.claimable",
-        "o.status = 'IN_DOUBT' or ",
-        "",
+        "o.status = 'IN_DOUBT'",
+        "false",
         "test_claims.py::test_a_doubt_blocks_its_symbol_and_side_and_nothing_else",
     ),
     code(

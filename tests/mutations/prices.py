@@ -87,7 +87,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     code(
         "L8",
         "trade.worst_price",
-        "p_needs_live and v_quote.source is distinct from 'live'",
+        "p_needs_live is not false and v_quote.source is distinct from 'live'",
         "false",
         "test_prices.py::test_a_real_broker_believes_only_live_prices",
     ),
@@ -122,7 +122,6 @@ MUTATIONS: tuple[Mutation, ...] = (
     code("numbers", "api.add_tick_table", "bus.is_amount(b.tick) and", "", NO_GRID),
     code("numbers", "api.add_tick_table", "and b.price % nullif(b.tick, 0) = 0", "", NO_GRID),
     code("numbers", "api.add_tick_table", "(0 = any(p_prices)) is not true", "false", NO_GRID),
-    constraint("numbers", "market.instruments", "instruments_sizes_are_finite", FINITE),
     constraint("numbers", "market.tick_sizes", "tick_sizes_are_finite", FINITE),
     constraint("numbers", "market.tick_sizes", "tick_sizes_table_plain", FINITE),
     constraint(

@@ -78,7 +78,6 @@ MUTATIONS: tuple[Mutation, ...] = (
         STRAYS + "what_strays_lock_is_part_of_what_is_locked",
     ),
     constraint("L3", BALANCES, "balances_locked_within_cash", WRONG_LOCK),
-    constraint("L3", BALANCES, "balances_not_negative", WRONG_LOCK),
     trigger(
         "L3",
         BALANCES,
@@ -134,20 +133,6 @@ MUTATIONS: tuple[Mutation, ...] = (
         "v_fees.taker_rate",
         "test_costs.py::test_a_buy_reserves_the_dearer_commission_and_its_tax_but_not_that_of_the_sell",
     ),
-    code(
-        "L3",
-        "api.measure_equity",
-        "coalesce(v_last.peak, v_now.equity) + v_flow",
-        "coalesce(v_last.peak, v_now.equity)",
-        "test_equity.py::test_two_days_with_a_deposit_and_a_withdrawal",
-    ),
-    code(
-        "L3",
-        "api.measure_equity",
-        "flows = q.flows + v_flow",
-        "flows = q.flows",
-        "test_equity.py::test_a_flow_counts_once_however_often_is_measured",
-    ),
     trigger(
         "L3",
         ORDERS,
@@ -174,8 +159,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     code(
         "limit",
         "api.route_picks",
-        "from trade.balances as b\n",
-        "from (select bal.* from trade.balances as bal where false) as b\n",
+        "trade.lock_accounts(",
+        "(",
         "test_limits.py::test_limits_hold_against_sixteen_routers_at_once",
     ),
 )

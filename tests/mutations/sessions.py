@@ -71,9 +71,9 @@ MUTATIONS: tuple[Mutation, ...] = (
     trigger("L11", "strategy.strategies", "_800_count_writes", WRITES_A_MINUTE),
     code(
         "L11",
-        "bus.short_detail",
-        "(pg_column_size(p_detail) <= 8192)",
-        "true",
+        "bus.clip_json",
+        "(pg_column_size(p_value) > p_most)",
+        "false",
         "test_exhaustion.py::test_a_long_detail_is_kept_by_its_beginning",
     ),
     code("L11", "risk.in_the_way", "l.mode <> 'AccessShareLock'", "l.mode = 'RowShareLock'", HALT_ENDS),

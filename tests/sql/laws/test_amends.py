@@ -350,6 +350,7 @@ def test_no_child_is_stored_while_the_mode_forbids_it(kit, fallen):
 
     assert amends(kit) == []
     assert kit.call(kit.db, "select count(*) from trade.orders where is_pending") == 0
+    assert ("failed_item", True) not in kit.incidents()
 
 
 def test_a_mode_that_stops_buying_lets_a_sell_be_amended(kit, fallen):

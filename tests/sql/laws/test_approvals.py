@@ -142,6 +142,7 @@ def test_a_sell_that_needs_no_approval_any_more_is_priced_then(kit):
     assert kit.intent_row(priced).status == "NEW"
     assert kit.intent_row(priced).worst_price <= 55_000
     assert kit.intent_row(unpriced).status == "PENDING_APPROVAL", "it waits for a price, and lets others go"
+    assert ("failed_item", True) not in kit.incidents()
     kit.quote(50_000, 50_100, symbol="000660")
     kit.call("risk", "select enforce_modes()")
     assert kit.intent_row(unpriced).status == "NEW"
