@@ -132,7 +132,7 @@ create table trade.state_limits (
     constraint state_limits_longest_positive check (longest > '0 s')
 );
 
-comment on table trade.state_limits is 'How long orders and intents may stay as they are before a person is told.';
+comment on table trade.state_limits is 'How long orders and intents may stay as they are before an incident is opened.';
 comment on column trade.state_limits.state is 'The state.';
 comment on column trade.state_limits.longest is 'The longest time in it.';
 comment on column trade.state_limits.because is 'What ends the state in time, and how long that takes.';

@@ -9,7 +9,7 @@ returns bigint[]
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
-set plan_cache_mode = force_generic_plan  -- planning for each array anew took half of its time
+set plan_cache_mode = force_generic_plan  -- planning again for each array took half of its time
 as $$
 declare
     v_orders bigint[];

@@ -100,7 +100,7 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
-set plan_cache_mode = force_generic_plan  -- planning for each array anew took half of its time
+set plan_cache_mode = force_generic_plan  -- planning again for each array took half of its time
 as $$
 #variable_conflict use_column
 declare

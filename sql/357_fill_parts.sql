@@ -123,7 +123,7 @@ begin
     end if;
 
     -- More was sold than we knew of: those shares existed at the broker, so they are adopted, at the price
-    -- they were sold for, and a person is told.
+    -- they were sold for, with an incident.
     insert into trade.reconciliations (account_id, instrument_id, owner, quantity, price, reason)
     values (p_position.account_id, p_position.instrument_id, p_position.owner, v_missing, p_price, 'sold more than was known');
 

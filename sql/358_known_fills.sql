@@ -73,7 +73,7 @@ begin atomic
 end;
 
 comment on function trade.is_old_news(trade.fills, numeric, numeric) is
-    'Whether this is the report of an execution that was taken back, told again with the same quantity and money.';
+    'Whether this is the report of an execution that was taken back, repeated with the same quantity and money.';
 
 create or replace function trade.corrected_quantity(
     p_known    trade.fills,

@@ -158,7 +158,7 @@ begin
                 v_count := v_count
                     + trade.end_or_ask(v_row.intent_id, 'CANCELLED', format('mode %s', v_row.mode))::integer;
             elsif v_row.verdict = 'ALLOW' and v_row.status = 'PENDING_APPROVAL' and v_row.fires_anew then
-                -- Its price is of the time it was put up: if its stop still holds it fires anew, on today's.
+                -- Its price dates from the approval request: a stop that still holds fires again at the current price.
                 perform trade.close_intent(v_row.intent_id, 'CANCELLED', 'it needs no approval any more');
                 v_count := v_count + 1;
             elsif v_row.verdict = 'ALLOW' and v_row.status = 'PENDING_APPROVAL' then
