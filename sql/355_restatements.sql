@@ -101,9 +101,7 @@ begin
     from trade.fill_money as m
     where m.fill_id = p_fill.fill_id;
 
-    if (v_added.notional = 0 and v_added.fee_qty = 0 and v_added.fee = 0 and v_added.tax = 0)
-        or exists (select from trade.busts as b where b.fill_id = p_fill.fill_id)
-    then
+    if v_added.notional = 0 and v_added.fee_qty = 0 and v_added.fee = 0 and v_added.tax = 0 then
         return 'DUPLICATE';
     end if;
 
@@ -147,4 +145,4 @@ end;
 $$;
 
 comment on function trade.restate_fill(trade.fills, numeric, numeric, numeric, numeric) is
-    'What is told of a known execution afterwards, or otherwise than at first: books the difference by rows that name it. RESTATED, or DUPLICATE when there is none. The caller holds the locks.';
+    'What is told of a known execution afterwards, or otherwise than at first: books the difference by rows that name it. RESTATED, or DUPLICATE when there is none. The caller holds the locks, and knows that it was not taken back.';

@@ -15,6 +15,7 @@ declare
     v_action     text;
     v_real       boolean;
     v_worst      numeric := p_intent.worst_price;
+    v_now        timestamptz := bus.clock();
 begin
     if p_intent.side = 'SELL' and p_intent.limit_price is null then
         select n.* into strict v_instrument from market.instruments as n where n.instrument_id = p_intent.instrument_id;
@@ -33,8 +34,8 @@ begin
     set status = 'NEW',
         worst_price = v_worst,
         approved_by = p_approved_by,
-        approved_at = case when p_approved_by is not null then bus.clock() end,
-        expires_at = bus.clock() + coalesce(
+        approved_at = case when p_approved_by is not null then v_now end,
+        expires_at = v_now + coalesce(
             i.ttl, case when i.intent_type = 'EXIT' and i.pick_id is null then interval '10 s' else interval '1 min' end
         )
     where i.intent_id = p_intent.intent_id;

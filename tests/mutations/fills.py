@@ -65,6 +65,13 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     code(
         "L7",
+        "trade.take_fill",
+        "or trade.is_busted(v_known.fill_id))",
+        ")",
+        "test_busts.py::test_costs_of_what_was_busted_are_not_booked_any_more",
+    ),
+    code(
+        "L7",
         "trade.restate_fill",
         "v_sign * v_added.notional - v_added.fee - v_added.tax",
         "v_sign * v_added.notional",
@@ -76,13 +83,6 @@ MUTATIONS: tuple[Mutation, ...] = (
         "greatest(p_fee_qty - m.fee_qty, 0)",
         "p_fee_qty - m.fee_qty",
         "test_restatements.py::test_a_fee_in_kind_told_in_two_parts_is_the_larger",
-    ),
-    code(
-        "L7",
-        "trade.restate_fill",
-        "or exists (select from trade.busts as b where b.fill_id = p_fill.fill_id)",
-        "",
-        "test_busts.py::test_costs_of_what_was_busted_are_not_booked_any_more",
     ),
     code(
         "L7",

@@ -114,7 +114,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     code(
         "approval",
         "trade.let_go",
-        "expires_at = bus.clock() + coalesce(",
+        "expires_at = v_now + coalesce(",
         "expires_at = i.expires_at + 0 * coalesce(",
         "test_approvals.py::test_an_approved_stop_lives_as_long_as_any_exit",
     ),
@@ -137,7 +137,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         "risk.count_attempt",
         "for update",
         "",
-        f"{CODES}sixteen_sessions_at_once_have_five_tries_together",
+        f"{CODES}two_tries_at_the_same_moment_are_two",
     ),
     code("code", "risk.count_attempt", "raise sqlstate 'UNDO0'", "return", f"{CODES}{OPEN_TRY}"),
     code(

@@ -104,6 +104,22 @@ def test_sixteen_sessions_at_once_have_five_tries_together(halted, after_a_lock)
     assert (len(looked_at), tries(kit) - before) == (5, 5)
 
 
+def test_two_tries_at_the_same_moment_are_two(halted):
+    """Both stop where a try takes its number: after it read the count, before it writes it."""
+    kit = halted
+    first, second = kit.connect("desk"), kit.connect("desk")
+    kit.db.execute("select pg_advisory_lock(risk.attempt_lock_class(), 1)")
+
+    answers = [kit.background(first, RESUME, "no")]
+    kit.wait_for_lock(first)
+    answers.append(kit.background(second, RESUME, "no"))
+    kit.wait_for_lock(second)
+    kit.db.execute("select pg_advisory_unlock(risk.attempt_lock_class(), 1)")
+
+    assert [answer.result(20)[0][0] for answer in answers] == [False, False]
+    assert tries(kit) == 2
+
+
 def test_the_end_of_a_lock_is_not_reached_by_rolling_back_what_ended_it(halted):
     """Whoever tries after the end counts from one, and that stays counted."""
     for _ in range(5):
