@@ -14,15 +14,28 @@ from tests.e2e.system import System
 SET_UP = """
 create schema attack;
 
+-- One row each time a bid comes to an armed stop or target, until it fired or the bid went away again.
 create table attack.reached (
-    account_id bigint, instrument_id bigint, owner text, version bigint, reached_at timestamptz,
-    primary key (account_id, instrument_id, owner, version)
+    account_id bigint, instrument_id bigint, owner text, version bigint, stop_price numeric,
+    take_price numeric, reached_at timestamptz, quote_at timestamptz, left_at timestamptz,
+    left_quote_at timestamptz default 'infinity'
 );
+create index on attack.reached (instrument_id) where left_at is null;
 
 create function attack.tg_note() returns trigger language plpgsql security definer as $$
 begin
-    insert into attack.reached
-    select e.account_id, e.instrument_id, e.owner, p.version, clock_timestamp()
+    update attack.reached as r
+    set left_at = clock_timestamp(), left_quote_at = new.received_at
+    where r.instrument_id = new.instrument_id
+      and r.left_at is null
+      and not coalesce(new.bid <= r.stop_price or new.bid >= r.take_price, false);
+
+    insert into attack.reached (
+        account_id, instrument_id, owner, version, stop_price, take_price, reached_at, quote_at
+    )
+    select
+        e.account_id, e.instrument_id, e.owner, p.version, e.stop_price, e.take_price,
+        clock_timestamp(), new.received_at
     from trade.position_exits as e
     join trade.positions as p using (account_id, instrument_id, owner)
     where e.instrument_id = new.instrument_id
@@ -31,29 +44,35 @@ begin
       and (e.not_before is null or e.not_before <= clock_timestamp())
       and new.bid > 0 and new.bid < new.ask
       and (new.bid <= e.stop_price or new.bid >= e.take_price)
-    on conflict do nothing;
+      and not exists (
+          select
+          from attack.reached as r
+          where (r.instrument_id, r.account_id, r.owner, r.version)
+              = (e.instrument_id, e.account_id, e.owner, p.version)
+            and r.left_at is null
+      );
     return null;
 end;
 $$;
 
 create trigger zzz_note after update on market.prices_best for each row execute function attack.tg_note();
 """
+# A bid that went away unseen counts as long as it was there: the stop waited at least that long.
 STOPS = """
-select extract(epoch from o.created_at - r.reached_at)::float8
+select extract(epoch from coalesce(o.created_at, r.left_at) - r.reached_at)::float8
 from attack.reached as r
-join lateral (
-    select i.intent_id
+left join lateral (
+    select o.created_at
     from trade.order_intents as i
+    join trade.orders as o on o.intent_id = i.intent_id
     where (i.account_id, i.instrument_id, i.owner) = (r.account_id, r.instrument_id, r.owner)
       and i.intent_type = 'EXIT' and i.pick_id is null
-      and i.created_at >= r.reached_at - interval '1 s'
-    order by i.intent_id
+      and i.quote_at >= r.quote_at and i.quote_at < r.left_quote_at
+    order by o.order_id
     limit 1
-) as i on true
-join lateral (
-    select o.created_at from trade.orders as o where o.intent_id = i.intent_id order by o.order_id limit 1
 ) as o on true
 where r.reached_at between %s and %s
+  and coalesce(o.created_at, r.left_at) is not null
   -- A stop waits for a person while the system is halted, and shortly after for what the halt left.
   and not exists (
       select

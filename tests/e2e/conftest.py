@@ -26,9 +26,9 @@ def system(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[System]
         system.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def shared(cluster: Cluster) -> Iterator[System]:
-    """One system for the tests of a file that leave it trading: starting all processes takes its time."""
+    """One system for all tests of a folder that leave it trading: starting all processes takes its time."""
     system = System(cluster)
     yield system
     system.close()

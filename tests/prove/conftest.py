@@ -10,9 +10,9 @@ from cli.database import logins
 from cli.database.secrets import password_of
 from tests.conftest import Databases, PgServer
 from tests.prove.place import STRATEGY, Connect, Connection, Place
-from tests.sql.laws.conftest import db, kit, mutation, threads
+from tests.sql.laws.conftest import database, db, kit, market, mutation, threads
 
-__all__ = ["db", "kit", "mutation", "threads"]
+__all__ = ["database", "db", "kit", "market", "mutation", "threads"]
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,48 @@
-"""A market per test, and the hook by which a law is taken out of its database (see tests/mutations.py)."""
+"""A market per test, and the hook by which a law is taken out of its database (see tests/mutations)."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+import psycopg
 import pytest
 
+from cli.database import logins
+from cli.database.secrets import password_of
+from tests.conftest import Databases, PgServer
 from tests.mutations import Mutation
-from tests.sql.laws.market_kit import OTHER, SYMBOL, Connection, Kit, Login
+from tests.sql.laws.market_kit import Connection, Kit, Login
+
+
+@pytest.fixture(scope="session")
+def market(
+    pg_server: PgServer, databases: Databases, maintenance: Connection, template: str, secrets: Path
+) -> Iterator[str]:
+    """A database with an open market: opening one for each test would take longer than most tests do."""
+    name = databases.create(template)
+    logins.secure_copy(maintenance, name)
+
+    def login(role: str) -> Connection:
+        return psycopg.connect(pg_server.url(name, role, password_of(role, secrets)), autocommit=True)
+
+    with ThreadPoolExecutor(max_workers=1) as pool, pg_server.connect(name) as conn:
+        kit = Kit(conn, login, pool)
+        kit.open_market()
+        kit.close()
+    yield name
+    databases.drop(name)
+
+
+@pytest.fixture
+def database(
+    request: pytest.FixtureRequest, databases: Databases, maintenance: Connection, template: str
+) -> Iterator[str]:
+    """The name of this test's own database: a copy of the market for a test that has the kit."""
+    has_kit = "kit" in request.fixturenames
+    name = databases.create(request.getfixturevalue("market") if has_kit else template)
+    logins.secure_copy(maintenance, name)
+    yield name
+    databases.retire(name)
 
 
 @pytest.fixture
@@ -35,13 +71,6 @@ def threads() -> Iterator[ThreadPoolExecutor]:
 def kit(db: Connection, login: Login, threads: ThreadPoolExecutor) -> Iterator[Kit]:
     """One account with 100,000,000 KRW in cash and two symbols, quoted 70,000 to 70,100, ready to trade."""
     kit = Kit(db, login, threads)
-    kit.call("supervisor", "select begin_run()")
-    kit.add_account()
-    kit.add_symbol(SYMBOL)
-    kit.add_symbol(OTHER)
-    kit.call("feed", "select open_feed('sim', 'SIM', 'sim')")
-    kit.quote(70_000, 70_100)
-    kit.quote(70_000, 70_100, symbol=OTHER)
-    kit.open_account()
+    kit.go_on_here()
     yield kit
     kit.close()

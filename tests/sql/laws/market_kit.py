@@ -31,6 +31,7 @@ SYMBOL = "005930"
 OTHER = "000660"
 ACCOUNT = "demo"
 CASH = 100_000_000
+OPENING = ((1, SYMBOL), (2, OTHER))  # the sequence numbers of the first quotes
 PATIENCE = dt.timedelta(seconds=20)  # how long a race may take to show itself before the test fails
 
 LOGINS = {
@@ -55,7 +56,7 @@ class Kit:
         self.pool = pool
         self._connections: list[Connection] = []
         self._stations: dict[str, Connection] = {}
-        self._seq = itertools.count(1)
+        self._seq = itertools.count(1 + len(OPENING))
         self._fill_ids = itertools.count(1)
         self._workers: dict[str, int] = {}
         self._adopt(db)
@@ -131,6 +132,21 @@ class Kit:
             assert dt.datetime.now(dt.UTC) < deadline, f"never came true: {query}"
 
     # -- the market ----------------------------------------------------------------------------------------
+
+    def open_market(self) -> None:
+        """One account with cash and two symbols, quoted 70,000 to 70,100, ready to trade."""
+        self.call("supervisor", "select begin_run()")
+        self.add_account()
+        self.add_symbol(SYMBOL)
+        self.add_symbol(OTHER)
+        self.call("feed", "select open_feed('sim', 'SIM', 'sim')")
+        self.quotes([(name, self.now, seq, 70_000, 1_000_000, 70_100, 1_000_000) for seq, name in OPENING])
+        self.open_account()
+
+    def go_on_here(self) -> None:
+        """In a copy of an open market: let its run be this database's own, as if it had begun here."""
+        self.db.execute("update bus.instance set identity = bus.server_identity()")
+        self.db.execute("select bus.note_home()")
 
     def add_account(self, account: str = ACCOUNT, cash: Number | None = CASH, venue: str = "SIM") -> None:
         self.call("desk", "select add_account(%s, 'paper', %s, 'KRW', null, %s)", account, venue, cash)
