@@ -14,7 +14,7 @@ from tests.e2e.system import System
 SET_UP = """
 create schema attack;
 
--- One row each time a bid comes to an armed stop or target, until it fired or the bid went away again.
+-- One row each time a bid comes to an armed stop or target, until the position changed or the bid went away.
 create table attack.reached (
     account_id bigint, instrument_id bigint, owner text, version bigint, stop_price numeric,
     take_price numeric, reached_at timestamptz, quote_at timestamptz, left_at timestamptz,
@@ -56,6 +56,20 @@ end;
 $$;
 
 create trigger zzz_note after update on market.prices_best for each row execute function attack.tg_note();
+
+-- A fill changes the average price and so stop and target: what was reached before is over, fired or not.
+create function attack.tg_changed() returns trigger language plpgsql security definer as $$
+begin
+    update attack.reached as r
+    set left_at = clock_timestamp(), left_quote_at = clock_timestamp()
+    where (r.account_id, r.instrument_id, r.owner) = (new.account_id, new.instrument_id, new.owner)
+      and r.version < new.version
+      and r.left_at is null;
+    return null;
+end;
+$$;
+
+create trigger zzz_changed after update on trade.positions for each row execute function attack.tg_changed();
 """
 # A bid that went away unseen counts as long as it was there: the stop waited at least that long.
 STOPS = """
