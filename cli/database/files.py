@@ -24,15 +24,16 @@ _FUNCTION = re.compile(r"^\s*create\s+(?:or\s+replace\s+)?(?:function|procedure)
 
 @dataclass(frozen=True)
 class SqlFile:
-    """One file of SQL, applied whole."""
+    """One file of SQL, applied whole, somewhere below its root: `schema/` or `sql/`."""
 
     path: Path
     text: str
+    root: Path
 
     @property
     def name(self) -> str:
-        """The short name people see: `sql/200_intents.sql`."""
-        return f"{self.path.parent.name}/{self.path.name}"
+        """The short name people see: `sql/40_trade/74_fills.sql`."""
+        return f"{self.root.name}/{self.path.relative_to(self.root).as_posix()}"
 
     @property
     def checksum(self) -> str:
@@ -72,7 +73,7 @@ class Source:
     @property
     def code_checksum(self) -> str:
         """One checksum over names and contents: a renamed file is another order, so another deployment."""
-        lines = "".join(f"{file.checksum} {file.path.name}\n" for file in self.code)
+        lines = "".join(f"{file.checksum} {file.name}\n" for file in self.code)
         return hashlib.sha256(lines.encode()).hexdigest()
 
     @property
@@ -93,7 +94,8 @@ def sql_dir() -> Path:
 def read_source(kind: str, schema: Path | None = None, sql: Path | None = None) -> Source:
     """Read what a database of this kind is made of, refusing folders that could not be deployed."""
     migrations = _migrations(schema or schema_dir(), virtual=kind in VIRTUAL_KINDS)
-    code = tuple(SqlFile(path, _read(path)) for path in sorted((sql or sql_dir()).glob("*.sql")))
+    root = sql or sql_dir()
+    code = tuple(SqlFile(path, _read(path), root) for path in sorted(root.rglob("*.sql")))
     for file in (*migrations, *code):
         if _ENDS_TRANSACTION.search(_COMMENT.sub("", file.text)):
             raise MigrationError(
@@ -127,7 +129,7 @@ def _migrations(folder: Path, *, virtual: bool) -> tuple[Migration, ...]:
 
 
 def _migration(version: int, path: Path) -> Migration:
-    migration = Migration(path, _read(path), version)
+    migration = Migration(path, _read(path), path.parent, version)
     if _BELONGS_IN_SQL.search(_COMMENT.sub("", migration.text)):
         raise MigrationError(
             f"{migration.name} creates a view or a trigger",

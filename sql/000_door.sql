@@ -1,6 +1,0 @@
--- 000_door: the one schema people, workers and strategies see.  Everything else is private.
-
-create schema if not exists api;
-
-comment on schema api is
-    'The door: functions to call and views to read. Everything else in this database is private.';

@@ -1,0 +1,212 @@
+-- 10_arguments: what the door accepts as a number and as a text.  Whatever is outside is refused as an argument,
+-- and kept as quarantine or incident where it is a fact from outside; so no later sum, product or message
+-- built from it can fail, and one bad row never stops the others.
+
+create or replace function bus.is_amount(p_value numeric)
+returns boolean
+language sql
+immutable
+parallel safe
+begin atomic
+    -- NaN sorts above Infinity, so both comparisons reject it; two amounts always have a product.
+    select p_value > -1e18 and p_value < 1e18 and min_scale(p_value) <= 18;
+end;
+
+comment on function bus.is_amount(numeric) is
+    'Whether a price, quantity or amount of money can be worked with: finite, below 1e18 in size, at most 18 decimals. Null for null.';
+
+create or replace function bus.is_text(
+    p_value text,
+    p_most  integer
+)
+returns boolean
+language sql
+immutable
+parallel safe
+begin atomic
+    select octet_length(p_value) <= p_most;
+end;
+
+comment on function bus.is_text(text, integer) is 'Whether a text has at most so many bytes. Null for null.';
+
+create or replace function bus.refuse_argument(
+    p_name text,
+    p_rule text
+)
+returns boolean
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    raise exception '% must be %', p_name, p_rule
+        using errcode = 'TRI01', hint = 'Give less, or leave out what may be left out.';
+end;
+$$;
+
+comment on function bus.refuse_argument(text, text) is
+    'Refuses an argument by its name and the rule it breaks, never by its value, which may be huge. Raises TRI01.';
+
+-- Each of these is one expression, so that a check that passes costs a comparison.  Null passes: whether an
+-- argument may be left out is for its function to say.
+create or replace function bus.require_amount(
+    p_name  text,
+    p_value numeric
+)
+returns boolean
+language sql
+volatile
+begin atomic
+    select case
+        when bus.is_amount(p_value) is false
+            then bus.refuse_argument(p_name, 'a number below 1e18 in size with at most 18 decimals')
+        else true
+    end;
+end;
+
+comment on function bus.require_amount(text, numeric) is 'Refuses a number that cannot be worked with. Raises TRI01.';
+
+create or replace function bus.require_text(
+    p_name  text,
+    p_value text,
+    p_most  integer default 200
+)
+returns boolean
+language sql
+volatile
+begin atomic
+    select case
+        when bus.is_text(p_value, p_most) is false
+            then bus.refuse_argument(p_name, format('a text of at most %s bytes', p_most))
+        else true
+    end;
+end;
+
+comment on function bus.require_text(text, text, integer) is 'Refuses a text that is too long. Raises TRI01.';
+
+create or replace function bus.require_list(
+    p_name  text,
+    p_value text[],
+    p_most  integer default 10000
+)
+returns boolean
+language sql
+volatile
+begin atomic
+    -- An array of two dimensions reads as one list in some places and as none in others.
+    select case
+        when p_value is not null and (
+            coalesce(array_ndims(p_value), 1) > 1
+            or cardinality(p_value) > p_most
+            or array_position(p_value, null) is not null
+            or octet_length(p_value::text) > p_most * 100
+        ) then bus.refuse_argument(p_name, format('a plain list of at most %s items without nulls', p_most))
+        else true
+    end;
+end;
+
+comment on function bus.require_list(text, text[], integer) is
+    'Refuses an array with nulls or dimensions, or of too many or too long items. Raises TRI01.';
+
+create or replace function bus.require_duration(
+    p_name  text,
+    p_value interval,
+    p_most  interval
+)
+returns boolean
+language sql
+volatile
+begin atomic
+    select case
+        when p_value <= interval '0' or p_value > p_most
+            then bus.refuse_argument(p_name, format('above zero and at most %s', p_most))
+        else true
+    end;
+end;
+
+comment on function bus.require_duration(text, interval, interval) is
+    'Refuses a duration that is not positive or too long. Raises TRI01.';
+
+create or replace function bus.require_limit(p_limit integer)
+returns boolean
+language sql
+volatile
+begin atomic
+    select case
+        when (p_limit between 0 and 100000) is not true
+            then bus.refuse_argument('the limit', 'between 0 and 100000')
+        else true
+    end;
+end;
+
+comment on function bus.require_limit(integer) is 'Refuses a number of rows that nobody can want. Raises TRI01.';
+
+create or replace function bus.clip_json(
+    p_value jsonb,
+    p_most  integer default 32768
+)
+returns jsonb
+language sql
+immutable
+parallel safe
+begin atomic
+    -- The text of a value may be six times its size, and a text ends at 1 GB.
+    select case
+        when pg_column_size(p_value) > 10000000 then jsonb_build_object('bytes', pg_column_size(p_value))
+        when pg_column_size(p_value) > p_most
+            then jsonb_build_object('bytes', pg_column_size(p_value), 'begins', left(p_value::text, 2000))
+        else coalesce(p_value, '{}')
+    end;
+end;
+
+comment on function bus.clip_json(jsonb, integer) is
+    'A fact to be kept: whole, or its beginning and size where it is too large; an empty object for null.';
+
+create or replace function bus.clip_number(p_value numeric)
+returns jsonb
+language sql
+immutable
+parallel safe
+begin atomic
+    select case
+        when bus.is_amount(p_value) is false then to_jsonb(left(p_value::text, 100))
+        else to_jsonb(p_value)
+    end;
+end;
+
+comment on function bus.clip_number(numeric) is
+    'A number to be kept as it came; as the beginning of its text where it cannot be worked with.';
+
+-- Behind the door, for rows that are new: a row of an older database takes its facts whatever it holds.
+create or replace function bus.refuse_row(
+    p_schema text,
+    p_table  text
+)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    raise exception 'a row of %.% is out of bounds', p_schema, p_table
+        using errcode = 'TRI01',
+              hint = 'Numbers are below 1e18 with at most 18 decimals, texts short, times finite.';
+end;
+$$;
+
+comment on function bus.refuse_row(text, text) is 'Refuses a row by the table it was meant for. Raises TRI01.';
+
+create or replace function bus.tg_out_of_bounds()
+returns trigger
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform bus.refuse_row(tg_table_schema, tg_table_name);
+    return null;
+end;
+$$;
+
+comment on function bus.tg_out_of_bounds() is
+    'Refuses a row whose numbers, texts or times cannot be worked with: the condition is the trigger''s. Raises TRI01.';

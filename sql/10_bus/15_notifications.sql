@@ -1,0 +1,62 @@
+-- 15_notifications: a hint never forbids or delays anything.  PostgreSQL refuses the commit of a transaction that notifies
+-- while the notification queue is full, and lets it wait while another one writes its notifications.  Any login can
+-- bring about both: a listener that never reads, and a transaction that notifies by the megabyte.
+
+create or replace function bus.can_notify()
+returns boolean
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_first text;
+    v_now   text;
+begin
+    -- A commit that notifies holds this lock until all its notifications are in the queue: mostly for a moment.
+    -- One that holds it for 20 ms floods the queue, and then even the question how full it is would wait.
+    for v_look in 1..20 loop
+        v_now := (
+            select min(l.virtualtransaction)
+            from pg_locks as l
+            where l.locktype = 'object' and l.classid = 'pg_database'::regclass and l.objid = 0 and l.granted
+        );
+        v_first := coalesce(v_first, v_now);
+        exit when v_now is distinct from v_first or v_now is null;
+        perform pg_sleep(0.001);
+    end loop;
+
+    -- Asking also frees what everybody has heard. The rest is room for what others send until we commit.
+    return (v_now is null or v_now <> v_first) and pg_notification_queue_usage() < 0.25;
+end;
+$$;
+
+comment on function bus.can_notify() is 'Whether a notification would neither fail nor wait behind somebody who floods the queue.';
+
+create or replace function bus.notify(
+    p_channel text,
+    p_payload text default ''
+)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_now   constant bigint := extract(epoch from bus.clock()) * 1000;
+    v_asked bigint := coalesce(nullif(current_setting('aegis.notify_asked_at', true), ''), '0');
+begin
+    -- Asking costs as much as ten notifications, so a session that notifies often asks every 50 ms: the time when
+    -- it last did, negative where the answer was no.
+    if v_now - abs(v_asked) not between 0 and 50 then
+        v_asked := case when bus.can_notify() then v_now else -v_now end;
+        perform set_config('aegis.notify_asked_at', v_asked::text, false);
+    end if;
+
+    if v_asked > 0 then
+        perform pg_notify(p_channel, p_payload);
+    end if;
+end;
+$$;
+
+comment on function bus.notify(text, text) is
+    'Wakes whoever listens, unless that could fail or take long; then they find the rows at their next poll. Anybody may listen: a payload holds no secret.';

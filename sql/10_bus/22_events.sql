@@ -1,0 +1,105 @@
+-- 22_events: the durable history: one event for each change, written once, and never changed.
+
+create or replace function bus.cause_of(p_frame text)
+returns text
+language sql
+stable
+begin atomic
+    -- A frame of a function in SQL names it without its schema, in the language of the server's messages.
+    select coalesce(
+        (
+            select p.proname::text
+            from pg_catalog.pg_proc as p
+            join pg_catalog.pg_language as l on l.oid = p.prolang
+            where p.pronamespace = 'api'::regnamespace
+              and l.lanname = 'sql'
+              and p.proname = any(string_to_array(regexp_replace(p_frame, '[^a-z0-9_]+', ' ', 'g'), ' '))
+            order by p.proname
+            limit 1
+        ),
+        'direct SQL'
+    );
+end;
+
+comment on function bus.cause_of(text) is
+    'The function of the door that is the outermost frame of a call stack. That frame alone: the others hold text of the caller, such as the body of a DO block, whose own frame names no function of the door.';
+
+create or replace function bus.record_event(
+    p_entity    text,
+    p_entity_id bigint,
+    p_change    text,
+    p_intent_id bigint,
+    p_data      jsonb
+)
+returns bigint
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_context  text;
+    v_frame    text;
+    v_cause    text;
+    v_event_id bigint;
+begin
+    get diagnostics v_context = pg_context;
+    v_frame := split_part(v_context, e'\n', -1);
+    v_cause := split_part(split_part(v_frame, ' api.', 2), '(', 1);
+
+    -- Asked apart: as a part of the insert below its plan would be made ready for each event.
+    if v_cause = '' then
+        v_cause := bus.cause_of(v_frame);
+    end if;
+
+    if current_setting('synchronous_commit') = 'off' then
+        perform bus.make_durable();
+    end if;
+
+    -- Not where the last run began: a copy or a restored dump that was not started yet. What it says belongs to
+    -- the generation that begin_run will open; its transactions may have lower numbers than those before.
+    insert into bus.events (generation, cause, entity, entity_id, change, intent_id, correlation_id, data)
+    select
+        n.generation + case
+            when n.home_path = pg_relation_filepath('bus.instance') and n.home_started_at = pg_postmaster_start_time()
+                then 0
+            else (n.run_number > 0 and not bus.is_home(n))::integer
+        end,
+        v_cause,
+        p_entity,
+        p_entity_id,
+        p_change,
+        p_intent_id,
+        (select i.correlation_id from trade.order_intents as i where i.intent_id = p_intent_id),
+        p_data
+    from bus.instance as n
+    returning event_id into v_event_id;
+
+    return v_event_id;
+end;
+$$;
+
+comment on function bus.record_event(text, bigint, text, bigint, jsonb) is
+    'Writes one event in the caller''s transaction, with its actor, cause and correlation; returns its id.';
+
+create or replace function bus.tg_append_only()
+returns trigger
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    raise exception '% of %.% is refused: history is only added to', tg_op, tg_table_schema, tg_table_name
+        using errcode = 'TRL02',
+              hint = 'Record a correction as a new row.';
+end;
+$$;
+
+comment on function bus.tg_append_only() is 'Refuses to change or remove history. Raises TRL02.';
+
+create or replace trigger _100_append_only
+before update or delete on bus.events
+for each row execute function bus.tg_append_only();
+
+create or replace trigger _110_no_truncate
+before truncate on bus.events
+for each statement execute function bus.tg_append_only();

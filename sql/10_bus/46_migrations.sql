@@ -1,0 +1,27 @@
+-- 46_migrations: workers pause while a migration runs. They believe the migrator's lock, never a notification.
+
+create or replace function api.migration_is_running()
+returns boolean
+language sql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+    -- The lock of cli/database/migrate.py. Other logins may take advisory locks as well: the holder must be one
+    -- that may deploy.
+    select exists (
+        select
+        from pg_catalog.pg_locks as l
+        join pg_catalog.pg_stat_activity as a on a.pid = l.pid
+        where l.locktype = 'advisory'
+          and l.database = (select d.oid from pg_catalog.pg_database as d where d.datname = current_database())
+          and l.classid = 0
+          and l.objid = 11428176  -- 0xAE6150
+          and l.objsubid = 1
+          and l.granted
+          and pg_has_role(a.usesysid, 'aegis_owner', 'MEMBER')
+    );
+end;
+
+comment on function api.migration_is_running() is
+    'Whether somebody who may deploy holds the lock of a deployment: drains wait for its end, for a bounded time.';

@@ -1,0 +1,55 @@
+-- 20_quotes: which quotes are fresh and sound, on which side, and the mark an instrument is valued at.
+
+-- A quote is fresh when its feed is alive and it is not older than its limit, nor from the future: then the clock
+-- was put back, and nobody knows how old it is.  Which of its sides may be traded on is a question of its own.
+create or replace view market.quotes_now as
+select
+    n.*,
+    n.is_fresh and n.bid_is_sound as can_sell,
+    n.is_fresh and n.ask_is_sound as can_buy
+from (
+    select
+        b.instrument_id,
+        b.source,
+        b.bid,
+        b.bid_size,
+        b.ask,
+        b.ask_size,
+        b.last,
+        b.mark,
+        b.received_at,
+        b.received_seq,
+        b.bid_is_sound,
+        b.ask_is_sound,
+        f.status = 'CONNECTED'
+        and f.last_heard_at between bus.clock() - f.max_silence and bus.clock() + interval '2 s'
+        and b.received_at <= bus.clock() + interval '2 s'
+        and least(b.quote_ts, b.received_at) >= bus.clock() - i.max_quote_age as is_fresh
+    from market.prices_best as b
+    join market.feeds as f on f.feed = b.feed
+    join market.instruments as i on i.instrument_id = b.instrument_id
+) as n;
+
+comment on view market.quotes_now is
+    'Best prices, each with whether it is fresh at this instant, and whether one may sell to its bid and buy at its ask.';
+
+create or replace function market.mark(
+    p_last numeric,
+    p_mark numeric,
+    p_bid  numeric,
+    p_ask  numeric
+)
+returns numeric
+language sql
+immutable
+parallel safe
+begin atomic
+    -- greatest and least pass over nulls: only the side that is there bounds the mark.
+    select case
+        when p_bid is null and p_ask is null then p_mark
+        else least(greatest(coalesce(p_last, p_bid, p_mark, p_ask), p_bid), p_ask)
+    end;
+end;
+
+comment on function market.mark(numeric, numeric, numeric, numeric) is
+    'What a unit is worth, from the last price, the mark before, and the sound bid and ask: never below that bid nor above that ask; without either the mark before.';

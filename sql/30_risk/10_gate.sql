@@ -1,0 +1,78 @@
+-- 10_gate: the mode and its gate.  Whoever admits an intent or claims an order holds risk.gate in row
+-- share mode and reads the mode in a later statement; whoever changes the mode holds it exclusively.  So
+-- once a halt has committed, nothing it forbids can commit.
+
+create or replace view risk.verdicts as
+select
+    a.account_id,
+    r.action,
+    m.mode,
+    r.verdict
+from trade.accounts as a
+cross join lateral (
+    select coalesce(o.mode, 'UNKNOWN') as mode
+    from (
+        select sm.mode from risk.system_mode as sm
+        union all
+        select sc.mode
+        from risk.scoped_modes as sc
+        where (sc.scope = 'broker' and sc.name = a.broker)
+           or (sc.scope = 'account' and sc.name = a.account)
+    ) as s
+    left join risk.modes as o on o.mode = s.mode
+    where exists (select from risk.system_mode)
+    -- A mode nobody knows is the strictest: it has no rules.
+    order by o.severity desc nulls first
+    limit 1
+) as m
+join risk.mode_rules as r on r.mode = m.mode;
+
+comment on view risk.verdicts is
+    'What the strictest mode says of each action of each account. No row means DENY.';
+
+create or replace function risk.hold_gate()
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform bus.require_the_latest('a halt');
+    lock table risk.gate in row share mode;
+end;
+$$;
+
+comment on function risk.hold_gate() is
+    'Holds the gate until the transaction ends; the next statement sees the mode that counts. Raises TRM02.';
+
+create or replace function risk.admit(
+    p_account_id bigint,
+    p_action     text
+)
+returns text
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_row risk.verdicts;
+begin
+    perform risk.hold_gate();
+
+    select v.* into v_row
+    from risk.verdicts as v
+    where v.account_id = p_account_id
+      and v.action = p_action;
+
+    if v_row.verdict in ('ALLOW', 'APPROVE') is not true then
+        raise exception 'mode % forbids %', coalesce(v_row.mode, 'UNKNOWN'), lower(replace(p_action, '_', ' '))
+            using errcode = 'TRM01',
+                  hint = 'select mode, reason from system_mode; resume(reason, code) leaves HALT.';
+    end if;
+
+    return v_row.verdict;
+end;
+$$;
+
+comment on function risk.admit(bigint, text) is
+    'Holds the gate and says ALLOW or APPROVE for an action of an account. Raises TRM01, TRM02.';

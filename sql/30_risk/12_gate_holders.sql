@@ -1,0 +1,190 @@
+-- 12_gate_holders: A change of mode waits for nobody longer than a moment: it ends the sessions in its way.
+
+create or replace function risk.in_the_way()
+returns table (pid integer, is_idle boolean, changes_mode boolean, who text)
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform pg_stat_clear_snapshot();  -- else a transaction keeps seeing the sessions it saw first
+
+    return query
+    with locks as (
+        select
+            l.pid,
+            l.virtualtransaction,
+            l.granted,
+            l.relation = 'risk.gate'::regclass as is_gate,
+            l.mode
+        from pg_locks as l
+        join pg_class as c on c.oid = l.relation
+        where l.locktype = 'relation'
+          and l.database = (select d.oid from pg_database as d where d.datname = current_database())
+          and l.pid is distinct from pg_backend_pid()
+          and case
+              when l.relation = 'risk.gate'::regclass then l.granted and l.mode <> 'AccessShareLock'
+              -- Whoever waits for such a lock is in the way as well: all others queue behind it.
+              else c.relnamespace in ('risk'::regnamespace, 'bus'::regnamespace, 'trade'::regnamespace)
+                  and l.relation <> 'bus.seals'::regclass
+                  and l.mode in ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+          end
+    ),
+
+    found as (
+        select k.pid, k.virtualtransaction, k.is_gate and k.mode = 'ExclusiveLock' as changes_mode
+        from locks as k
+        union
+        select b.pid, null, false
+        from locks as k
+        cross join lateral unnest(pg_blocking_pids(k.pid)) as b (pid)
+        where not k.granted and b.pid <> 0
+        union
+        select h.pid, null, false
+        from (
+            select s.xmax from risk.system_mode as s
+            union
+            select s.xmax from risk.scoped_modes as s
+        ) as r
+        cross join lateral bus.row_holders(r.xmax) as h (pid)
+        where h.pid <> pg_backend_pid()
+    )
+
+    select
+        f.pid,
+        bool_or(a.state like 'idle%') is true,
+        bool_or(f.changes_mode and coalesce(a.state = 'active', true)),
+        max(coalesce(p.who, format('session %s of %s, %s since %s', f.pid, a.usename, coalesce(a.state, 'in a transaction'),
+            to_char(coalesce(a.xact_start, a.backend_start), 'HH24:MI:SS TZ'))))
+    from found as f
+    left join pg_stat_activity as a on a.pid = f.pid
+    -- A lock of no session is of a prepared transaction, which holds its own number as well.
+    left join bus.prepared as p
+        on f.pid is null
+        and p.database = current_database()
+        and (f.virtualtransaction is null or exists (
+            select
+            from pg_locks as x
+            where x.locktype = 'transactionid'
+              and x.pid is null
+              and x.transactionid = p.xid
+              and x.virtualtransaction = f.virtualtransaction
+        ))
+    group by f.pid, p.who;
+end;
+$$;
+
+comment on function risk.in_the_way() is
+    'Who holds what a change of mode needs, in whatever lock mode: the gate, the rows of the modes, or a table it writes. The pid of a prepared transaction is null.';
+
+create or replace function risk.clear_the_way(p_try integer)
+returns jsonb
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_holder record;
+    v_ended  jsonb := '[]';
+begin
+    for v_holder in
+        select w.* from risk.in_the_way() as w where w.pid is not null
+    loop
+        -- Who is idle is not waited for. Who is busy gets a second turn, and who is just changing the mode a
+        -- third: of two halts at once both succeed.
+        continue when not v_holder.is_idle and p_try < case when v_holder.changes_mode then 3 else 2 end;
+
+        if bus.end_session(v_holder.pid) then
+            v_ended := v_ended || jsonb_build_object('pid', v_holder.pid, 'who', v_holder.who);
+        end if;
+    end loop;
+
+    return v_ended;
+end;
+$$;
+
+comment on function risk.clear_the_way(integer) is
+    'Ends the sessions in the way of a change of mode, the idle ones at its first try; returns which. The caller has waited for them in vain.';
+
+create or replace function risk.be_patient(
+    p_try      integer,
+    p_patience interval
+)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform set_config('lock_timeout', format('%sms', greatest(1, round(1000 * extract(epoch from p_patience) * case p_try
+        when 1 then 0.25
+        when 2 then 0.75
+        else 1
+    end))), true);
+end;
+$$;
+
+comment on function risk.be_patient(integer, interval) is
+    'How long this try of a change of mode waits for a lock: the first two together for the whole patience.';
+
+create or replace function risk.refuse_change(p_what text)
+returns void
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    raise exception '% within 5 seconds: %', p_what, coalesce(
+        (select string_agg(w.who, '; ' order by w.who) from risk.in_the_way() as w), 'nobody is seen in its way'
+    )
+        using errcode = 'TRI04',
+              hint = 'A superuser may end it: select pg_terminate_backend(pid), or rollback prepared.';
+end;
+$$;
+
+comment on function risk.refuse_change(text) is
+    'A change of mode gives up and names whom it could not end: superusers and prepared transactions. Raises TRI04.';
+
+create or replace function risk.lock_gate()
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '200ms'
+as $$
+declare
+    v_patience interval := current_setting('lock_timeout');
+    v_ended    jsonb := '[]';
+begin
+    for v_try in 1..25 loop
+        begin
+            perform risk.be_patient(v_try, v_patience);
+            lock table risk.gate in exclusive mode;
+            perform risk.record_ended(v_ended);
+            return;
+        exception when lock_not_available then
+            v_ended := v_ended || risk.clear_the_way(v_try);
+        end;
+    end loop;
+
+    perform risk.refuse_change('the gate could not be locked');
+end;
+$$;
+
+comment on function risk.lock_gate() is
+    'Locks the gate exclusively; it ends whoever is in the way of a change of mode, who is idle after 50 ms, who is busy after 200 ms. Raises TRI04.';
+
+create or replace function risk.record_ended(p_ended jsonb)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform bus.record_event('session', (e.value ->> 'pid')::bigint, 'ended', null,
+        e.value || jsonb_build_object('why', 'in the way of a change of mode'))
+    from jsonb_array_elements(p_ended) as e;
+end;
+$$;
+
+comment on function risk.record_ended(jsonb) is 'Each session that a change of mode ended is an event.';

@@ -1,0 +1,100 @@
+-- 40_incidents: incidents: what a person should know of, one row for each kind and subject while it is open.
+
+create or replace function risk.tg_incidents__record()
+returns trigger
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if tg_op = 'INSERT' or old is distinct from new then
+        perform bus.record_event(
+            'incident',
+            new.incident_id,
+            case when new.closed_at is not null then 'closed' when tg_op = 'INSERT' then 'opened' else 'changed' end,
+            null,
+            jsonb_build_object('kind', new.kind, 'subject', new.subject, 'detail', new.detail)
+        );
+    end if;
+
+    return null;
+end;
+$$;
+
+comment on function risk.tg_incidents__record() is
+    'L9: each change of an incident is one event, so that the facts it was refreshed with before are kept.';
+
+create or replace trigger _900_record
+after insert or update on risk.incidents
+for each row execute function risk.tg_incidents__record();
+
+create or replace function api.raise_incident(
+    p_kind    text,
+    p_subject text,
+    p_detail  jsonb
+)
+returns bigint
+language sql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+    insert into risk.incidents as i (kind, subject, detail)
+    -- As much as its index takes, and of the detail as much as anybody reads.
+    values (left(coalesce(p_kind, ''), 100), left(coalesce(p_subject, ''), 500), bus.clip_json(p_detail))
+    on conflict (kind, subject) where closed_at is null do update set detail = excluded.detail
+    returning i.incident_id;
+end;
+
+comment on function api.raise_incident(text, text, jsonb) is
+    'Opens an incident, or refreshes the open one of the same kind and subject; returns its id.';
+
+create or replace function risk.end_incident(
+    p_kind    text,
+    p_subject text
+)
+returns void
+language sql
+volatile
+begin atomic
+    update risk.incidents as i
+    set closed_at = bus.clock()
+    where i.kind = p_kind and i.subject = left(p_subject, 500) and i.closed_at is null;
+end;
+
+comment on function risk.end_incident(text, text) is 'What an incident was about is over; nothing where none is open.';
+
+create or replace function api.close_incident(
+    p_incident_id bigint,
+    p_note        text
+)
+returns timestamptz
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_closed_at timestamptz;
+begin
+    perform bus.require_text('the note', p_note, 2000);
+
+    update risk.incidents as i
+    set closed_at = bus.clock(),
+        detail = case jsonb_typeof(i.detail) when 'object' then i.detail else jsonb_build_object('facts', i.detail) end
+            || jsonb_build_object('closed_by', session_user, 'note', p_note)
+    where i.incident_id = p_incident_id and i.closed_at is null and i.kind <> 'breach'
+    returning i.closed_at into v_closed_at;
+
+    if not found then
+        raise exception 'there is no incident % that a person can close', p_incident_id
+            using errcode = 'TRI02',
+                  hint = 'A breach closes itself when it is over: select * from incidents where closed_at is null;';
+    end if;
+
+    return v_closed_at;
+end;
+$$;
+
+comment on function api.close_incident(bigint, text) is
+    'A person has dealt with an incident. One that still holds is opened again by whoever sees it. Raises TRI01, TRI02.';

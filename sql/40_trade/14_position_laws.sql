@@ -1,0 +1,212 @@
+-- 14_position_laws: positions and balances.  Facts change them always; when a fact undercuts what live intents
+-- have reserved, the breach is stored beside it, an incident is open and unsent intents are shed.
+
+create or replace function trade.tg_positions__derive()
+returns trigger
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if tg_op = 'INSERT' then
+        return new;
+    end if;
+
+    -- A fact may raise the breach, also the one that an order we ended may still sell; a reservation only lowers it.
+    if new.qty is distinct from old.qty or new.stray_qty is distinct from old.stray_qty then
+        new.breach_qty := greatest(
+            least(old.locked_qty + new.stray_qty - old.stray_qty, new.locked_qty) - new.qty, 0
+        );
+    elsif new.locked_qty < old.locked_qty then
+        new.breach_qty := least(old.breach_qty, greatest(new.locked_qty - new.qty, 0));
+    else
+        new.breach_qty := old.breach_qty;
+    end if;
+
+    new.version := old.version + (
+        (old.qty, old.cost, old.realized_pnl) is distinct from (new.qty, new.cost, new.realized_pnl)
+    )::integer;
+
+    return new;
+end;
+$$;
+
+comment on function trade.tg_positions__derive() is 'L2, L10: the breach follows from facts, the version from changes of facts.';
+
+create or replace trigger _100_derive
+before update on trade.positions
+for each row execute function trade.tg_positions__derive();
+
+create or replace function trade.tg_balances__derive()
+returns trigger
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if new.cash is distinct from old.cash or new.stray_cash is distinct from old.stray_cash then
+        new.breach_cash := greatest(
+            least(old.locked_cash + new.stray_cash - old.stray_cash, new.locked_cash) - new.cash, 0
+        );
+    elsif new.locked_cash < old.locked_cash then
+        new.breach_cash := least(old.breach_cash, greatest(new.locked_cash - new.cash, 0));
+    else
+        new.breach_cash := old.breach_cash;
+    end if;
+
+    return new;
+end;
+$$;
+
+comment on function trade.tg_balances__derive() is 'L3: the breach follows from facts.';
+
+create or replace trigger _100_derive
+before update on trade.balances
+for each row execute function trade.tg_balances__derive();
+
+create or replace function trade.note_breach(
+    p_subject text,
+    p_before  numeric,
+    p_after   numeric,
+    p_detail  jsonb
+)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if p_after > 0 then
+        perform api.raise_incident('breach', p_subject, p_detail || jsonb_build_object('breach', p_after));
+    elsif p_before > 0 then
+        perform risk.end_incident('breach', p_subject);
+    end if;
+end;
+$$;
+
+comment on function trade.note_breach(text, numeric, numeric, jsonb) is
+    'Keeps an incident open while a breach is above zero.';
+
+create or replace function trade.tg_positions__record()
+returns trigger
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_before numeric := 0;
+begin
+    if tg_op = 'UPDATE' then
+        v_before := old.breach_qty;
+    end if;
+
+    if tg_op = 'INSERT' or old.version <> new.version or old.breach_qty <> new.breach_qty then
+        perform bus.record_event('position', new.instrument_id, case tg_op when 'INSERT' then 'created' else 'changed' end,
+            null, jsonb_build_object(
+                'account_id', new.account_id, 'owner', new.owner, 'qty', new.qty, 'locked_qty', new.locked_qty,
+                'breach_qty', new.breach_qty, 'cost', new.cost, 'realized_pnl', new.realized_pnl,
+                'version', new.version
+            ));
+    end if;
+
+    if new.breach_qty <> v_before then
+        perform trade.note_breach(
+            format('position %s/%s/%s', new.account_id, new.instrument_id, new.owner), v_before, new.breach_qty,
+            jsonb_build_object('qty', new.qty, 'locked_qty', new.locked_qty)
+        );
+    end if;
+
+    return null;
+end;
+$$;
+
+comment on function trade.tg_positions__record() is 'L9: each change of a position is one event; a breach is an incident.';
+
+create or replace trigger _900_record
+after insert or update on trade.positions
+for each row execute function trade.tg_positions__record();
+
+create or replace function trade.tg_balances__record()
+returns trigger
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform trade.note_breach(format('account %s', new.account_id), old.breach_cash, new.breach_cash,
+        jsonb_build_object('cash', new.cash, 'locked_cash', new.locked_cash));
+    return null;
+end;
+$$;
+
+comment on function trade.tg_balances__record() is 'A breach of cash is an incident.';
+
+create or replace trigger _900_record
+after update on trade.balances
+for each row
+when (old.breach_cash <> new.breach_cash)
+execute function trade.tg_balances__record();
+
+create or replace function trade.tg_cash_entries__add()
+returns trigger
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if current_setting('synchronous_commit') = 'off' then
+        perform bus.make_durable();
+    end if;
+
+    update trade.balances as b
+    set cash = b.cash + e.amount
+    from (
+        select n.account_id, sum(n.amount) as amount
+        from new_rows as n
+        group by n.account_id
+        order by n.account_id
+    ) as e
+    where b.account_id = e.account_id;
+
+    return null;
+end;
+$$;
+
+comment on function trade.tg_cash_entries__add() is 'The balance is the sum of its entries; they are on disk when they have committed.';
+
+create or replace trigger _500_add
+after insert on trade.cash_entries
+referencing new table as new_rows
+for each statement execute function trade.tg_cash_entries__add();
+
+create or replace trigger _100_append_only
+before update or delete on trade.cash_entries
+for each row execute function bus.tg_append_only();
+
+create or replace trigger _110_no_truncate
+before truncate on trade.cash_entries
+for each statement execute function bus.tg_append_only();
+
+create or replace trigger _100_append_only
+before update or delete on trade.reconciliations
+for each row execute function bus.tg_append_only();
+
+create or replace trigger _110_no_truncate
+before truncate on trade.reconciliations
+for each statement execute function bus.tg_append_only();
+
+create or replace trigger _120_no_delete
+before delete on trade.positions
+for each row execute function bus.tg_append_only();
+
+create or replace trigger _130_no_truncate
+before truncate on trade.positions
+for each statement execute function bus.tg_append_only();
+
+create or replace trigger _120_no_delete
+before delete on trade.balances
+for each row execute function bus.tg_append_only();
+
+create or replace trigger _130_no_truncate
+before truncate on trade.balances
+for each statement execute function bus.tg_append_only();

@@ -1,0 +1,261 @@
+-- 24_locks: locks, always in one order: account, position, intent, order. Whoever changes several rows takes them
+-- here.
+
+create or replace function trade.lock_intent(p_intent_id bigint)
+returns trade.order_intents
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_intent trade.order_intents;
+begin
+    select i.* into v_intent from trade.order_intents as i where i.intent_id = p_intent_id;
+
+    if not found then
+        raise exception 'intent % does not exist', p_intent_id
+            using errcode = 'TRI02',
+                  hint = 'select intent_id, status from intents;';
+    end if;
+
+    -- Lock order: account, position, intent.
+    perform from trade.balances as b where b.account_id = v_intent.account_id for no key update;
+    perform
+    from trade.positions as p
+    where p.account_id = v_intent.account_id
+      and p.instrument_id = v_intent.instrument_id
+      and p.owner = v_intent.owner
+    for no key update;
+
+    select i.* into v_intent from trade.order_intents as i where i.intent_id = p_intent_id for no key update;
+    return v_intent;
+end;
+$$;
+
+comment on function trade.lock_intent(bigint) is
+    'Locks the account, position and intent, in that order, and returns the intent as it is now. Raises TRI02.';
+
+create or replace function trade.lock_intents(p_intent_ids bigint[])
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- Whoever works on several takes them all before the first change: all accounts, positions, intents, orders.
+    perform
+    from trade.balances as b
+    where b.account_id in (select i.account_id from trade.order_intents as i where i.intent_id = any(p_intent_ids))
+    order by b.account_id
+    for no key update;
+
+    perform
+    from trade.positions as p
+    where (p.account_id, p.instrument_id, p.owner) in (
+        select i.account_id, i.instrument_id, i.owner from trade.order_intents as i where i.intent_id = any(p_intent_ids)
+    )
+    order by p.account_id, p.instrument_id, p.owner
+    for no key update;
+
+    perform from trade.order_intents as i where i.intent_id = any(p_intent_ids) order by i.intent_id for no key update;
+
+    perform
+    from trade.orders as o
+    where o.intent_id = any(p_intent_ids) and o.closed_at is null
+    order by o.order_id
+    for no key update;
+end;
+$$;
+
+comment on function trade.lock_intents(bigint[]) is
+    'Locks the accounts, positions, intents and live orders of several intents, in that order, before any of them is changed.';
+
+create or replace function trade.lock_accounts(p_account_ids bigint[])
+returns bigint[]
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '600ms'  -- longer than the watcher needs to see who is waited for
+as $$
+declare
+    v_locked bigint[] := '{}';
+    v_id     bigint;
+begin
+    -- One by one, in their order: nobody is waited for with a later one in hand.
+    for v_id in
+        select distinct a.account_id from unnest(p_account_ids) as a (account_id) order by a.account_id
+    loop
+        perform from trade.balances as b where b.account_id = v_id for no key update skip locked;
+
+        if not found then
+            begin
+                perform from trade.balances as b where b.account_id = v_id for no key update;
+            exception when lock_not_available then
+                continue;  -- left out, so that it stops none of the others
+            end;
+        end if;
+
+        v_locked := v_locked || v_id;
+    end loop;
+
+    return v_locked;
+end;
+$$;
+
+comment on function trade.lock_accounts(bigint[]) is
+    'Locks accounts and returns which: one that somebody holds for longer than 600 ms is left out.';
+
+create or replace function trade.lock_free_intents(p_intent_ids bigint[])
+returns bigint[]
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '600ms'
+as $$
+declare
+    v_accounts bigint[] := trade.lock_accounts(
+        array(select i.account_id from trade.order_intents as i where i.intent_id = any(p_intent_ids))
+    );
+    v_ids      bigint[] := array(
+        select i.intent_id
+        from trade.order_intents as i
+        where i.intent_id = any(p_intent_ids) and i.account_id = any(v_accounts)
+        order by i.account_id, i.instrument_id, i.owner, i.intent_id
+    );
+    v_id       bigint;
+    v_locked   bigint[] := '{}';
+begin
+    begin
+        perform trade.lock_intents(v_ids);
+        return v_ids;
+    exception when lock_not_available then
+        null;  -- somebody holds one of them: the others one by one, and none is waited for with these in hand
+    end;
+
+    perform set_config('lock_timeout', '1ms', true);
+
+    foreach v_id in array v_ids loop
+        begin
+            perform trade.lock_intents(array[v_id]);
+            v_locked := v_locked || v_id;
+        exception when lock_not_available then
+            null;
+        end;
+    end loop;
+
+    return v_locked;
+end;
+$$;
+
+comment on function trade.lock_free_intents(bigint[]) is
+    'Locks several intents and all they touch, as lock_intents does, and returns which: one that somebody holds for longer than 600 ms is left out, so that it stops none of the others.';
+
+create or replace function trade.lock_with_parent(p_order trade.orders)
+returns trade.orders
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_order trade.orders;
+begin
+    -- What happens to the child of an amend may end its parent, which is older: it is locked first.
+    if p_order.parent_order_id is not null then
+        perform from trade.orders as o where o.order_id = p_order.parent_order_id for no key update;
+    end if;
+
+    select o.* into strict v_order from trade.orders as o where o.order_id = p_order.order_id for no key update;
+    return v_order;
+end;
+$$;
+
+comment on function trade.lock_with_parent(trade.orders) is
+    'Locks an order, after the one it is to replace, and returns it as it is now. The caller holds its intent.';
+
+create or replace function trade.lock_unfenced(p_order_id bigint)
+returns trade.orders
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_order trade.orders;
+begin
+    select o.* into v_order from trade.orders as o where o.order_id = p_order_id;
+
+    if not found then
+        raise exception 'order % does not exist', p_order_id
+            using errcode = 'TRI02', hint = 'select order_id, status from orders;';
+    end if;
+
+    perform trade.lock_intent(v_order.intent_id);
+    return trade.lock_with_parent(v_order);
+end;
+$$;
+
+comment on function trade.lock_unfenced(bigint) is
+    'Locks account, position, intent and order, in that order, whoever answers for it. Raises TRI02.';
+
+create or replace function trade.check_fence(
+    p_order trade.orders,
+    p_fence bigint
+)
+returns void
+language plpgsql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if p_order.fence is distinct from p_fence then
+        raise exception 'order % was taken over: fence %, not %', p_order.order_id, p_order.fence, p_fence
+            using errcode = 'TRL03', hint = 'Another worker answers for it now; drop it.';
+    end if;
+end;
+$$;
+
+comment on function trade.check_fence(trade.orders, bigint) is 'L6: one worker answers for an order that lives. Raises TRL03.';
+
+create or replace function trade.lock_order(
+    p_order_id bigint,
+    p_fence    bigint
+)
+returns trade.orders
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_order trade.orders;
+begin
+    v_order := trade.lock_unfenced(p_order_id);
+    perform trade.check_fence(v_order, p_fence);
+    return v_order;
+end;
+$$;
+
+comment on function trade.lock_order(bigint, bigint) is
+    'Locks account, position, intent and order, in that order, for the worker that holds the fence. Raises TRI02, TRL03.';
+
+create or replace function trade.lock_for_fill(p_order_id bigint)
+returns trade.orders
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_order trade.orders;
+    v_owner text;
+begin
+    select o.* into strict v_order from trade.orders as o where o.order_id = p_order_id;
+    select i.owner into strict v_owner from trade.order_intents as i where i.intent_id = v_order.intent_id;
+
+    -- Lock order: account, position, intent, order.
+    perform from trade.balances as b where b.account_id = v_order.account_id for no key update;
+    perform trade.ensure_position(v_order.account_id, v_order.instrument_id, v_owner);
+    perform from trade.order_intents as i where i.intent_id = v_order.intent_id for no key update;
+    return trade.lock_with_parent(v_order);
+end;
+$$;
+
+comment on function trade.lock_for_fill(bigint) is
+    'Locks all that a fill of an order touches, making a flat position where there is none; returns the order as it is now.';

@@ -1,0 +1,117 @@
+-- 32_close_intent: how an intent ends: at once while nothing is at the broker, otherwise by a cancel request.
+
+create or replace function trade.close_intent(
+    p_intent_id bigint,
+    p_status    text,
+    p_reason    text
+)
+returns trade.order_intents
+language sql
+volatile
+begin atomic
+    update trade.order_intents as i
+    set status = p_status,
+        reserved_qty = 0,
+        reserved_cash = 0,
+        closed_at = bus.clock(),
+        closed_reason = p_reason
+    where i.intent_id = p_intent_id
+    returning i.*;
+end;
+
+comment on function trade.close_intent(bigint, text, text) is
+    'Ends an intent and frees what it reserved. The caller holds its locks. Raises TRL01.';
+
+create or replace function trade.retire_intent(
+    p_intent_id bigint,
+    p_status    text,
+    p_reason    text
+)
+returns void
+language sql
+volatile
+begin atomic
+    -- While one of its orders may live at the broker, what the intent reserved stays reserved.
+    select trade.close_intent(i.intent_id, p_status, p_reason)
+    from trade.order_intents as i
+    where i.intent_id = p_intent_id
+      and i.closed_at is null
+      and not exists (select from trade.orders as o where o.intent_id = i.intent_id and o.closed_at is null);
+end;
+
+comment on function trade.retire_intent(bigint, text, text) is
+    'Ends an intent whose last order has ended; one that has another, as of an amend, lives on with it. The caller holds the locks. Raises TRL01.';
+
+create or replace function trade.request_cancel(p_intent_id bigint)
+returns void
+language sql
+volatile
+begin atomic
+    update trade.orders as o
+    set cancel_requested_at = bus.clock()
+    where o.intent_id = p_intent_id
+      and o.closed_at is null
+      and o.cancel_requested_at is null;
+end;
+
+comment on function trade.request_cancel(bigint) is 'Asks execution to cancel the live order of an intent.';
+
+create or replace function trade.end_or_ask(
+    p_intent_id bigint,
+    p_status    text,
+    p_reason    text
+)
+returns boolean
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_intent trade.order_intents;
+begin
+    v_intent := trade.lock_intent(p_intent_id);
+
+    if v_intent.closed_at is not null then
+        return false;
+    end if;
+
+    if v_intent.status in ('NEW', 'PENDING_APPROVAL') then
+        perform trade.close_intent(p_intent_id, p_status, p_reason);
+        return true;
+    end if;
+
+    perform trade.request_cancel(p_intent_id);
+    return true;
+end;
+$$;
+
+comment on function trade.end_or_ask(bigint, text, text) is
+    'Ends an intent that is not at the broker; asks to cancel the order of one that is. Returns whether there was anything to do. Raises TRI02.';
+
+create or replace function api.cancel_intent(
+    p_intent_id bigint,
+    p_reason    text
+)
+returns text
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform bus.require_text('the reason', p_reason, 2000);
+
+    if not trade.end_or_ask(p_intent_id, 'CANCELLED', format('%s: %s', session_user, p_reason)) then
+        return 'it had already ended';
+    end if;
+
+    return (
+        select case when i.closed_at is null then 'its order was asked to cancel' else 'cancelled' end
+        from trade.order_intents as i
+        where i.intent_id = p_intent_id
+    );
+end;
+$$;
+
+comment on function api.cancel_intent(bigint, text) is
+    'Ends a waiting intent, or asks to cancel its live order; says which. Raises TRI01, TRI02.';

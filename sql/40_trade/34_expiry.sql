@@ -1,0 +1,73 @@
+-- 34_expiry: intents and picks end when their time is over.
+
+create or replace function api.expire_due()
+returns integer
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_ids   bigint[];
+    v_id    bigint;
+    v_count integer := 0;
+begin
+    v_ids := array(
+        select i.intent_id
+        from trade.order_intents as i
+        where i.closed_at is null
+          and i.expires_at <= bus.clock()
+          and (
+              i.status in ('NEW', 'PENDING_APPROVAL')
+              or exists (
+                  select
+                  from trade.orders as o
+                  where o.intent_id = i.intent_id and o.closed_at is null and o.cancel_requested_at is null
+              )
+          )
+        order by i.account_id, i.instrument_id, i.owner, i.intent_id
+        limit 100
+    );
+    v_ids := case v_ids when '{}' then v_ids else trade.lock_free_intents(v_ids) end;
+    -- Once more with the locks held: an approval may have given one its time.
+    v_ids := array(
+        select i.intent_id
+        from trade.order_intents as i
+        where i.intent_id = any(v_ids) and i.expires_at <= bus.clock()
+        order by i.account_id, i.instrument_id, i.owner, i.intent_id
+    );
+
+    foreach v_id in array v_ids loop
+        begin
+            v_count := v_count + trade.end_or_ask(v_id, 'EXPIRED', 'its time was over')::integer;
+        exception when others then
+            if bus.concerns_all(sqlstate) then
+                raise;
+            end if;
+
+            perform risk.note_failed_item('expire_due', format('intent %s', v_id), sqlstate, sqlerrm);
+        end;
+    end loop;
+
+    with expired as (
+        update strategy.picks as p
+        set status = 'EXPIRED',
+            routed_at = bus.clock()
+        where p.pick_id = any(array(
+            select w.pick_id
+            from strategy.picks as w
+            where w.status = 'NEW' and w.expires_at <= bus.clock()
+            order by w.pick_id
+            limit 100
+            for no key update skip locked
+        ))
+        returning 1
+    )
+    select v_count + count(*) into v_count from expired;
+
+    return v_count;
+end;
+$$;
+
+comment on function api.expire_due() is
+    'Ends what is past its time: waiting intents and picks at once, live orders by asking to cancel them. Returns how many.';

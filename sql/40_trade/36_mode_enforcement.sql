@@ -1,0 +1,84 @@
+-- 36_mode_enforcement: after a change of mode: what it forbids ends, what now needs a person waits for one.
+
+create or replace function api.enforce_modes()
+returns integer
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_ids   bigint[];
+    v_row   record;
+    v_count integer := 0;
+begin
+    v_ids := array(
+        select i.intent_id
+        from trade.order_intents as i
+        join trade.intent_types as t on t.intent_type = i.intent_type and t.side = i.side
+        left join risk.verdicts as v on v.account_id = i.account_id and v.action = t.action
+        where i.closed_at is null
+          and (
+              (coalesce(v.verdict, 'DENY') = 'DENY' and (
+                  i.status in ('NEW', 'PENDING_APPROVAL')
+                  or exists (
+                      select
+                      from trade.orders as o
+                      where o.intent_id = i.intent_id and o.closed_at is null and o.cancel_requested_at is null
+                  )
+              ))
+              or (v.verdict = 'APPROVE' and i.status = 'NEW' and i.approved_by is null)
+              or (v.verdict = 'ALLOW' and i.status = 'PENDING_APPROVAL')
+          )
+        order by i.account_id, i.instrument_id, i.owner, i.intent_id
+        limit 100
+    );
+    v_ids := case v_ids when '{}' then v_ids else trade.lock_free_intents(v_ids) end;
+
+    for v_row in
+        select
+            i.intent_id,
+            i.status,
+            i.approved_by,
+            i.intent_type = 'EXIT' and i.pick_id is null as fires_anew,
+            coalesce(v.verdict, 'DENY') as verdict,
+            coalesce(v.mode, 'UNKNOWN') as mode
+        from trade.order_intents as i
+        join trade.intent_types as t on t.intent_type = i.intent_type and t.side = i.side
+        left join risk.verdicts as v on v.account_id = i.account_id and v.action = t.action
+        where i.intent_id = any(v_ids)
+        order by i.intent_id
+    loop
+        begin
+            if v_row.verdict = 'DENY' then
+                v_count := v_count
+                    + trade.end_or_ask(v_row.intent_id, 'CANCELLED', format('mode %s', v_row.mode))::integer;
+            elsif v_row.verdict = 'ALLOW' and v_row.status = 'PENDING_APPROVAL' and v_row.fires_anew then
+                -- Its price dates from the approval request: a stop that still holds fires again at the current price.
+                perform trade.close_intent(v_row.intent_id, 'CANCELLED', 'it needs no approval any more');
+                v_count := v_count + 1;
+            elsif v_row.verdict = 'ALLOW' and v_row.status = 'PENDING_APPROVAL' then
+                v_count := v_count + trade.let_go_if_priced(v_row.intent_id)::integer;
+            elsif v_row.verdict = 'APPROVE' and v_row.status = 'NEW' and v_row.approved_by is null then
+                -- A person needs longer than an exit lives.
+                update trade.order_intents as i
+                set status = 'PENDING_APPROVAL',
+                    expires_at = greatest(i.expires_at, bus.clock() + interval '1 day')
+                where i.intent_id = v_row.intent_id;
+                v_count := v_count + 1;
+            end if;
+        exception when others then
+            if bus.concerns_all(sqlstate) then
+                raise;
+            end if;
+
+            perform risk.note_failed_item('enforce_modes', format('intent %s', v_row.intent_id), sqlstate, sqlerrm);
+        end;
+    end loop;
+
+    return v_count;
+end;
+$$;
+
+comment on function api.enforce_modes() is
+    'After a mode change: waiting intents it denies are cancelled, their live orders asked to cancel, waiting sells put up for approval, and let go when none is needed any more. Returns how many.';

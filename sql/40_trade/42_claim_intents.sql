@@ -1,0 +1,153 @@
+-- 42_claim_intents: work is handed out.  A claim stores the order before any broker hears of it (L6), behind the
+-- gate (L1), and hands out no more than the rate tokens held.
+
+create or replace function bus.tokens_now(p_limit bus.rate_limits)
+returns numeric
+language sql
+volatile
+begin atomic
+    select least(
+        p_limit.burst,
+        p_limit.tokens + p_limit.per_second * abs(extract(epoch from bus.clock() - p_limit.refilled_at))
+    );
+end;
+
+comment on function bus.tokens_now(bus.rate_limits) is 'Tokens a bucket holds at this instant. After the clock was put back it fills up, for else it would give none until the old time.';
+
+create or replace function trade.claimable(p_limit integer)
+returns bigint[]
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan
+set enable_sort = off  -- without statistics the planner would sort all that waits to hand out a few
+as $$
+begin
+    perform from bus.rate_limits as r order by r.bucket for no key update;
+
+    -- Read in the order of the index of waiting intents, and only as far as the limit however many wait.  A
+    -- broker out of tokens is left out before that, so that its intents do not stand in the way of others'.
+    return array(
+        select w.intent_id
+        from (
+            select
+                c.*,
+                row_number() over (partition by c.broker order by c.side desc, c.intent_id) as rank
+            from (
+                select
+                    i.intent_id,
+                    i.side,
+                    a.broker,
+                    floor(bus.tokens_now(r)) as tokens
+                from trade.order_intents as i
+                join trade.accounts as a on a.account_id = i.account_id
+                join trade.intent_types as t on t.intent_type = i.intent_type and t.side = i.side
+                join risk.verdicts as v on v.account_id = i.account_id and v.action = t.action
+                left join bus.rate_limits as r on r.bucket = a.broker
+                where i.status = 'NEW'
+                  and i.expires_at > bus.clock()
+                  and (i.not_before is null or bus.is_over(i.not_before, '1 min'))
+                  and (v.verdict = 'ALLOW' or (v.verdict = 'APPROVE' and i.approved_by is not null))
+                  and a.reconciled_run = (select n.run_number from bus.instance as n where not n.is_foreign)
+                  and (r.bucket is null or bus.tokens_now(r) >= 1)
+                  -- An order in doubt, or one that should have left and did not answer, blocks its symbol and side.
+                  and not exists (
+                      select
+                      from trade.orders as o
+                      where o.account_id = i.account_id
+                        and o.instrument_id = i.instrument_id
+                        and o.side = i.side
+                        and (
+                            o.status = 'IN_DOUBT'
+                            or (o.status = 'SENDING' and o.send_before < bus.clock())
+                            or o.stray_since is not null  -- ended here, and the broker is not rid of it
+                        )
+                        and (o.status in ('SENDING', 'IN_DOUBT') or o.stray_since is not null)
+                  )
+                order by i.side desc, i.intent_id
+                limit p_limit
+                for no key update of i skip locked
+            ) as c
+        ) as w
+        where w.tokens is null or w.rank <= w.tokens
+        order by w.side desc, w.intent_id
+    );
+end;
+$$;
+
+comment on function trade.claimable(integer) is
+    'Locks waiting intents and returns their ids: those that mode, doubt, reconciliation and rate tokens let through, sells first; none before an adoption.';
+
+create or replace function api.claim_intents(
+    p_worker_id bigint,
+    p_limit     integer
+)
+returns table (
+    order_id        bigint,
+    fence           bigint,
+    client_order_id text,
+    broker          text,
+    account         text,
+    symbol          text,
+    side            text,
+    order_type      text,
+    quantity        numeric,
+    limit_price     numeric,
+    send_before     timestamptz,
+    send_within     interval
+)
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan  -- planning again for each array took half of its time
+as $$
+#variable_conflict use_column
+declare
+    v_ids    bigint[];
+    v_orders bigint[];
+begin
+    perform bus.require_worker(p_worker_id), bus.require_limit(p_limit), bus.require_home(), risk.hold_gate();
+    v_ids := trade.claimable(p_limit);
+
+    if v_ids = '{}' then
+        return;
+    end if;
+
+    begin
+        v_orders := trade.store_claims(p_worker_id, v_ids);
+    exception when others then
+        if bus.concerns_all(sqlstate) then
+            raise;
+        end if;
+
+        v_orders := trade.store_claims_singly(p_worker_id, v_ids);
+    end;
+
+    update bus.rate_limits as r
+    set tokens = bus.tokens_now(r) - c.claimed,
+        refilled_at = bus.clock()
+    from (
+        select a.broker, count(*) as claimed
+        from trade.orders as o
+        join trade.accounts as a on a.account_id = o.account_id
+        where o.order_id = any(v_orders)
+        group by a.broker
+    ) as c
+    where r.bucket = c.broker;
+
+    return query
+    select
+        o.order_id, o.fence, o.client_order_id, b.broker, a.account, m.symbol, o.side, o.order_type, o.quantity,
+        o.limit_price, o.send_before, b.send_within
+    from trade.orders as o
+    join trade.accounts as a on a.account_id = o.account_id
+    join trade.brokers as b on b.broker = a.broker
+    join market.instruments as m on m.instrument_id = o.instrument_id
+    where o.order_id = any(v_orders)
+    order by o.order_id;
+end;
+$$;
+
+comment on function api.claim_intents(bigint, integer) is
+    'Takes waiting intents and returns the orders to send. Send each before send_within has passed since the call began, or unsend it. Raises TRM02, TRI01, TRI04, TRH01.';

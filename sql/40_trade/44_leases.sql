@@ -1,0 +1,174 @@
+-- 44_leases: work on orders at the broker is leased to one worker at a time: cancels, and orders whose fate is in
+-- doubt.
+
+create or replace function trade.lend(
+    p_worker_id bigint,
+    p_order_ids bigint[]
+)
+returns void
+language sql
+volatile
+begin atomic
+    update trade.orders as o
+    set claimed_by = p_worker_id,
+        fence = o.fence + 1,
+        next_ask_at = bus.clock() + b.lease
+    from trade.accounts as a, trade.brokers as b
+    where o.order_id = any(p_order_ids) and a.account_id = o.account_id and b.broker = a.broker;
+end;
+
+comment on function trade.lend(bigint, bigint[]) is 'Makes a worker answer for some locked orders, under a new fence.';
+
+create or replace function trade.lend_orders(
+    p_worker_id bigint,
+    p_order_ids bigint[]
+)
+returns table (
+    order_id        bigint,
+    fence           bigint,
+    client_order_id text,
+    broker_order_id text,
+    broker          text,
+    account         text,
+    symbol          text
+)
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    v_id   bigint;
+    v_lent bigint[] := '{}';
+begin
+    begin
+        perform trade.lend(p_worker_id, p_order_ids);
+        v_lent := p_order_ids;
+    exception when others then
+        if bus.concerns_all(sqlstate) then
+            raise;
+        end if;
+
+        foreach v_id in array p_order_ids loop
+            begin
+                perform trade.lend(p_worker_id, array[v_id]);
+                v_lent := v_lent || v_id;
+            exception when others then
+                if bus.concerns_all(sqlstate) then
+                    raise;
+                end if;
+
+                perform risk.note_failed_item('lend_orders', format('order %s', v_id), sqlstate, sqlerrm);
+            end;
+        end loop;
+    end;
+
+    return query
+    select o.order_id, o.fence, o.client_order_id, o.broker_order_id, a.broker, a.account, i.symbol
+    from trade.orders as o
+    join trade.accounts as a on a.account_id = o.account_id
+    join market.instruments as i on i.instrument_id = o.instrument_id
+    where o.order_id = any(v_lent)
+    order by o.order_id;
+end;
+$$;
+
+comment on function trade.lend_orders(bigint, bigint[]) is
+    'Gives locked orders to a worker for one lease, each with a new fence; one that fails is an incident. The caller has checked the worker.';
+
+create or replace function api.claim_cancels(
+    p_worker_id bigint,
+    p_limit     integer
+)
+returns table (
+    order_id        bigint,
+    fence           bigint,
+    client_order_id text,
+    broker_order_id text,
+    broker          text,
+    account         text,
+    symbol          text
+)
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform bus.require_worker(p_worker_id), bus.require_limit(p_limit);
+    perform bus.require_home();
+
+    return query
+    select l.*
+    from trade.lend_orders(p_worker_id, array(
+        select o.order_id
+        from trade.orders as o
+        where o.cancel_requested_at is not null
+          and (o.closed_at is null or o.stray_since is not null)
+          and (o.status in ('SUBMITTED', 'PARTIAL_FILLED') or o.stray_since is not null)
+          and (o.next_ask_at is null or bus.is_over(o.next_ask_at, '5 min'))
+          and not (select n.is_foreign from bus.instance as n)
+        order by o.order_id
+        limit p_limit
+        for no key update skip locked
+    )) as l;
+end;
+$$;
+
+comment on function api.claim_cancels(bigint, integer) is
+    'Takes orders to cancel, live ones that somebody asked for and strays, each for one lease, with a new fence. None in a database that waits for its adoption. Raises TRI01, TRI04, TRH01.';
+
+create or replace function api.orders_in_doubt(
+    p_worker_id bigint,
+    p_limit     integer
+)
+returns table (
+    order_id        bigint,
+    fence           bigint,
+    client_order_id text,
+    broker_order_id text,
+    broker          text,
+    account         text,
+    symbol          text
+)
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform bus.require_worker(p_worker_id), bus.require_limit(p_limit);
+    perform bus.require_home();
+
+    -- An orphan: its time to leave has passed, and its worker is gone or has had time to answer.
+    update trade.orders as o
+    set status = 'IN_DOUBT',
+        fence = o.fence + 1
+    where o.order_id = any(array(
+        select s.order_id
+        from trade.orders as s
+        join trade.accounts as a on a.account_id = s.account_id
+        join trade.brokers as b on b.broker = a.broker
+        where s.status = 'SENDING'
+          and s.send_before < bus.clock()
+          and (s.send_before + b.answer_timeout < bus.clock() or not bus.worker_is_alive(s.claimed_by))
+        order by s.order_id
+        for no key update of s skip locked
+    ));
+
+    return query
+    select l.*
+    from trade.lend_orders(p_worker_id, array(
+        select o.order_id
+        from trade.orders as o
+        where o.status = 'IN_DOUBT'
+          and (o.next_ask_at is null or bus.is_over(o.next_ask_at, '5 min'))
+        order by o.order_id
+        limit p_limit
+        for no key update skip locked
+    )) as l;
+end;
+$$;
+
+comment on function api.orders_in_doubt(bigint, integer) is
+    'Orphans in SENDING become IN_DOUBT; returns the orders to ask the broker about, each for one lease, with a new fence. Raises TRI01, TRI04, TRH01.';

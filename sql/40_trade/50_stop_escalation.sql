@@ -1,0 +1,80 @@
+-- 50_stop_escalation: A stop whose order does not fill lowers its price, step by step.
+
+create or replace function trade.escalate_stops(p_symbols text[])
+returns integer
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_ids        bigint[];
+    v_id         bigint;
+    v_intent     trade.order_intents;
+    v_instrument market.instruments;
+    v_worst      numeric;
+    v_count      integer := 0;
+begin
+    v_ids := array(
+        select s.intent_id
+        from trade.position_exits as e
+        join market.instruments as n on n.instrument_id = e.instrument_id
+        join market.quotes_now as q on q.instrument_id = e.instrument_id
+        join trade.accounts as a on a.account_id = e.account_id
+        join trade.brokers as b on b.broker = a.broker
+        join trade.order_intents as s
+            on s.account_id = e.account_id and s.instrument_id = e.instrument_id and s.owner = e.owner
+        where e.is_armed
+          and q.bid <= e.stop_price
+          and q.can_sell
+          and (q.source = 'live' or not b.is_real)
+          and s.closed_at is null
+          and s.side = 'SELL'
+          and s.limit_price is not null
+          and s.escalated_at is null
+          and (p_symbols is null or n.symbol = any(p_symbols))
+          and (market.phase_at(n.venue, bus.clock())).exits_fire
+        order by s.account_id, s.instrument_id, s.owner, s.intent_id
+    );
+    v_ids := case v_ids when '{}' then v_ids else trade.lock_free_intents(v_ids) end;
+
+    foreach v_id in array v_ids loop
+        begin
+            select i.* into strict v_intent from trade.order_intents as i where i.intent_id = v_id;
+            select n.* into strict v_instrument from market.instruments as n where n.instrument_id = v_intent.instrument_id;
+            v_worst := trade.worst_price(v_instrument, 'SELL', 'PROTECTIVE_SELL', null, false);
+
+            continue when v_intent.closed_at is not null or v_intent.limit_price is null or v_worst >= v_intent.worst_price;
+
+            update trade.order_intents as i
+            set worst_price = v_worst,
+                limit_price = null,
+                escalated_at = bus.clock(),
+                reason = 'STOP_LOSS'
+            where i.intent_id = v_intent.intent_id;
+
+            update trade.orders as o
+            set amend_at = bus.clock(),
+                amend_price = v_worst
+            where o.intent_id = v_intent.intent_id
+              and o.closed_at is null
+              and o.limit_price > v_worst;
+
+            v_count := v_count + 1;
+        exception
+            when sqlstate 'TRP01' or sqlstate 'TRP02' then
+                continue;  -- its price has just gone stale: the next quote asks again, and other stops do not wait
+            when others then
+                if bus.concerns_all(sqlstate) then
+                    raise;
+                end if;
+
+                perform risk.note_failed_item('escalate_stops', format('intent %s', v_id), sqlstate, sqlerrm);
+        end;
+    end loop;
+
+    return v_count;
+end;
+$$;
+
+comment on function trade.escalate_stops(text[]) is
+    'A stop never waits for a resting sell of the same shares: it turns that into a sell that must get out. Returns how many.';

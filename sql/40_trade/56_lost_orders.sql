@@ -1,0 +1,218 @@
+-- 56_lost_orders: an order that its broker no longer knows: asked for again, then given up, by rule or by a person.
+
+create or replace function trade.lose_order(
+    p_order  trade.orders,
+    p_reason text
+)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if p_order.is_pending then
+        perform trade.drop_child(p_order, 'CANCELLED', p_reason);
+        return;
+    end if;
+
+    perform trade.close_order(p_order.order_id, 'CANCELLED', p_reason);
+
+    -- Only what the broker never had is tried again: of what it has forgotten anything may have been filled.
+    if p_order.answered_at is null then
+        perform trade.retry_or_cancel(p_order.intent_id, p_reason, '0 s');
+    else
+        perform trade.retire_intent(p_order.intent_id, 'CANCELLED', p_reason);
+    end if;
+end;
+$$;
+
+comment on function trade.lose_order(trade.orders, text) is
+    'Ends an order that the broker does not have, and its intent; one that never reached the broker is tried again. The caller holds the locks.';
+
+create or replace function trade.tell_lost(
+    p_order trade.orders,
+    p_why   text
+)
+returns void
+language sql
+volatile
+begin atomic
+    select api.raise_incident('lost_order', format('order %s', p_order.order_id), jsonb_build_object(
+        'message', format('%s; look at the broker whether it was filled', p_why),
+        'client_order_id', p_order.client_order_id, 'broker_order_id', p_order.broker_order_id, 'side', p_order.side,
+        'open_quantity', p_order.quantity - p_order.filled_qty
+    ));
+end;
+
+comment on function trade.tell_lost(trade.orders, text) is
+    'An order that the broker had is gone without its word: what became of its rest a person has to find out.';
+
+create or replace function trade.has_amend_under_way(p_order_id bigint)
+returns boolean
+language sql
+stable
+begin atomic
+    select exists (
+        select from trade.orders as c where c.parent_order_id = p_order_id and c.is_pending and c.closed_at is null
+    );
+end;
+
+comment on function trade.has_amend_under_way(bigint) is 'Whether a child may be in the place of an order at the broker by now.';
+
+create or replace function trade.why_not_lost_yet(
+    p_order  trade.orders,
+    p_broker trade.brokers
+)
+returns text
+language sql
+volatile
+begin atomic
+    select case
+        when bus.clock() <= p_order.send_before + p_broker.answer_timeout + p_broker.visibility_lag then 'TOO_EARLY'
+        -- Its child may be at the broker in its place: that has to be known first.
+        when trade.has_amend_under_way(p_order.order_id) then 'AMEND_FIRST'
+        -- What the broker had may have been filled before it was forgotten: the fills are read after the question.
+        when p_order.answered_at is not null and (
+            select a.fills_read_at >= coalesce(p_order.next_ask_at - p_broker.lease, '-infinity')
+            from trade.accounts as a
+            where a.account_id = p_order.account_id
+        ) is not true then 'FILLS_FIRST'
+    end;
+end;
+
+comment on function trade.why_not_lost_yet(trade.orders, trade.brokers) is
+    'Why "not found" does not count yet: TOO_EARLY, AMEND_FIRST or FILLS_FIRST; null when it counts.';
+
+create or replace function trade.ask_again(
+    p_order_id bigint,
+    p_at       timestamptz
+)
+returns void
+language sql
+volatile
+begin atomic
+    update trade.orders as o set next_ask_at = p_at where o.order_id = p_order_id;
+end;
+
+comment on function trade.ask_again(bigint, timestamptz) is 'When the broker may next be asked about an order, or to cancel it.';
+
+create or replace function api.order_not_found(
+    p_order_id bigint,
+    p_fence    bigint
+)
+returns text
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_order  trade.orders;
+    v_broker trade.brokers;
+    v_wait   text;
+begin
+    v_order := trade.lock_order(p_order_id, p_fence);
+    select b.* into strict v_broker
+    from trade.brokers as b
+    join trade.accounts as a on a.broker = b.broker
+    where a.account_id = v_order.account_id;
+
+    if (v_order.closed_at is not null and v_order.stray_since is null) or v_order.status = 'SENDING' then
+        return v_order.status;
+    end if;
+
+    v_wait := trade.why_not_lost_yet(v_order, v_broker);
+
+    if v_wait is not null then
+        perform trade.ask_again(p_order_id, case v_wait
+            when 'TOO_EARLY' then least(
+                v_order.send_before + v_broker.answer_timeout + v_broker.visibility_lag, bus.clock() + interval '1 min'
+            )
+            else bus.clock() + interval '200 ms'
+        end);
+        return v_wait;
+    end if;
+
+    -- It was there: from now on it is looked for, and this look does not count.
+    if v_order.status in ('SUBMITTED', 'PARTIAL_FILLED') then
+        update trade.orders as o
+        set status = 'IN_DOUBT',
+            not_found_count = 0,
+            next_ask_at = bus.clock()
+        where o.order_id = p_order_id;
+        return 'IN_DOUBT';
+    end if;
+
+    if v_order.not_found_count + 1 < v_broker.not_found_needed then
+        update trade.orders as o
+        set not_found_count = o.not_found_count + 1,
+            next_ask_at = bus.clock() + interval '1 s'
+        where o.order_id = p_order_id;
+        return 'ASK_AGAIN';
+    end if;
+
+    if v_order.stray_since is not null then
+        perform trade.end_stray(p_order_id, false);
+    else
+        perform trade.lose_order(v_order, case
+            when v_order.answered_at is null then 'the broker never had it' else 'the broker no longer has it'
+        end);
+    end if;
+
+    perform trade.tell_lost(v_order, 'the broker had this order and no longer knows it') where v_order.answered_at is not null;
+    return 'CANCELLED';
+end;
+$$;
+
+comment on function api.order_not_found(bigint, bigint) is
+    'The broker was asked about an order, or to cancel it, and does not know it. Counts only after send_before, answer timeout and lag, once the fills were read after the question (FILLS_FIRST), and as often as the broker''s row says; one that was accepted comes into doubt first. Raises TRI02, TRL03.';
+
+create or replace function api.declare_lost(
+    p_order_id bigint,
+    p_reason   text
+)
+returns text
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_order  trade.orders;
+    v_broker trade.brokers;
+    v_reason text := format('declared lost by %s: %s', session_user, left(p_reason, 500));
+begin
+    v_order := trade.lock_unfenced(p_order_id);
+    select b.* into strict v_broker
+    from trade.brokers as b
+    join trade.accounts as a on a.broker = b.broker
+    where a.account_id = v_order.account_id;
+
+    if v_order.closed_at is not null and v_order.stray_since is null then
+        raise exception 'order % has ended already', p_order_id
+            using errcode = 'TRL01', hint = 'select order_id, status, closed_reason from orders;';
+    end if;
+
+    if trade.why_not_lost_yet(v_order, v_broker) in ('TOO_EARLY', 'AMEND_FIRST') then
+        raise exception 'order % may be on its way to the broker, or be replaced there now', p_order_id
+            using errcode = 'TRL01', hint = 'Wait until it is in doubt, or declare the order lost that replaces it.';
+    end if;
+
+    -- Whoever asks about it just now learns that it is over.
+    update trade.orders as o set fence = o.fence + 1 where o.order_id = p_order_id returning o.* into v_order;
+    perform bus.record_event('order', p_order_id, 'declared lost', v_order.intent_id, jsonb_build_object('reason', v_reason));
+
+    if v_order.stray_since is not null then
+        perform trade.end_stray(p_order_id, false);
+    else
+        v_order.answered_at := coalesce(v_order.answered_at, bus.clock());  -- a person's word is no reason to try again
+        perform trade.lose_order(v_order, v_reason);
+    end if;
+
+    perform risk.end_incident('lost_order', format('order %s', p_order_id));
+    return 'CANCELLED';
+end;
+$$;
+
+comment on function api.declare_lost(bigint, text) is
+    'A person says that the broker does not have an order that we cannot get rid of: it ends, its intent ends, what it reserved is free. What the broker reports of it afterwards is still recorded. Raises TRI02, TRL01.';

@@ -1,0 +1,110 @@
+-- 71_known_fills: whether we know an execution already.  A venue reports one again with other costs, for another
+-- day, or corrected after it was taken back; what fits nothing is kept, each different fact.
+
+create or replace function trade.known_fill(
+    p_order          trade.orders,
+    p_broker_fill_id text,
+    p_date           date,
+    p_is_time_told   boolean
+)
+returns trade.fills
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_known trade.fills;
+begin
+    -- Of its order it is the same whatever the day: it may be reported once on each side of midnight.  Without a
+    -- time, now or before, it may stand under another day of the parent or child of an amend as well.
+    select f.* into v_known
+    from trade.fills as f
+    where f.intent_id = p_order.intent_id
+      and f.broker_fill_id = p_broker_fill_id
+      and (f.order_id = p_order.order_id or not p_is_time_told or not f.is_time_told)
+    order by f.revision desc, f.fill_id desc
+    limit 1;
+
+    if not found then
+        select f.* into v_known
+        from trade.fills as f
+        where (f.account_id, f.instrument_id, f.trade_date, f.broker_fill_id)
+            = (p_order.account_id, p_order.instrument_id, p_date, p_broker_fill_id)
+        order by f.revision desc
+        limit 1;
+    end if;
+
+    return v_known;
+end;
+$$;
+
+comment on function trade.known_fill(trade.orders, text, date, boolean) is
+    'The last report we have of an execution of an order; null when it is new.';
+
+create or replace function trade.is_busted(p_fill_id bigint)
+returns boolean
+language sql
+stable
+begin atomic
+    select exists (select from trade.busts as b where b.fill_id = p_fill_id);
+end;
+
+comment on function trade.is_busted(bigint) is 'Whether the venue took an execution back.';
+
+create or replace function trade.is_old_news(
+    p_known    trade.fills,
+    p_quantity numeric,
+    p_notional numeric
+)
+returns boolean
+language sql
+stable
+begin atomic
+    select exists (
+        select
+        from trade.fills as f
+        join trade.fill_money as m on m.fill_id = f.fill_id
+        where f.intent_id = p_known.intent_id
+          and f.broker_fill_id = p_known.broker_fill_id
+          and f.quantity = p_quantity
+          and p_notional in (m.notional, f.quantity * f.price)
+          and trade.is_busted(f.fill_id)
+    );
+end;
+
+comment on function trade.is_old_news(trade.fills, numeric, numeric) is
+    'Whether this is the report of an execution that was taken back, repeated with the same quantity and money.';
+
+create or replace function trade.corrected_quantity(
+    p_known    trade.fills,
+    p_quantity numeric
+)
+returns numeric
+language sql
+stable
+begin atomic
+    select least(p_quantity, coalesce(max(f.quantity), 0))
+    from trade.fills as f
+    where f.intent_id = p_known.intent_id
+      and f.broker_fill_id = p_known.broker_fill_id;
+end;
+
+comment on function trade.corrected_quantity(trade.fills, numeric) is
+    'How much of its order and intent a corrected execution had used up before it was taken back.';
+
+create or replace function trade.next_revision(
+    p_known trade.fills,
+    p_date  date
+)
+returns integer
+language sql
+stable
+begin atomic
+    -- Another order may have had the number on that day, and a correction of its own.
+    select 1 + greatest(p_known.revision, max(f.revision))
+    from trade.fills as f
+    where (f.account_id, f.instrument_id, f.trade_date, f.broker_fill_id)
+        = (p_known.account_id, p_known.instrument_id, p_date, p_known.broker_fill_id);
+end;
+
+comment on function trade.next_revision(trade.fills, date) is 'The revision of a corrected execution that is reported for a day.';

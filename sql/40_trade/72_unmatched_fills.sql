@@ -1,0 +1,87 @@
+-- 72_unmatched_fills: A fill that fits no order we know is kept, each different one as a row and an incident.
+
+create or replace function trade.short_facts(p_facts jsonb)
+returns jsonb
+language sql
+immutable
+begin atomic
+    select jsonb_object_agg(e.key, case
+        when octet_length(e.value::text) <= 1000 then e.value
+        else to_jsonb(format('%s... (%s bytes, md5 %s)', left(e.value #>> '{}', 200), octet_length(e.value::text),
+            md5(e.value::text)))
+    end)
+    from jsonb_each(p_facts) as e;
+end;
+
+comment on function trade.short_facts(jsonb) is 'Facts as they were reported; what is very long is cut and says how long it was.';
+
+create or replace function trade.keep_unmatched(
+    p_account text,
+    p_order   text,
+    p_key     text,
+    p_detail  jsonb
+)
+returns text
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_account_id bigint := trade.account_id(p_account);
+    v_subject    text := concat_ws('/', p_account, left(p_order, 200), left(nullif(p_key, ''), 200));
+    v_kept       trade.unmatched_fills;
+    v_nth        bigint;
+begin
+    -- In an old snapshot its order may be missing: whoever brings it must look again.
+    perform bus.require_the_latest('the order of a fill');
+
+    -- One after the other, so that each different fact of one subject gets an incident of its own.
+    perform from trade.balances as b where b.account_id = v_account_id for no key update;
+
+    insert into trade.unmatched_fills as u (account_id, subject, digest, facts)
+    values (
+        v_account_id, v_subject, md5(concat_ws('/', p_account, p_order, p_key, p_detail::text)), trade.short_facts(p_detail)
+    )
+    on conflict (account_id, digest) do update
+    set times = u.times + 1,
+        last_at = bus.clock()
+    returning u.* into v_kept;
+
+    select count(*) into v_nth
+    from trade.unmatched_fills as u
+    where u.account_id = v_account_id
+      and md5(u.subject) = md5(v_subject)
+      and u.unmatched_fill_id <= v_kept.unmatched_fill_id;
+
+    perform api.raise_incident(
+        'unmatched_fill', v_subject || case when v_nth > 1 then format(' (%s)', v_nth) else '' end,
+        v_kept.facts
+    );
+    return 'UNMATCHED';
+end;
+$$;
+
+comment on function trade.keep_unmatched(text, text, text, jsonb) is
+    'Keeps a fact that fits nothing we know, each different one as a row and an incident of its own, repeats counted; returns UNMATCHED. Raises TRI02, TRM02.';
+
+create or replace trigger _100_no_delete
+before delete on trade.unmatched_fills
+for each row execute function bus.tg_append_only();
+
+create or replace trigger _110_no_truncate
+before truncate on trade.unmatched_fills
+for each statement execute function bus.tg_append_only();
+
+create or replace view api.unmatched_fills as
+select
+    u.unmatched_fill_id,
+    a.account,
+    u.subject,
+    u.facts,
+    u.times,
+    u.first_at,
+    u.last_at
+from trade.unmatched_fills as u
+join trade.accounts as a on a.account_id = u.account_id;
+
+comment on view api.unmatched_fills is 'Executions, totals and busts that fit nothing we know, each different one with how often it was reported.';

@@ -1,0 +1,121 @@
+-- 73_fill_amounts: what a fill changes in its order and its intent, and what an oversold quantity does.
+
+create or replace function trade.apply_to_order(
+    p_order    trade.orders,
+    p_quantity numeric
+)
+returns void
+language sql
+volatile
+begin atomic
+    update trade.orders as o
+    set filled_qty = least(o.filled_qty + p_quantity, o.quantity),
+        overfill_qty = o.overfill_qty + greatest(o.filled_qty + p_quantity - o.quantity, 0),
+        status = case
+            when o.closed_at is not null then o.status
+            when o.filled_qty + p_quantity >= o.quantity then 'FILLED'
+            else 'PARTIAL_FILLED'
+        end,
+        closed_at = case
+            when o.closed_at is not null then o.closed_at
+            when o.filled_qty + p_quantity >= o.quantity then bus.clock()
+        end,
+        closed_reason = case
+            when o.closed_at is not null then o.closed_reason
+            when o.filled_qty + p_quantity >= o.quantity then 'filled'
+        end,
+        -- Of a stray that is filled nothing more can trade.
+        stray_since = case when o.filled_qty + p_quantity < o.quantity then o.stray_since end,
+        broker_ended_at = case
+            when o.stray_since is not null and o.filled_qty + p_quantity >= o.quantity then bus.clock()
+            else o.broker_ended_at
+        end,
+        answered_at = coalesce(o.answered_at, bus.clock()),
+        -- Its acceptance may never be reported: it is asked about all the same.
+        check_at = coalesce(o.check_at, bus.clock() + interval '1 min')
+    where o.order_id = p_order.order_id;
+end;
+
+comment on function trade.apply_to_order(trade.orders, numeric) is
+    'Adds a fill to its order. A terminal order keeps its status; what exceeds its quantity is overfill; a stray that is filled whole is none any more.';
+
+create or replace function trade.apply_to_intent(
+    p_intent_id bigint,
+    p_quantity  numeric
+)
+returns void
+language sql
+volatile
+begin atomic
+    update trade.order_intents as i
+    set filled_qty = s.filled,
+        overfill_qty = i.overfill_qty + i.filled_qty + p_quantity - s.filled,
+        status = case
+            when i.closed_at is not null then i.status
+            when s.filled = i.quantity then 'FILLED'
+            -- Its order was taken for never sent: the rest still waits to be sent.
+            when i.status in ('NEW', 'PENDING_APPROVAL') then i.status
+            else 'PARTIAL_FILLED'
+        end,
+        reserved_qty = case
+            when i.closed_at is not null or i.side = 'BUY' then 0
+            else i.quantity - s.filled
+        end,
+        reserved_cash = case
+            when i.closed_at is not null or i.side = 'SELL' then 0
+            else (i.quantity - s.filled) * i.worst_price * (1 + i.reserve_rate)
+        end,
+        closed_at = case
+            when i.closed_at is not null then i.closed_at
+            when s.filled = i.quantity then bus.clock()
+        end,
+        closed_reason = case
+            when i.closed_at is not null then i.closed_reason
+            when s.filled = i.quantity then 'filled'
+        end
+    from (
+        select least(n.filled_qty + p_quantity, n.quantity) as filled
+        from trade.order_intents as n
+        where n.intent_id = p_intent_id
+    ) as s
+    where i.intent_id = p_intent_id;
+end;
+
+comment on function trade.apply_to_intent(bigint, numeric) is
+    'Adds a fill to its intent and frees what it had reserved for it. A terminal intent keeps its status.';
+
+create or replace function trade.cover_oversale(
+    p_position trade.positions,
+    p_quantity numeric,
+    p_price    numeric
+)
+returns trade.positions
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_missing numeric := p_quantity - p_position.qty;
+begin
+    if v_missing <= 0 then
+        return p_position;
+    end if;
+
+    -- More was sold than we knew of: those shares existed at the broker, so they are adopted, at the price
+    -- they were sold for, with an incident.
+    insert into trade.reconciliations (account_id, instrument_id, owner, quantity, price, reason)
+    values (p_position.account_id, p_position.instrument_id, p_position.owner, v_missing, p_price, 'sold more than was known');
+
+    perform trade.move_position(p_position, v_missing, v_missing * p_price, 0);
+    perform api.raise_incident(
+        'oversold',
+        format('position %s/%s/%s', p_position.account_id, p_position.instrument_id, p_position.owner),
+        jsonb_build_object('quantity', v_missing, 'price', p_price)
+    );
+
+    return trade.ensure_position(p_position.account_id, p_position.instrument_id, p_position.owner);
+end;
+$$;
+
+comment on function trade.cover_oversale(trade.positions, numeric, numeric) is
+    'Adopts, as a recorded reconciliation, what a sale took beyond the position we knew; returns the position now.';

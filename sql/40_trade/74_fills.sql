@@ -1,0 +1,217 @@
+-- 74_fills: what happened at the broker.  A fill is never refused: it counts once (L7), and what it does to
+-- order, intent, position, cash and exits is one transaction.
+
+create or replace trigger _100_append_only
+before update or delete on trade.fills
+for each row execute function bus.tg_append_only();
+
+create or replace trigger _110_no_truncate
+before truncate on trade.fills
+for each statement execute function bus.tg_append_only();
+
+create or replace function trade.tg_fills__record()
+returns trigger
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform bus.record_event('fill', new.fill_id, new.side, new.intent_id, jsonb_build_object(
+        'order_id', new.order_id, 'account_id', new.account_id, 'instrument_id', new.instrument_id,
+        'owner', new.owner, 'quantity', new.quantity, 'price', new.price, 'fee', new.fee, 'tax', new.tax,
+        'fee_qty', new.fee_qty, 'realized_pnl', new.realized_pnl, 'broker_fill_id', new.broker_fill_id, 'filled_at', new.filled_at
+    ));
+    return null;
+end;
+$$;
+
+comment on function trade.tg_fills__record() is 'L9: each fill is one event.';
+
+create or replace trigger _900_record
+after insert on trade.fills
+for each row execute function trade.tg_fills__record();
+
+create or replace function trade.take_fill(
+    p_order          trade.orders,
+    p_broker_fill_id text,
+    p_quantity       numeric,
+    p_price          numeric,
+    p_fee            numeric,
+    p_tax            numeric,
+    p_fee_qty        numeric,
+    p_filled_at      timestamptz,
+    p_notional       numeric,
+    p_corrected_qty  numeric default null
+)
+returns text
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_intent    trade.order_intents;
+    v_position  trade.positions;
+    v_sign      integer := case p_order.side when 'BUY' then 1 else -1 end;
+    v_change    numeric := v_sign * p_quantity - p_fee_qty;
+    -- A time that cannot be is taken for none.
+    v_told_at   timestamptz := case
+        when p_filled_at between '1970-01-01' and bus.clock() + interval '1 day' then p_filled_at
+    end;
+    v_filled_at timestamptz := coalesce(v_told_at, bus.clock());
+    v_date      date;
+    v_realized  numeric;
+    v_known     trade.fills;
+    v_corrected numeric := coalesce(p_corrected_qty, 0);
+    v_revision  integer := 0;
+    v_fill_id   bigint;
+begin
+    select (v_filled_at at time zone v.time_zone)::date
+    into strict v_date
+    from trade.accounts as a
+    join market.venues as v on v.venue = a.venue
+    where a.account_id = p_order.account_id;
+
+    v_known := trade.known_fill(p_order, p_broker_fill_id, v_date, v_told_at is not null);
+
+    if v_known.fill_id is not null then
+        if v_known.intent_id <> p_order.intent_id then
+            return 'UNMATCHED';
+        elsif (v_known.revision > 0 or trade.is_busted(v_known.fill_id))
+            and trade.is_old_news(v_known, p_quantity, p_notional) then
+            return 'DUPLICATE';
+        elsif not trade.is_busted(v_known.fill_id) then
+            return case
+                when v_known.quantity = p_quantity then trade.restate_fill(v_known, p_notional, p_fee_qty, p_fee, p_tax)
+                else 'UNMATCHED'
+            end;
+        end if;
+
+        -- Taken back and reported with other facts: it corrects the one before, and uses up no more of its order.
+        v_corrected := coalesce(p_corrected_qty, trade.corrected_quantity(v_known, p_quantity));
+        v_revision := trade.next_revision(v_known, v_date);
+    end if;
+
+    perform trade.take_over(p_order, null);
+
+    -- The reservation is freed first, so that an ordinary fill never looks like a breach.
+    perform trade.apply_to_order(p_order, p_quantity - v_corrected);
+    perform trade.apply_to_intent(p_order.intent_id, p_quantity - v_corrected);
+    perform trade.curb_orders(p_order.intent_id);
+
+    if p_order.closed_at is not null and p_quantity > v_corrected then
+        perform trade.hear_of_ended(p_order.order_id, 'it was filled');
+    end if;
+
+    select i.* into strict v_intent from trade.order_intents as i where i.intent_id = p_order.intent_id;
+
+    if v_intent.overfill_qty > 0 and p_quantity > v_corrected then
+        perform api.raise_incident('overfill', format('intent %s', v_intent.intent_id), jsonb_build_object(
+            'message', format('the broker filled %s more than was asked', trim_scale(v_intent.overfill_qty)),
+            'order_id', p_order.order_id, 'overfill_qty', v_intent.overfill_qty
+        ));
+    end if;
+
+    select p.* into strict v_position
+    from trade.positions as p
+    where p.account_id = p_order.account_id and p.instrument_id = p_order.instrument_id and p.owner = v_intent.owner;
+
+    if v_change < 0 then
+        v_position := trade.cover_oversale(v_position, -v_change, p_price);
+    end if;
+
+    v_realized := trade.move_position(v_position, v_change, p_notional, coalesce(p_fee, 0) + coalesce(p_tax, 0));
+
+    insert into trade.fills (
+        order_id, intent_id, account_id, instrument_id, owner, side, trade_date, broker_fill_id, quantity, price, fee,
+        tax, fee_qty, realized_pnl, filled_at, is_time_told, revision, corrected_qty
+    ) values (
+        p_order.order_id, p_order.intent_id, p_order.account_id, p_order.instrument_id, v_intent.owner, p_order.side,
+        v_date, p_broker_fill_id, p_quantity, p_price, coalesce(p_fee, 0), coalesce(p_tax, 0), p_fee_qty, v_realized,
+        v_filled_at, v_told_at is not null, v_revision, v_corrected
+    )
+    returning fill_id into v_fill_id;
+
+    insert into trade.cash_entries (account_id, kind, amount, fill_id)
+    select p_order.account_id, e.kind, e.amount, v_fill_id
+    from (values ('fill', -v_sign * p_notional), ('fee', -p_fee), ('tax', -p_tax)) as e (kind, amount)
+    where e.amount <> 0;  -- nor where it was not told
+
+    perform trade.arm_exits(p_order.account_id, p_order.instrument_id, v_intent.owner);
+    perform trade.shed_unsent(p_order.account_id, p_order.instrument_id, v_intent.owner);
+    return 'RECORDED';
+end;
+$$;
+
+comment on function trade.take_fill(
+    trade.orders, text, numeric, numeric, numeric, numeric, numeric, timestamptz, numeric, numeric
+) is
+    'All that a fill of a locked order does: order, intent, position, cash, exits; p_notional is the money that changed hands, p_corrected_qty what of it had used up the order before a bust (null: as its number says). RECORDED; when it is known, RESTATED or DUPLICATE as restate_fill says, and UNMATCHED when it is known with another intent or quantity.';
+
+create or replace function api.record_fill(
+    p_account         text,
+    p_client_order_id text,
+    p_broker_order_id text,
+    p_broker_fill_id  text,
+    p_quantity        numeric,
+    p_price           numeric,
+    p_fee             numeric,
+    p_tax             numeric,
+    p_filled_at       timestamptz,
+    p_fee_qty         numeric default 0
+)
+returns text
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_order  trade.orders;
+    v_answer text := 'UNMATCHED';
+begin
+    v_order := trade.find_order(trade.account_id(p_account), p_client_order_id, p_broker_order_id);
+
+    if v_order.order_id is not null
+        and p_quantity > 0 and p_price > 0 and p_fee_qty >= 0 and p_fee_qty < p_quantity
+        and length(p_broker_fill_id) between 1 and 200
+        and bus.is_amount(p_quantity) and bus.is_amount(p_price) and bus.is_amount(p_fee_qty)
+        and bus.is_amount(coalesce(p_fee, 0)) and bus.is_amount(coalesce(p_tax, 0))
+    then
+        v_order := trade.lock_for_fill(v_order.order_id);
+        v_answer := trade.take_fill(v_order, p_broker_fill_id, p_quantity, p_price, p_fee, p_tax, p_fee_qty,
+            p_filled_at, p_quantity * p_price);
+    end if;
+
+    if v_answer = 'UNMATCHED' then
+        return trade.keep_unmatched(p_account, coalesce(p_client_order_id, p_broker_order_id), p_broker_fill_id, jsonb_build_object(
+            'client_order_id', p_client_order_id, 'broker_order_id', p_broker_order_id, 'broker_fill_id', p_broker_fill_id,
+            'quantity', p_quantity, 'price', p_price, 'fee', p_fee, 'tax', p_tax, 'fee_qty', p_fee_qty, 'filled_at', p_filled_at
+        ));
+    end if;
+
+    return v_answer;
+end;
+$$;
+
+comment on function api.record_fill(text, text, text, text, numeric, numeric, numeric, numeric, timestamptz, numeric) is
+    'Records an execution once: RECORDED, DUPLICATE, RESTATED (known, with another price or other costs than before: the difference is booked) or UNMATCHED (it fits no order, makes no sense, or is known with another intent or quantity: kept as an incident). Fee and tax in the account''s currency, null while the broker has not told them; p_filled_at null where it does not say when; p_fee_qty is a fee taken in the instrument. Never refuses a fact. Raises TRI02 for an unknown account, TRM02.';
+
+create or replace function api.advance_fills_cursor(
+    p_account text,
+    p_cursor  text
+)
+returns void
+language sql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+    -- A cursor is of our adapter's making: one that is null or huge is none.
+    update trade.accounts as a
+    set fills_cursor = p_cursor,
+        fills_read_at = bus.clock()
+    where a.account = p_account and bus.is_text(p_cursor, 4000);
+end;
+
+comment on function api.advance_fills_cursor(text, text) is
+    'Remembers how far fills were read, and when, after they were recorded. Reading some again is harmless.';

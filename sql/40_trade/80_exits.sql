@@ -1,0 +1,243 @@
+-- 80_exits: what protects a position.  Stop and target are columns, armed by the fill that opened the
+-- position; firing them is one comparison with fresh prices.
+
+-- A rest too small to be sold: it counts as closed, is not protected, and is listed.
+create or replace view trade.dust as
+select
+    p.account_id,
+    p.instrument_id,
+    p.owner,
+    p.qty
+from trade.positions as p
+join market.instruments as i on i.instrument_id = p.instrument_id
+left join market.prices_best as b on b.instrument_id = p.instrument_id
+where p.qty > 0
+  and p.locked_qty = 0
+  and not market.is_enough(i, p.qty, coalesce(case when b.bid_is_sound then b.bid end, b.mark, p.avg_price));
+
+comment on view trade.dust is 'Positions below the smallest order their venue takes, at the price of now.';
+
+create or replace function trade.arm_exits(
+    p_account_id    bigint,
+    p_instrument_id bigint,
+    p_owner         text
+)
+returns void
+language sql
+volatile
+begin atomic
+    insert into trade.position_exits as e (
+        account_id, instrument_id, owner, profile, stop_price, take_price, is_armed
+    )
+    select
+        p.account_id,
+        p.instrument_id,
+        p.owner,
+        x.profile,
+        -- Away from the trade on both sides: a stop that rounding brings to the price would fire at once.
+        nullif(market.round_to_tick(i.tick_table, p.avg_price * (1 - x.stop_loss_rate), 'BUY'), 0),
+        market.round_to_tick(i.tick_table, p.avg_price * (1 + x.take_profit_rate), 'SELL'),
+        p.qty > 0
+    from trade.positions as p
+    join strategy.strategies as s on s.strategy = p.owner
+    join trade.exit_profiles as x on x.profile = s.exit_profile
+    join market.instruments as i on i.instrument_id = p.instrument_id
+    where p.account_id = p_account_id and p.instrument_id = p_instrument_id and p.owner = p_owner
+    on conflict (account_id, instrument_id, owner) do update
+    set profile = excluded.profile,
+        stop_price = excluded.stop_price,
+        take_price = excluded.take_price,
+        is_armed = excluded.is_armed,
+        rejections = 0,
+        not_before = null,
+        note = '',
+        changed_at = bus.clock();
+end;
+
+comment on function trade.arm_exits(bigint, bigint, text) is
+    'Sets stop and target of a position from its average price and its strategy''s profile; a flat one is disarmed. Positions of manual have none.';
+
+-- Positions whose bid has reached the stop or the target, and that are free to be sold.
+create or replace view trade.exits_due as
+select
+    e.account_id,
+    e.instrument_id,
+    e.owner,
+    i.symbol,
+    p.qty - p.locked_qty as quantity,
+    p.version,
+    e.fired,
+    q.bid,
+    q.received_at as quote_at,
+    case when q.bid <= e.stop_price then 'STOP_LOSS' else 'TAKE_PROFIT' end as reason
+from trade.position_exits as e
+join trade.positions as p
+    on p.account_id = e.account_id and p.instrument_id = e.instrument_id and p.owner = e.owner
+join market.instruments as i on i.instrument_id = e.instrument_id
+join market.quotes_now as q on q.instrument_id = e.instrument_id
+join trade.accounts as a on a.account_id = e.account_id
+join trade.brokers as b on b.broker = a.broker
+where e.is_armed
+  and (e.not_before is null or bus.is_over(e.not_before, '11 min'))
+  and (q.bid <= e.stop_price or q.bid >= e.take_price)
+  and q.can_sell
+  and (q.source = 'live' or not b.is_real)
+  and p.qty > p.locked_qty
+  -- Asked only where the price has come to it, which is seldom.
+  and case when q.bid <= e.stop_price or q.bid >= e.take_price
+      then market.is_enough(i, p.qty - p.locked_qty, q.bid)
+  end
+  and p.breach_qty = 0
+  and (market.phase_at(i.venue, bus.clock())).exits_fire;
+
+comment on view trade.exits_due is 'Armed positions to be sold now, and why; a rest too small to be sold waits until its price makes it enough.';
+
+-- What cannot fire though its quote is of now: at the lower price limit of a day there is no bid to sell to.
+create or replace view trade.exits_blocked as
+select
+    e.account_id,
+    e.instrument_id,
+    e.owner,
+    case
+        when q.bid is null then 'nobody bids: stop and target cannot fire'
+        when q.bid > q.ask then 'the quote is crossed: stop and target cannot fire'
+        else 'the bid is outside the limits of the day: stop and target cannot fire'
+    end as why
+from trade.position_exits as e
+join market.quotes_now as q on q.instrument_id = e.instrument_id
+where e.is_armed
+  and q.is_fresh
+  and not q.bid_is_sound;
+
+comment on view trade.exits_blocked is 'Armed positions that cannot be sold to any bid now, and why.';
+
+create or replace function api.fire_exits(p_symbols text[] default null)
+returns integer
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_due   trade.exits_due;
+    v_count integer;
+begin
+    perform bus.require_home();
+    perform risk.hold_gate();
+
+    -- First what waits for locks, beginning with accounts; the positions below are never waited for.
+    v_count := trade.escalate_stops(p_symbols);
+
+    for v_due in
+        select d.*
+        from trade.exits_due as d
+        where p_symbols is null or d.symbol = any(p_symbols)
+        order by d.account_id, d.instrument_id, d.owner
+    loop
+        -- Rows locked by others are skipped: they come due again at once.
+        perform
+        from trade.positions as p
+        where p.account_id = v_due.account_id
+          and p.instrument_id = v_due.instrument_id
+          and p.owner = v_due.owner
+          and p.version = v_due.version
+          and p.qty - p.locked_qty = v_due.quantity
+        for no key update skip locked;
+
+        continue when not found;
+
+        begin
+            perform trade.open_intent(
+                v_due.account_id, v_due.instrument_id, v_due.owner, 'EXIT', 'SELL', v_due.quantity, null, v_due.reason,
+                format('aegis:exit:%s:%s:%s:%s', v_due.instrument_id, v_due.owner, v_due.version, v_due.fired),
+                '10 s', null, v_due.quote_at
+            );
+            update trade.position_exits as e
+            set fired = e.fired + 1
+            where e.account_id = v_due.account_id
+              and e.instrument_id = v_due.instrument_id
+              and e.owner = v_due.owner;
+            v_count := v_count + 1;
+        exception when others then
+            if bus.concerns_all(sqlstate) then
+                raise;
+            end if;
+
+            perform trade.note_refused_exit(v_due, sqlstate, sqlerrm);
+        end;
+    end loop;
+
+    return v_count;
+end;
+$$;
+
+comment on function api.fire_exits(text[]) is
+    'Makes sell intents for armed positions whose bid reached stop or target on a fresh price; null for all symbols. Returns how many. Raises TRM02, TRH01.';
+
+create or replace function trade.back_off_exit(
+    p_intent trade.order_intents,
+    p_reason text
+)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    update trade.position_exits as e
+    set rejections = e.rejections + 1,
+        not_before = bus.clock() + least(interval '5 s' * 2 ^ least(e.rejections, 10), interval '10 min'),
+        note = p_reason,
+        changed_at = bus.clock()
+    where (e.account_id, e.instrument_id, e.owner) = (p_intent.account_id, p_intent.instrument_id, p_intent.owner);
+
+    perform api.raise_incident(
+        'rejected_exit',
+        format('position %s/%s/%s', p_intent.account_id, p_intent.instrument_id, p_intent.owner),
+        jsonb_build_object('intent_id', p_intent.intent_id, 'reason', p_reason)
+    );
+end;
+$$;
+
+comment on function trade.back_off_exit(trade.order_intents, text) is
+    'The broker definitely refused an exit: a person is told, and it fires again only after 5 seconds, doubled each time up to 10 minutes.';
+
+create or replace function trade.note_refused_exit(
+    p_due     trade.exits_due,
+    p_code    text,
+    p_message text
+)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_note text := format('%s: %s', p_code, left(p_message, 500));
+begin
+    update trade.position_exits as e
+    set note = v_note,
+        changed_at = bus.clock()
+    where e.account_id = p_due.account_id
+      and e.instrument_id = p_due.instrument_id
+      and e.owner = p_due.owner
+      and e.note <> v_note;
+
+    -- Told once, not at every quote.
+    if found then
+        perform bus.record_event('refusal', null, p_code, null, jsonb_build_object(
+            'message', left(p_message, 500), 'exit', p_due.reason, 'symbol', p_due.symbol, 'owner', p_due.owner
+        ));
+
+        -- Mode, breach, price and session end by themselves; of anything else a person hears.
+        if p_code not in ('TRM01', 'TRQ02', 'TRP01', 'TRP02', 'TRS01') then
+            perform risk.note_failed_item(
+                'fire_exits', format('position %s/%s/%s', p_due.account_id, p_due.instrument_id, p_due.owner), p_code, p_message
+            );
+        end if;
+    end if;
+end;
+$$;
+
+comment on function trade.note_refused_exit(trade.exits_due, text, text) is
+    'Keeps why an exit could not be made beside it, once; what does not end by itself is an incident.';

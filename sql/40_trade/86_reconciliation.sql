@@ -1,0 +1,254 @@
+-- 86_reconciliation: does the broker hold what we think?  A disagreement is an incident; nothing is corrected
+-- silently.  An account's claims wait for its first agreement after a start.
+
+create or replace function trade.correct_holding(
+    p_account_id bigint,
+    p_symbol     text,
+    p_change     numeric
+)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_instrument_id bigint;
+    v_price         numeric;
+    v_position      trade.positions;
+    v_rest          numeric := p_change;
+    v_part          numeric;
+begin
+    select i.instrument_id, coalesce(b.mark, b.last)
+    into v_instrument_id, v_price
+    from trade.accounts as a
+    join market.instruments as i on i.venue = a.venue and i.symbol = p_symbol
+    left join market.prices_best as b on b.instrument_id = i.instrument_id
+    where a.account_id = p_account_id;
+
+    perform trade.ensure_position(p_account_id, v_instrument_id, 'manual');
+
+    -- What came from outside belongs to manual; what went takes from manual first.
+    for v_position in
+        select p.*
+        from trade.positions as p
+        where p.account_id = p_account_id and p.instrument_id = v_instrument_id
+          and (p.owner = 'manual' or p_change < 0)
+        order by p.owner <> 'manual', p.owner
+        for no key update
+    loop
+        v_part := case when p_change > 0 then v_rest else -least(v_position.qty, -v_rest) end;
+        continue when v_part = 0;
+        v_price := coalesce(v_price, nullif(v_position.avg_price, 0), 1);
+
+        insert into trade.reconciliations (account_id, instrument_id, owner, quantity, price, reason)
+        values (p_account_id, v_instrument_id, v_position.owner, v_part, v_price, 'the broker holds another quantity');
+        perform trade.move_position(v_position, v_part, abs(v_part) * v_price, 0);
+        perform trade.arm_exits(p_account_id, v_instrument_id, v_position.owner);
+        perform trade.shed_unsent(p_account_id, v_instrument_id, v_position.owner);
+
+        v_rest := v_rest - v_part;
+        exit when v_rest = 0;
+    end loop;
+end;
+$$;
+
+comment on function trade.correct_holding(bigint, text, numeric) is
+    'Brings our holding to the broker''s by recorded rows at the last price: additions go to manual, reductions take from manual first, then from owners by name.';
+
+create or replace function trade.correct_account(
+    p_account_id bigint,
+    p_snapshot   jsonb
+)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_diff record;
+begin
+    for v_diff in
+        select d.item, d.theirs - d.ours as change
+        from trade.holdings_differences(p_account_id, p_snapshot) as d
+        where not d.in_flight
+        order by d.item
+    loop
+        begin
+            if v_diff.item = 'cash' then
+                insert into trade.cash_entries (account_id, kind, amount, note)
+                values (p_account_id, 'correction', v_diff.change, 'the broker holds another amount');
+                perform trade.shed_unsent(p_account_id, null, null);
+            else
+                perform trade.correct_holding(p_account_id, v_diff.item, v_diff.change);
+            end if;
+        exception when others then
+            if bus.concerns_all(sqlstate) then
+                raise;
+            end if;
+
+            perform risk.note_failed_item('reconcile', format('%s of account %s', v_diff.item, p_account_id), sqlstate, sqlerrm);
+        end;
+    end loop;
+end;
+$$;
+
+comment on function trade.correct_account(bigint, jsonb) is
+    'Brings holdings and cash to the broker''s by recorded rows, where no order in flight may explain the difference.';
+
+create or replace function api.reconcile(
+    p_account  text,
+    p_mark     text,
+    p_snapshot jsonb
+)
+returns text
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_account_id bigint := trade.account_id(p_account);
+    v_last       trade.reconciliation_runs;
+    v_found      jsonb;
+    v_waiting    jsonb;
+    v_is_again   boolean;
+    v_answer     text;
+begin
+    -- In an old snapshot an order that is in flight would be missing, and its fill be taken for a disagreement.
+    perform bus.require_the_latest('an order in flight');
+
+    if trade.is_snapshot(p_snapshot) is not true then
+        perform api.raise_incident('unreadable_snapshot', p_account, jsonb_build_object('snapshot', p_snapshot));
+        return 'UNREADABLE';
+    end if;
+
+    perform risk.end_incident('unreadable_snapshot', p_account);
+
+    -- Lock order: account, positions.
+    perform from trade.balances as b where b.account_id = v_account_id for no key update;
+    perform
+    from trade.positions as p
+    where p.account_id = v_account_id
+    order by p.instrument_id, p.owner
+    for no key update;
+
+    if api.holdings_mark(p_account) is distinct from p_mark then
+        return 'CHANGED';
+    end if;
+
+    -- Where an order is in flight the broker may be ahead of us: there a difference proves nothing yet.
+    select
+        coalesce(jsonb_agg(to_jsonb(d) - 'in_flight' order by d.item) filter (where not d.in_flight), '[]'),
+        coalesce(jsonb_agg(to_jsonb(d) - 'in_flight' order by d.item) filter (where d.in_flight), '[]')
+    into v_found, v_waiting
+    from trade.holdings_differences(v_account_id, p_snapshot) as d;
+
+    select r.* into v_last
+    from trade.reconciliation_runs as r
+    where r.account_id = v_account_id
+    order by r.run_id desc
+    limit 1;
+
+    v_is_again := v_last.mark = p_mark and v_last.differences = v_found || v_waiting;
+    v_answer := case
+        when v_found <> '[]' and v_is_again and v_last.answer = 'DIFFERS' then 'CORRECTED'
+        when v_found <> '[]' then 'DIFFERS'
+        when v_waiting <> '[]' then 'WAITS'
+        else 'AGREES'
+    end;
+
+    if v_answer = 'CORRECTED' then
+        perform trade.correct_account(v_account_id, p_snapshot);
+    end if;
+
+    -- A wait is one row from its first look on, however often it is looked at.
+    if v_answer <> 'WAITS' or v_is_again is not true or v_last.answer <> 'WAITS' then
+        insert into trade.reconciliation_runs (account_id, answer, mark, differences)
+        values (v_account_id, v_answer, p_mark, v_found || v_waiting);
+    end if;
+
+    perform trade.tell_unknown_holdings(a, p_snapshot) from trade.accounts as a where a.account_id = v_account_id;
+
+    if v_answer = 'AGREES' then
+        perform trade.open_account(v_account_id, p_account);
+    elsif v_answer <> 'WAITS' or (v_is_again and v_last.answer = 'WAITS' and v_last.ran_at not between bus.clock() - interval '1 min' and bus.clock()) then
+        perform api.raise_incident('disagreement', p_account,
+            jsonb_build_object('answer', v_answer, 'differences', v_found || v_waiting));
+    end if;
+
+    return v_answer;
+end;
+$$;
+
+comment on function api.reconcile(text, text, jsonb) is
+    'Compares a broker''s snapshot {"holdings": {symbol: quantity}, "cash": amount} with ours: AGREES, DIFFERS (seen once), CORRECTED (seen twice, put right by recorded rows), WAITS (an order in flight may explain it; told when that lasts a minute), CHANGED (proves nothing, ask again) or UNREADABLE (kept as an incident). Raises TRI02, TRM02.';
+
+create or replace function trade.open_account(
+    p_account_id bigint,
+    p_account    text
+)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_was_open boolean;
+begin
+    perform risk.end_incident('disagreement', p_account);
+
+    perform risk.end_incident('orders_unsent', a.broker)
+    from trade.accounts as a
+    where a.account_id = p_account_id and trade.unsent_in_row(a.broker) = 0;
+
+    select a.reconciled_run = n.run_number into v_was_open
+    from trade.accounts as a
+    cross join bus.instance as n
+    where a.account_id = p_account_id;
+
+    update trade.accounts as a
+    set reconciled_at = bus.clock(),
+        reconciled_run = n.run_number
+    from bus.instance as n
+    where a.account_id = p_account_id;
+
+    if v_was_open is not true then
+        perform bus.notify('new_intent');
+    end if;
+end;
+$$;
+
+comment on function trade.open_account(bigint, text) is
+    'An account and its broker agree: its claims may go on, and execution is woken if they had waited.';
+
+create or replace function api.accounts_to_reconcile()
+returns table (account text, broker text, mark text)
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+    select a.account, a.broker, api.holdings_mark(a.account)
+    from trade.accounts as a
+    where a.reconciled_run is distinct from (select n.run_number from bus.instance as n)
+       or a.reconciled_at not between bus.clock() - interval '30 s' and bus.clock()
+    order by a.account_id;
+end;
+
+comment on function api.accounts_to_reconcile() is
+    'Accounts to compare with their broker: those not yet open since the start, and every 30 seconds. The mark goes back to reconcile.';
+
+create or replace function api.accounts_to_execute()
+returns table (account text, broker text, fills_cursor text)
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+    select a.account, a.broker, a.fills_cursor
+    from trade.accounts as a
+    order by a.account_id;
+end;
+
+comment on function api.accounts_to_execute() is
+    'Accounts whose fills are to be read, and how far they have been, in the broker''s own terms.';

@@ -1,0 +1,191 @@
+-- 20_picks: strategies propose, the router answers.  Three gates, each answer a row: "why did it not
+-- trade?" always has an answer.
+
+create or replace function strategy.tg_picks__notify()
+returns trigger
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform bus.notify('new_pick');
+    return null;
+end;
+$$;
+
+comment on function strategy.tg_picks__notify() is 'Wakes the router. A hint.';
+
+create or replace trigger _900_notify
+after insert on strategy.picks
+for each statement execute function strategy.tg_picks__notify();
+
+create or replace trigger _100_append_only
+before update or delete on strategy.gate_results
+for each row execute function bus.tg_append_only();
+
+create or replace trigger _110_no_truncate
+before truncate on strategy.gate_results
+for each statement execute function bus.tg_append_only();
+
+create or replace trigger _120_within_bounds
+before insert on strategy.picks
+for each row
+when ((
+    coalesce(bus.is_amount(new.quantity), true) and coalesce(bus.is_amount(new.limit_price), true)
+    and octet_length(new.reason) <= 2000 and octet_length(new.idempotency_key) <= 200
+) is not true)
+execute function bus.tg_out_of_bounds();
+
+create or replace function strategy.take_turn(
+    p_strategy text,
+    p_key      text
+)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_rate    strategy.pick_rates;
+    v_waiting bigint;
+begin
+    -- Its sessions wait for each other here, so that the count below holds; nobody else asks for this row.
+    insert into strategy.pick_rates as r (strategy, tokens)
+    values (p_strategy, 599)
+    on conflict (strategy) do update
+    set tokens = least(
+            r.per_minute, r.tokens + greatest(extract(epoch from bus.clock() - r.refilled_at), 0) * r.per_minute / 60
+        ) - 1,
+        refilled_at = bus.clock()
+    returning r.* into v_rate;
+
+    select count(*) into v_waiting from strategy.picks as p where p.strategy = p_strategy and p.status = 'NEW';
+
+    -- Known by now, where another session has just brought it: then it is no pick more.
+    if (v_rate.tokens < 0 or v_waiting >= v_rate.most_waiting) and not exists (
+        select from strategy.picks as p where p.strategy = p_strategy and p.idempotency_key = p_key
+    ) then
+        raise exception '% picks of strategy % wait, and it may make % a minute', v_waiting, p_strategy, v_rate.per_minute
+            using errcode = 'TRX01',
+                  hint = format('At most %s may wait: propose again when some are answered.', v_rate.most_waiting);
+    end if;
+end;
+$$;
+
+comment on function strategy.take_turn(text, text) is
+    'Counts one more pick of a strategy, unless its key is known. Raises TRX01.';
+
+create or replace function api.propose(
+    p_symbol          text,
+    p_side            text,
+    p_intent_type     text default 'ENTRY',
+    p_quantity        numeric default null,
+    p_limit_price     numeric default null,
+    p_reason          text default null,
+    p_idempotency_key text default null,
+    p_ttl             interval default '30 s'
+)
+returns bigint
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_mine       strategy.strategies := strategy.mine();
+    v_instrument market.instruments;
+    v_pick       strategy.picks;
+    v_request    jsonb := jsonb_build_object(
+        'symbol', p_symbol, 'side', p_side, 'intent_type', p_intent_type, 'quantity', trim_scale(p_quantity),
+        'limit_price', trim_scale(p_limit_price)
+    );
+begin
+    if v_mine.strategy is null then
+        raise exception '% is not the login of a strategy', session_user
+            using errcode = 'TRI04', hint = 'Only strategies propose; people use create_intent.';
+    end if;
+
+    perform bus.require_text('the symbol', p_symbol), bus.require_text('the side', p_side),
+        bus.require_text('the type', p_intent_type), bus.require_text('the reason', p_reason, 2000),
+        bus.require_text('the key', p_idempotency_key), bus.require_amount('the quantity', p_quantity),
+        bus.require_amount('the limit price', p_limit_price);
+
+    if (p_symbol = any(v_mine.symbols)) is not true then
+        raise exception 'strategy % may not trade %', v_mine.strategy, p_symbol
+            using errcode = 'TRI04', hint = 'select symbols from my_strategy;';
+    end if;
+
+    select i.* into v_instrument
+    from market.instruments as i
+    join trade.accounts as a on a.venue = i.venue
+    where a.account_id = v_mine.account_id and i.symbol = p_symbol;
+
+    if not found or not exists (
+        select from trade.intent_types as t where t.intent_type = p_intent_type and t.side = p_side
+    ) then
+        raise exception 'there is no % % of %', p_intent_type, p_side, p_symbol
+            using errcode = 'TRI01', hint = 'ENTRY, ADD, PYRAMID and REENTRY buy, EXIT sells; the symbol must be in the universe.';
+    end if;
+
+    if p_quantity <= 0 or p_limit_price <= 0 or (p_ttl > interval '0') is not true then
+        raise exception 'quantity, limit price and time to live must be positive'
+            using errcode = 'TRI01', hint = 'Leave quantity and limit price out to have them chosen.';
+    end if;
+
+    -- The same pick again takes nobody's turn.
+    if not exists (
+        select from strategy.picks as p where p.strategy = v_mine.strategy and p.idempotency_key = p_idempotency_key
+    ) then
+        perform strategy.take_turn(v_mine.strategy, p_idempotency_key);
+    end if;
+
+    insert into strategy.picks as p (
+        strategy, account_id, instrument_id, intent_type, side, quantity, limit_price, reason, idempotency_key, request,
+        quote_at, expires_at
+    ) values (
+        v_mine.strategy, v_mine.account_id, v_instrument.instrument_id, p_intent_type, p_side, p_quantity,
+        p_limit_price, coalesce(p_reason, ''), coalesce(p_idempotency_key, gen_random_uuid()::text), v_request,
+        (select b.received_at from market.prices_best as b where b.instrument_id = v_instrument.instrument_id),
+        bus.clock() + least(p_ttl, interval '1 hour')
+    )
+    on conflict (strategy, idempotency_key) do nothing
+    returning p.* into v_pick;
+
+    if not found then
+        select p.* into strict v_pick
+        from strategy.picks as p
+        where p.strategy = v_mine.strategy and p.idempotency_key = p_idempotency_key;
+
+        if v_pick.request is distinct from v_request then
+            raise exception 'idempotency key % was used for another pick, %', p_idempotency_key, v_pick.pick_id
+                using errcode = 'TRI03', hint = 'A new decision needs a new key.';
+        end if;
+    end if;
+
+    return v_pick.pick_id;
+end;
+$$;
+
+comment on function api.propose(text, text, text, numeric, numeric, text, text, interval) is
+    'A strategy asks for a trade; quantity null lets the router size it. Returns the pick''s id; the same key again returns the same. Raises TRI01, TRI03, TRI04, TRX01.';
+
+create or replace function api.cancel_pick(p_pick_id bigint)
+returns boolean
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    update strategy.picks as p
+    set status = 'CANCELLED',
+        routed_at = bus.clock()
+    where p.pick_id = p_pick_id
+      and p.strategy = (strategy.mine()).strategy
+      and p.status = 'NEW';
+    return found;
+end;
+$$;
+
+comment on function api.cancel_pick(bigint) is
+    'Takes back one''s own pick that is not routed yet; false when there is no such pick.';

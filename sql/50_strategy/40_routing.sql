@@ -1,0 +1,83 @@
+-- 40_routing: the router takes picks through the three gates, strategy by strategy in turn.
+
+create or replace function api.route_picks(p_limit integer)
+returns integer
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_ids      bigint[];
+    v_accounts bigint[];
+    v_pick     strategy.picks;
+    v_count    integer := 0;
+begin
+    perform bus.require_limit(p_limit);
+    perform bus.require_home();
+    perform risk.hold_gate();
+
+    -- Each strategy's first, then each one's second: whoever has many waiting delays only its own.
+    v_ids := array(
+        select p.pick_id
+        from (
+            select
+                w.pick_id,
+                row_number() over (partition by w.strategy order by w.pick_id) as turn
+            from strategy.picks as w
+            where w.status = 'NEW' and w.expires_at > bus.clock()
+        ) as t
+        join strategy.picks as p on p.pick_id = t.pick_id and p.status = 'NEW'
+        order by t.turn, t.pick_id
+        limit p_limit
+        for no key update of p skip locked
+    );
+
+    if v_ids = '{}' then
+        return 0;
+    end if;
+
+    -- Lock order: all accounts, all positions; the picks may come in any order, and those of an account that
+    -- somebody holds for long wait.
+    v_accounts := trade.lock_accounts(
+        array(select p.account_id from strategy.picks as p where p.pick_id = any(v_ids))
+    );
+    v_ids := array(
+        select p.pick_id from strategy.picks as p where p.pick_id = any(v_ids) and p.account_id = any(v_accounts)
+    );
+    perform
+    from trade.positions as h
+    where (h.account_id, h.instrument_id, h.owner) in (
+        select p.account_id, p.instrument_id, p.strategy from strategy.picks as p where p.pick_id = any(v_ids)
+    )
+    order by h.account_id, h.instrument_id, h.owner
+    for no key update;
+
+    for v_pick in
+        select p.*
+        from unnest(v_ids) with ordinality as t (pick_id, turn)
+        join strategy.picks as p on p.pick_id = t.pick_id
+        order by t.turn
+    loop
+        begin
+            if strategy.gate_system(v_pick) and strategy.gate_market(v_pick) then
+                perform strategy.gate_portfolio(v_pick);
+            end if;
+        exception when others then
+            if bus.concerns_all(sqlstate) then
+                raise;
+            end if;
+
+            perform strategy.answer(v_pick, 3, false, sqlstate, left(sqlerrm, 1000), '{}');
+            perform risk.note_failed_item('route_picks', format('pick %s', v_pick.pick_id), sqlstate, sqlerrm);
+        end;
+
+        v_count := v_count + 1;
+    end loop;
+
+    return v_count;
+end;
+$$;
+
+comment on function api.route_picks(integer) is
+    'Answers waiting picks: each gate''s answer is a row, and a pick that passes all three becomes an intent; strategies take turns. Returns how many. Raises TRM02, TRI01, TRH01.';

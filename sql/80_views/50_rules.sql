@@ -1,0 +1,31 @@
+-- 50_rules: rules that are rows.
+
+create or replace view api.intent_transitions as
+select t.from_status, t.to_status
+from trade.intent_transitions as t;
+
+comment on view api.intent_transitions is 'The lifecycle of an intent.';
+
+create or replace view api.order_transitions as
+select t.from_status, t.to_status
+from trade.order_transitions as t;
+
+comment on view api.order_transitions is 'The lifecycle of an order.';
+
+create or replace view api.intent_types as
+select t.intent_type, t.side, t.action
+from trade.intent_types as t;
+
+comment on view api.intent_types is 'Kinds of intents, and the action the mode rules on.';
+
+create or replace view api.exit_profiles as
+select x.profile, x.stop_loss_rate, x.take_profit_rate
+from trade.exit_profiles as x;
+
+comment on view api.exit_profiles is 'How far from the average price positions are closed, as fractions.';
+
+create or replace view api.brokers as
+select b.broker, b.is_real, b.send_within, b.answer_timeout
+from trade.brokers as b;
+
+comment on view api.brokers is 'Brokers.';
