@@ -52,13 +52,13 @@ grant execute on function
     api.fire_exits(text[]),
     api.enforce_modes(),
     api.expire_due(),
-    api.tell_overdue(),
+    api.report_overdue(),
     api.run_due_jobs(),
     api.watch_sessions(jsonb),
     api.work_waiting(),
     api.raise_incident(text, text, jsonb),
     api.watch_workers(),
-    api.say_waiting(text[], text[])
+    api.report_waiting(text[], text[])
 to aegis_engine;
 
 -- the supervisor alone: a start is a claim about which database this is

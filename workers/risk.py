@@ -43,7 +43,7 @@ class Risk(Worker):
         """Enforce the modes and end what is past its time; return how many intents and picks that touched."""
         enforced: int = await self.db.fetchval("select api.enforce_modes()")
         expired: int = await self.db.fetchval("select api.expire_due()")
-        await self.db.execute("select api.tell_overdue()")
+        await self.db.execute("select api.report_overdue()")
         return enforced + expired
 
     async def _watch(self) -> None:

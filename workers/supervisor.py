@@ -51,7 +51,7 @@ where w.is_hung and w.host = $1
 STEADY = (
     10.0  # seconds of our own heartbeats before we call others silent: it may have been the machine, or us
 )
-SAY_WAITING = "select api.say_waiting($1, $2)"
+SAY_WAITING = "select api.report_waiting($1, $2)"
 MARK_EVERY = 5.0  # seconds: an older state of this run is recognised if it is older than that
 
 

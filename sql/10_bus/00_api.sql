@@ -2,5 +2,4 @@
 
 create schema if not exists api;
 
-comment on schema api is
-    'The door: functions to call and views to read. Everything else in this database is private.';
+comment on schema api is 'The door: functions to call and views to read. Everything else in this database is private.';

@@ -12,8 +12,9 @@ begin atomic
     select p_value > -1e18 and p_value < 1e18 and min_scale(p_value) <= 18;
 end;
 
-comment on function bus.is_amount(numeric) is
-    'Whether a price, quantity or amount of money can be worked with: finite, below 1e18 in size, at most 18 decimals. Null for null.';
+comment on function bus.is_amount is
+    'Whether a price, quantity or amount of money can be worked with: finite, below 1e18 in size, at most 18 '
+    'decimals. Null for null.';
 
 create or replace function bus.is_text(
     p_value text,
@@ -27,7 +28,7 @@ begin atomic
     select octet_length(p_value) <= p_most;
 end;
 
-comment on function bus.is_text(text, integer) is 'Whether a text has at most so many bytes. Null for null.';
+comment on function bus.is_text is 'Whether a text has at most so many bytes. Null for null.';
 
 create or replace function bus.refuse_argument(
     p_name text,
@@ -44,7 +45,7 @@ begin
 end;
 $$;
 
-comment on function bus.refuse_argument(text, text) is
+comment on function bus.refuse_argument is
     'Refuses an argument by its name and the rule it breaks, never by its value, which may be huge. Raises TRI01.';
 
 -- Each of these is one expression, so that a check that passes costs a comparison.  Null passes: whether an
@@ -64,7 +65,7 @@ begin atomic
     end;
 end;
 
-comment on function bus.require_amount(text, numeric) is 'Refuses a number that cannot be worked with. Raises TRI01.';
+comment on function bus.require_amount is 'Refuses a number that cannot be worked with. Raises TRI01.';
 
 create or replace function bus.require_text(
     p_name  text,
@@ -82,7 +83,7 @@ begin atomic
     end;
 end;
 
-comment on function bus.require_text(text, text, integer) is 'Refuses a text that is too long. Raises TRI01.';
+comment on function bus.require_text is 'Refuses a text that is too long. Raises TRI01.';
 
 create or replace function bus.require_list(
     p_name  text,
@@ -105,7 +106,7 @@ begin atomic
     end;
 end;
 
-comment on function bus.require_list(text, text[], integer) is
+comment on function bus.require_list is
     'Refuses an array with nulls or dimensions, or of too many or too long items. Raises TRI01.';
 
 create or replace function bus.require_duration(
@@ -124,8 +125,7 @@ begin atomic
     end;
 end;
 
-comment on function bus.require_duration(text, interval, interval) is
-    'Refuses a duration that is not positive or too long. Raises TRI01.';
+comment on function bus.require_duration is 'Refuses a duration that is not positive or too long. Raises TRI01.';
 
 create or replace function bus.require_limit(p_limit integer)
 returns boolean
@@ -139,7 +139,7 @@ begin atomic
     end;
 end;
 
-comment on function bus.require_limit(integer) is 'Refuses a number of rows that nobody can want. Raises TRI01.';
+comment on function bus.require_limit is 'Refuses a number of rows that nobody can want. Raises TRI01.';
 
 create or replace function bus.clip_json(
     p_value jsonb,
@@ -159,7 +159,7 @@ begin atomic
     end;
 end;
 
-comment on function bus.clip_json(jsonb, integer) is
+comment on function bus.clip_json is
     'A fact to be kept: whole, or its beginning and size where it is too large; an empty object for null.';
 
 create or replace function bus.clip_number(p_value numeric)
@@ -174,7 +174,7 @@ begin atomic
     end;
 end;
 
-comment on function bus.clip_number(numeric) is
+comment on function bus.clip_number is
     'A number to be kept as it came; as the beginning of its text where it cannot be worked with.';
 
 -- Behind the door, for rows that are new: a row of an older database takes its facts whatever it holds.
@@ -194,7 +194,7 @@ begin
 end;
 $$;
 
-comment on function bus.refuse_row(text, text) is 'Refuses a row by the table it was meant for. Raises TRI01.';
+comment on function bus.refuse_row is 'Refuses a row by the table it was meant for. Raises TRI01.';
 
 create or replace function bus.tg_out_of_bounds()
 returns trigger
@@ -208,5 +208,6 @@ begin
 end;
 $$;
 
-comment on function bus.tg_out_of_bounds() is
-    'Refuses a row whose numbers, texts or times cannot be worked with: the condition is the trigger''s. Raises TRI01.';
+comment on function bus.tg_out_of_bounds is
+    'Refuses a row whose numbers, texts or times cannot be worked with: the condition is the trigger''s. Raises '
+    'TRI01.';

@@ -12,5 +12,6 @@ begin atomic
     select p_until <= bus.clock() or p_until > bus.clock() + p_most;
 end;
 
-comment on function bus.is_over(timestamptz, interval) is
-    'Whether a wait has ended that was for at most so long; the machine''s clock may have been put back meanwhile. Null for null.';
+comment on function bus.is_over is
+    'Whether a wait has ended that was for at most so long; the machine''s clock may have been put back meanwhile. '
+    'Null for null.';

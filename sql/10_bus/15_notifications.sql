@@ -30,7 +30,8 @@ begin
 end;
 $$;
 
-comment on function bus.can_notify() is 'Whether a notification would neither fail nor wait behind somebody who floods the queue.';
+comment on function bus.can_notify is
+    'Whether a notification would neither fail nor wait behind somebody who floods the queue.';
 
 create or replace function bus.notify(
     p_channel text,
@@ -58,5 +59,6 @@ begin
 end;
 $$;
 
-comment on function bus.notify(text, text) is
-    'Wakes whoever listens, unless that could fail or take long; then they find the rows at their next poll. Anybody may listen: a payload holds no secret.';
+comment on function bus.notify is
+    'Wakes whoever listens, unless that could fail or take long; then they find the rows at their next poll. Anybody '
+    'may listen: a payload holds no secret.';

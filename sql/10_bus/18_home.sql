@@ -12,8 +12,9 @@ begin atomic
     join pg_database as d on d.datname = current_database();
 end;
 
-comment on function bus.server_identity() is
-    'System identifier and timeline of the server and the number of this database: all three change with a restore of some kind.';
+comment on function bus.server_identity is
+    'System identifier and timeline of the server and the number of this database: all three change with a restore '
+    'of some kind.';
 
 create or replace function bus.is_home(p_instance bus.instance)
 returns boolean
@@ -34,7 +35,7 @@ begin
 end;
 $$;
 
-comment on function bus.is_home(bus.instance) is
+comment on function bus.is_home is
     'Whether the database is on the server, the timeline and under the number with which its last run began.';
 
 create or replace function bus.note_home()
@@ -49,7 +50,7 @@ begin atomic
         is distinct from (pg_relation_filepath('bus.instance'), pg_postmaster_start_time());
 end;
 
-comment on function bus.note_home() is
+comment on function bus.note_home is
     'Remembers where the database is now, so that is_home need not read the identity. The caller has compared that.';
 
 create or replace function bus.require_home()
@@ -75,5 +76,5 @@ begin
 end;
 $$;
 
-comment on function bus.require_home() is
+comment on function bus.require_home is
     'Refuses to hand out work in a database that begin_run has not seen on this server. Raises TRH01.';

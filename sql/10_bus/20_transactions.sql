@@ -15,10 +15,11 @@ begin
 end;
 $$;
 
-comment on function bus.make_durable() is
-    'Whatever the session or the server says of synchronous_commit: this transaction is on disk when it has committed.';
+comment on function bus.make_durable is
+    'Whatever the session or the server says of synchronous_commit: this transaction is on disk when it has '
+    'committed.';
 
-create or replace function bus.require_the_latest(p_what text)
+create or replace function bus.require_read_committed(p_what text)
 returns void
 language plpgsql
 volatile
@@ -33,7 +34,7 @@ begin
 end;
 $$;
 
-comment on function bus.require_the_latest(text) is
+comment on function bus.require_read_committed is
     'Refuses a transaction whose snapshot is older than its statement. Raises TRM02.';
 
 create or replace function bus.concerns_all(p_sqlstate text)
@@ -46,5 +47,5 @@ begin atomic
     select left(p_sqlstate, 2) in ('40', '53', '57', '58') or p_sqlstate = '55P03';
 end;
 
-comment on function bus.concerns_all(text) is
+comment on function bus.concerns_all is
     'Whether an error is about the session or the server and not about the item at hand: it is raised again.';

@@ -21,8 +21,9 @@ begin atomic
     );
 end;
 
-comment on function bus.cause_of(text) is
-    'The function of the door that is the outermost frame of a call stack. That frame alone: the others hold text of the caller, such as the body of a DO block, whose own frame names no function of the door.';
+comment on function bus.cause_of is
+    'The function of the door that is the outermost frame of a call stack. That frame alone: the others hold text of '
+    'the caller, such as the body of a DO block, whose own frame names no function of the door.';
 
 create or replace function bus.record_event(
     p_entity    text,
@@ -78,7 +79,7 @@ begin
 end;
 $$;
 
-comment on function bus.record_event(text, bigint, text, bigint, jsonb) is
+comment on function bus.record_event is
     'Writes one event in the caller''s transaction, with its actor, cause and correlation; returns its id.';
 
 create or replace function bus.tg_append_only()
@@ -94,7 +95,7 @@ begin
 end;
 $$;
 
-comment on function bus.tg_append_only() is 'Refuses to change or remove history. Raises TRL02.';
+comment on function bus.tg_append_only is 'Refuses to change or remove history. Raises TRL02.';
 
 create or replace trigger _100_append_only
 before update or delete on bus.events

@@ -8,7 +8,8 @@ where e.generation < n.generation
    or (e.generation = n.generation and e.xid < pg_snapshot_xmin(pg_current_snapshot()));
 
 comment on view bus.settled_events is
-    'Events of transactions that are over, as are all before them: nothing can appear among these any more. Those of the next generation, written where the database was not started yet, wait until it has begun.';
+    'Events of transactions that are over, as are all before them: nothing can appear among these any more. Those of '
+    'the next generation, written where the database was not started yet, wait until it has begun.';
 
 create or replace function api.read_events(
     p_consumer text,
@@ -41,8 +42,9 @@ begin
 end;
 $$;
 
-comment on function api.read_events(text, integer) is
-    'The next settled events for a reader, in their durable order. Reading does not move its cursor: advance_consumer does. Raises TRI01.';
+comment on function api.read_events is
+    'The next settled events for a reader, in their durable order. Reading does not move its cursor: '
+    'advance_consumer does. Raises TRI01.';
 
 create or replace function api.advance_consumer(
     p_consumer text,
@@ -72,5 +74,5 @@ begin
 end;
 $$;
 
-comment on function api.advance_consumer(text, bigint) is
+comment on function api.advance_consumer is
     'A reader has done with everything up to this event. It never goes back. Raises TRI02.';

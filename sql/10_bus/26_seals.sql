@@ -28,7 +28,7 @@ begin atomic
     )), 'hex');
 end;
 
-comment on function bus.event_hash(bus.events, integer) is
+comment on function bus.event_hash is
     'sha256 over an event, as hex, in the way of a version; null for a version nobody knows.';
 
 create or replace function api.seal_events(p_limit integer)
@@ -69,8 +69,9 @@ begin
 end;
 $$;
 
-comment on function api.seal_events(integer) is
-    'Seals settled events in their order, off the hot path; returns how many. Raises 55P03 when it gets no lock for 200 ms.';
+comment on function api.seal_events is
+    'Seals settled events in their order, off the hot path; returns how many. Raises 55P03 when it gets no lock for '
+    '200 ms.';
 
 create or replace view bus.dropped_events as
 select (d.value ->> 'from')::bigint as from_id, (d.value ->> 'to')::bigint as to_id
@@ -137,15 +138,17 @@ begin atomic
        or c.chain <> encode(sha256(convert_to(c.last_chain || c.event_hash, 'UTF8')), 'hex');
 end;
 
-comment on function api.verify_seals() is
-    'Every sealed event that was changed or removed, every one inserted behind the seals, every seal that was touched. Empty when history is as it was written.';
+comment on function api.verify_seals is
+    'Every sealed event that was changed or removed, every one inserted behind the seals, every seal that was '
+    'touched. Empty when history is as it was written.';
 
 create or replace view api.seals as
 select s.seal_no, s.event_id, s.event_hash, s.chain, s.sealed_at
 from bus.seals as s;
 
 comment on view api.seals is
-    'The hash chain over the history. Keep a chain elsewhere now and then: as long as it stands here nobody rewrote what came before.';
+    'The hash chain over the history. Keep a chain elsewhere now and then: as long as it stands here nobody rewrote '
+    'what came before.';
 
 create or replace trigger _100_append_only
 before update or delete on bus.seals

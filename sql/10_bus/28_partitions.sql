@@ -16,8 +16,9 @@ begin
 end;
 $$;
 
-comment on function bus.guard_partition(regclass) is
-    'L9: a partition of the events is not truncated either: unlike the other guards of its table this one is not inherited.';
+comment on function bus.guard_partition is
+    'L9: a partition of the events is not truncated either: unlike the other guards of its table this one is not '
+    'inherited.';
 
 -- Partitions are made by the clock and named in no file: each deployment guards those that are there.
 select bus.guard_partition(h.inhrelid::regclass)
@@ -65,8 +66,9 @@ begin
 end;
 $$;
 
-comment on function api.make_partitions(bigint) is
-    'Makes the partitions that events will soon need, p_size events each; returns how many were made. Raises 55P03 when it gets no lock for 200 ms.';
+comment on function api.make_partitions is
+    'Makes the partitions that events will soon need, p_size events each; returns how many were made. Raises 55P03 '
+    'when it gets no lock for 200 ms.';
 
 create or replace function bus.youngest_history()
 returns interval
@@ -77,7 +79,7 @@ begin atomic
     select interval '30 days';
 end;
 
-comment on function bus.youngest_history() is 'Events younger than this are never dropped, whatever a person asks.';
+comment on function bus.youngest_history is 'Events younger than this are never dropped, whatever a person asks.';
 
 create or replace function api.drop_partitions(
     p_before timestamptz,
@@ -151,5 +153,7 @@ begin
 end;
 $$;
 
-comment on function api.drop_partitions(timestamptz, text) is
-    'Retention: drops partitions whose events are all sealed and older than an instant at least 30 days ago; their seals stay. Returns how many; one that somebody reads stays until the next time. The drop itself is an event, with its reason. Raises TRI01.';
+comment on function api.drop_partitions is
+    'Retention: drops partitions whose events are all sealed and older than an instant at least 30 days ago; their '
+    'seals stay. Returns how many; one that somebody reads stays until the next time. The drop itself is an event, '
+    'with its reason. Raises TRI01.';

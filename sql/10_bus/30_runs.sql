@@ -11,8 +11,9 @@ begin atomic
     from bus.instance as n;
 end;
 
-comment on function bus.run_marker() is
-    'What to keep outside the database: epoch, run, and how far its log is safely on disk; a database with less is an older one.';
+comment on function bus.run_marker is
+    'What to keep outside the database: epoch, run, and how far its log is safely on disk; a database with less is '
+    'an older one.';
 
 create or replace function bus.why_foreign(
     p_instance bus.instance,
@@ -44,8 +45,9 @@ begin
 end;
 $$;
 
-comment on function bus.why_foreign(bus.instance, text) is
-    'Why a database is not the one that ran here last; null when it is. The marker is what run_marker gave, empty when missing, null where none is kept.';
+comment on function bus.why_foreign is
+    'Why a database is not the one that ran here last; null when it is. The marker is what run_marker gave, empty '
+    'when missing, null where none is kept.';
 
 create or replace function bus.open_epoch(p_why text)
 returns void
@@ -87,8 +89,9 @@ begin
 end;
 $$;
 
-comment on function bus.open_epoch(text) is
-    'This database is a restored backup or a copy: a new generation and epoch begin, halted. The caller holds the gate. Raises TRI04.';
+comment on function bus.open_epoch is
+    'This database is a restored backup or a copy: a new generation and epoch begin, halted. The caller holds the '
+    'gate. Raises TRI04.';
 
 create or replace function api.begin_run(p_marker text default null)
 returns table (run_number bigint, marker text, foreign_because text)
@@ -102,7 +105,7 @@ declare
     v_instance bus.instance;
     v_why      text;
 begin
-    perform risk.lock_gate();
+    perform risk.lock_gate_exclusive();
     select n.* into strict v_instance from bus.instance as n for update;
     v_why := bus.why_foreign(v_instance, p_marker);
 
@@ -124,8 +127,10 @@ begin
 end;
 $$;
 
-comment on function api.begin_run(text) is
-    'A start of all workers: each account''s claims wait for its first reconciliation since. Give the marker kept outside the database (empty when missing, null where none is kept) and keep the one returned. A database that is not the one that ran here last is halted under a new epoch. Only the supervisor''s login may. Raises TRI04.';
+comment on function api.begin_run is
+    'A start of all workers: each account''s claims wait for its first reconciliation since. Give the marker kept '
+    'outside the database (empty when missing, null where none is kept) and keep the one returned. A database that '
+    'is not the one that ran here last is halted under a new epoch. Only the supervisor''s login may. Raises TRI04.';
 
 create or replace function api.run_marker(p_marker text)
 returns text
@@ -152,8 +157,9 @@ begin
 end;
 $$;
 
-comment on function api.run_marker(text) is
-    'Given the marker kept last, the one to keep now: asked for every few seconds, so that an older state of the same run is recognised. Raises TRI04.';
+comment on function api.run_marker is
+    'Given the marker kept last, the one to keep now: asked for every few seconds, so that an older state of the '
+    'same run is recognised. Raises TRI04.';
 
 create or replace function api.adopt(
     p_reason text,
@@ -175,11 +181,11 @@ begin
     if (select n.is_foreign from bus.instance as n) is not true then
         v_answer := 'this database needs no adoption';
     else
-        v_answer := risk.code_answer(p_code);
+        v_answer := risk.check_override_code(p_code);
     end if;
 
     if v_answer = 'ok' then
-        perform risk.lock_gate();
+        perform risk.lock_gate_exclusive();
 
         if (select n.is_foreign from bus.instance as n) is not true then
             v_answer := 'this database was adopted meanwhile';
@@ -199,7 +205,7 @@ begin
         order by i.account_id, i.instrument_id, i.owner, i.intent_id
     loop
         begin
-            perform trade.end_or_ask(v_id, 'EXPIRED', 'older than the restored database');
+            perform trade.close_or_request_cancel(v_id, 'EXPIRED', 'older than the restored database');
             v_expired := v_expired + 1;
         exception when others then
             if bus.concerns_all(sqlstate) then
@@ -227,5 +233,6 @@ begin
 end;
 $$;
 
-comment on function api.adopt(text, text) is
-    'A person takes a restored or copied database into use: waiting intents expire, open orders are asked about; it stays halted until resume. A wrong code is answered, not raised, and remembered. Raises TRI04.';
+comment on function api.adopt is
+    'A person takes a restored or copied database into use: waiting intents expire, open orders are asked about; it '
+    'stays halted until resume. A wrong code is answered, not raised, and remembered. Raises TRI04.';

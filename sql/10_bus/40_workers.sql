@@ -10,7 +10,8 @@ begin atomic
     select 1634036841;
 end;
 
-comment on function bus.worker_lock_class() is 'First key of the session advisory lock a worker holds; the second is its id.';
+comment on function bus.worker_lock_class is
+    'First key of the session advisory lock a worker holds; the second is its id.';
 
 create or replace function bus.worker_is_alive(p_worker_id bigint)
 returns boolean
@@ -28,7 +29,7 @@ begin atomic
     );
 end;
 
-comment on function bus.worker_is_alive(bigint) is
+comment on function bus.worker_is_alive is
     'Whether the worker still holds its session lock: its process exists. A hint: the lease and the fence decide.';
 
 -- A heartbeat comes every two seconds: one that is eight seconds old has missed three. Before its first a process
@@ -46,7 +47,7 @@ begin atomic
         and bus.clock() + interval '8 s';
 end;
 
-comment on function bus.has_beaten(timestamptz, jsonb) is
+comment on function bus.has_beaten is
     'Whether a worker whose last heartbeat is of this time and said this has missed fewer than three.';
 
 create or replace function bus.require_worker(p_worker_id bigint)
@@ -70,7 +71,7 @@ begin
 end;
 $$;
 
-comment on function bus.require_worker(bigint) is 'Refuses a caller that is not the worker it says it is. Raises TRI04.';
+comment on function bus.require_worker is 'Refuses a caller that is not the worker it says it is. Raises TRI04.';
 
 create or replace function api.register_worker(
     p_name text,
@@ -119,8 +120,9 @@ begin
 end;
 $$;
 
-comment on function api.register_worker(text, integer, text) is
-    'Announces a worker process; returns the id it claims work under. A restarted process gets a new one. Raises TRI01, TRI04, TRX01.';
+comment on function api.register_worker is
+    'Announces a worker process; returns the id it claims work under. A restarted process gets a new one. Raises '
+    'TRI01, TRI04, TRX01.';
 
 create or replace function bus.forget_workers()
 returns void
@@ -146,7 +148,7 @@ begin
 end;
 $$;
 
-comment on function bus.forget_workers() is 'Keeps the 50 newest processes of this login and those that live.';
+comment on function bus.forget_workers is 'Keeps the 50 newest processes of this login and those that live.';
 
 create or replace function api.hold_worker_lock(p_worker_id bigint)
 returns boolean
@@ -175,8 +177,9 @@ begin
 end;
 $$;
 
-comment on function api.hold_worker_lock(bigint) is
-    'Takes the worker''s session lock on this connection, so that PostgreSQL tells everyone at once when it dies. Raises TRI04.';
+comment on function api.hold_worker_lock is
+    'Takes the worker''s session lock on this connection, so that PostgreSQL tells everyone at once when it dies. '
+    'Raises TRI04.';
 
 create or replace function api.heartbeat(
     p_worker_id bigint,
@@ -206,8 +209,9 @@ begin
 end;
 $$;
 
-comment on function api.heartbeat(bigint, text, jsonb) is
-    'Says that a worker lives: state running, degraded or draining, and what it says of itself in at most 8 kB. What a strategy says beyond its writes of a minute is not kept. Raises TRI01, TRI04.';
+comment on function api.heartbeat is
+    'Says that a worker lives: state running, degraded or draining, and what it says of itself in at most 8 kB. What '
+    'a strategy says beyond its writes of a minute is not kept. Raises TRI01, TRI04.';
 
 create or replace function api.stop_worker(p_worker_id bigint)
 returns void
@@ -228,7 +232,7 @@ begin
 end;
 $$;
 
-comment on function api.stop_worker(bigint) is 'The worker''s goodbye. Raises TRI04.';
+comment on function api.stop_worker is 'The worker''s goodbye. Raises TRI04.';
 
 create or replace function api.log_error(
     p_worker_id bigint,
@@ -264,5 +268,6 @@ begin
 end;
 $$;
 
-comment on function api.log_error(bigint, text, text, jsonb) is
-    'Remembers an error or refusal whose own transaction was rolled back; returns the event''s id, null for what a strategy says beyond its writes of a minute.';
+comment on function api.log_error is
+    'Remembers an error or refusal whose own transaction was rolled back; returns the event''s id, null for what a '
+    'strategy says beyond its writes of a minute.';

@@ -35,8 +35,9 @@ begin
 end;
 $$;
 
-comment on function bus.may_write() is
-    'Counts a write of this login and says whether it may be stored: a strategy has 120 a minute, others are not limited.';
+comment on function bus.may_write is
+    'Counts a write of this login and says whether it may be stored: a strategy has 120 a minute, others are not '
+    'limited.';
 
 create or replace function strategy.tg_strategies__count_writes()
 returns trigger
@@ -50,7 +51,8 @@ begin
 end;
 $$;
 
-comment on function strategy.tg_strategies__count_writes() is 'Gives a new strategy the sequence by which its writes are counted.';
+comment on function strategy.tg_strategies__count_writes is
+    'Gives a new strategy the sequence by which its writes are counted.';
 
 create or replace trigger _800_count_writes
 after insert on strategy.strategies

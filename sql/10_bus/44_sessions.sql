@@ -44,7 +44,8 @@ where a.xact_start is not null
   and a.pid <> pg_backend_pid();
 
 comment on view bus.sessions is
-    'Sessions of the whole server that are in a transaction, with the limits of their logins: null where the login is none of ours.';
+    'Sessions of the whole server that are in a transaction, with the limits of their logins: null where the login '
+    'is none of ours.';
 
 create or replace function bus.row_holders(p_xmax xid)
 returns setof integer
@@ -76,7 +77,7 @@ exception when internal_error or invalid_parameter_value then
 end;
 $$;
 
-comment on function bus.row_holders(xid) is
+comment on function bus.row_holders is
     'The sessions whose open transactions hold a row with this xmax; null for a prepared transaction.';
 
 create or replace function bus.door_function(p_query text)
@@ -97,7 +98,7 @@ begin atomic
     ), 'a statement');
 end;
 
-comment on function bus.door_function(text) is
+comment on function bus.door_function is
     'The first function of the door that a statement calls. Its text is never shown: it may hold a code.';
 
 create or replace function bus.held_by(p_pid integer)
@@ -120,7 +121,7 @@ begin atomic
     ) as h;
 end;
 
-comment on function bus.held_by(integer) is 'The tables a session has locked, and how: at most 20.';
+comment on function bus.held_by is 'The tables a session has locked, and how: at most 20.';
 
 create or replace function bus.end_session(p_pid integer)
 returns boolean
@@ -136,7 +137,7 @@ exception when insufficient_privilege then
 end;
 $$;
 
-comment on function bus.end_session(integer) is 'Ends a session; false where we may not.';
+comment on function bus.end_session is 'Ends a session; false where we may not.';
 
 create or replace view bus.prepared as
 select
@@ -149,4 +150,5 @@ select
         to_char(p.prepared, 'YYYY-MM-DD HH24:MI:SS TZ')) as who
 from pg_prepared_xacts as p;
 
-comment on view bus.prepared is 'Prepared transactions: nobody can end one but its owner or a superuser, by rollback prepared.';
+comment on view bus.prepared is
+    'Prepared transactions: nobody can end one but its owner or a superuser, by rollback prepared.';

@@ -23,5 +23,5 @@ begin atomic
     );
 end;
 
-comment on function api.migration_is_running() is
+comment on function api.migration_is_running is
     'Whether somebody who may deploy holds the lock of a deployment: drains wait for its end, for a bounded time.';

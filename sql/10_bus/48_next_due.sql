@@ -53,4 +53,5 @@ begin atomic
     ) as due;
 end;
 
-comment on function api.next_due() is 'How long until the tables themselves want a worker to look; null when nothing is due.';
+comment on function api.next_due is
+    'How long until the tables themselves want a worker to look; null when nothing is due.';

@@ -17,7 +17,7 @@ begin atomic
     limit 1;
 end;
 
-comment on function market.tick_size(text, numeric) is 'The price step at a price.';
+comment on function market.tick_size is 'The price step at a price.';
 
 create or replace function market.round_to_tick(
     p_tick_table text,
@@ -34,7 +34,7 @@ begin atomic
     from (select market.tick_size(p_tick_table, p_price) as tick) as s;
 end;
 
-comment on function market.round_to_tick(text, numeric, text) is
+comment on function market.round_to_tick is
     'The nearest valid price that is not worse for the sender of a limit order: down for a buy, up for a sell.';
 
 create or replace function market.is_enough(
@@ -52,5 +52,4 @@ begin atomic
         and div(p_quantity, p_instrument.lot_size) * p_instrument.lot_size * p_price >= p_instrument.min_notional;
 end;
 
-comment on function market.is_enough(market.instruments, numeric, numeric) is
-    'Whether the whole lots in a quantity are an order its venue takes at a price.';
+comment on function market.is_enough is 'Whether the whole lots in a quantity are an order its venue takes at a price.';

@@ -20,7 +20,7 @@ begin atomic
       and coalesce(s.is_open, extract(isodow from local.at)::integer = any(ph.weekdays));
 end;
 
-comment on function market.phase_at(text, timestamptz) is 'The phase a venue is in at an instant; null when it is closed.';
+comment on function market.phase_at is 'The phase a venue is in at an instant; null when it is closed.';
 
 create or replace function market.fees_at(
     p_venue text,
@@ -39,7 +39,7 @@ begin atomic
     limit 1;
 end;
 
-comment on function market.fees_at(text, timestamptz) is 'The commission and tax in force at an instant.';
+comment on function market.fees_at is 'The commission and tax in force at an instant.';
 
 create or replace function market.day_start(
     p_time_zone text,
@@ -56,5 +56,5 @@ begin atomic
     ) at time zone p_time_zone;
 end;
 
-comment on function market.day_start(text, time, timestamptz) is
+comment on function market.day_start is
     'When the account day that an instant falls in began; days begin at the boundary in the venue''s zone.';

@@ -31,7 +31,8 @@ from (
 ) as n;
 
 comment on view market.quotes_now is
-    'Best prices, each with whether it is fresh at this instant, and whether one may sell to its bid and buy at its ask.';
+    'Best prices, each with whether it is fresh at this instant, and whether one may sell to its bid and buy at its '
+    'ask.';
 
 create or replace function market.mark(
     p_last numeric,
@@ -51,5 +52,6 @@ begin atomic
     end;
 end;
 
-comment on function market.mark(numeric, numeric, numeric, numeric) is
-    'What a unit is worth, from the last price, the mark before, and the sound bid and ask: never below that bid nor above that ask; without either the mark before.';
+comment on function market.mark is
+    'What a unit is worth, from the last price, the mark before, and the sound bid and ask: never below that bid nor '
+    'above that ask; without either the mark before.';

@@ -49,8 +49,9 @@ begin
 end;
 $$;
 
-comment on function api.open_feed(text, text, text) is
-    'Declares a feed connected; source is live, sim or replay. Returns the next received_seq to use. Raises TRI01, TRI02, TRI04.';
+comment on function api.open_feed is
+    'Declares a feed connected; source is live, sim or replay. Returns the next received_seq to use. Raises TRI01, '
+    'TRI02, TRI04.';
 
 create or replace function api.feed_position(p_feed text)
 returns bigint
@@ -62,8 +63,9 @@ begin atomic
     select f.last_seq - f.seq_before_run from market.feeds as f where f.feed = p_feed;
 end;
 
-comment on function api.feed_position(text) is
-    'How many events a feed has brought since all workers were last started: where a recording goes on after a crash of its reader.';
+comment on function api.feed_position is
+    'How many events a feed has brought since all workers were last started: where a recording goes on after a crash '
+    'of its reader.';
 
 create or replace function api.feed_status(
     p_feed   text,
@@ -103,5 +105,5 @@ begin
 end;
 $$;
 
-comment on function api.feed_status(text, text, text) is
+comment on function api.feed_status is
     'Heartbeat of a feed: CONNECTED, DISCONNECTED or ENDED, and a word for people. Raises TRI01, TRI02.';

@@ -148,5 +148,6 @@ begin
 end;
 $$;
 
-comment on function api.ingest_quotes(text, text[], timestamptz[], bigint[], numeric[], numeric[], numeric[], numeric[]) is
-    'Takes a batch of quotes; a side that is not there is null or 0, in price or size. Returns how many were applied, superseded by newer ones and quarantined. Raises TRI02.';
+comment on function api.ingest_quotes is
+    'Takes a batch of quotes; a side that is not there is null or 0, in price or size. Returns how many were '
+    'applied, superseded by newer ones and quarantined. Raises TRI02.';

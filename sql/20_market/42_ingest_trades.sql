@@ -53,9 +53,8 @@ begin
 end;
 $$;
 
-comment on function market.quarantine_rest(
-    market.feeds, timestamptz, text[], timestamptz[], bigint[], numeric[], numeric[], numeric[], numeric[]
-) is 'Keeps the quotes of a batch that cannot be used, with the reason; returns how many.';
+comment on function market.quarantine_rest is
+    'Keeps the quotes of a batch that cannot be used, with the reason; returns how many.';
 
 create or replace function api.ingest_trades(
     p_feed     text,
@@ -165,5 +164,5 @@ begin
 end;
 $$;
 
-comment on function api.ingest_trades(text, text[], timestamptz[], bigint[], numeric[], numeric[]) is
+comment on function api.ingest_trades is
     'Takes a batch of trades as last prices; returns how many were applied, superseded and quarantined. Raises TRI02.';

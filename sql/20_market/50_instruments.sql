@@ -50,8 +50,9 @@ begin
 end;
 $$;
 
-comment on function api.add_tick_table(text, numeric[], numeric[]) is
-    'Adds a table of price steps, or replaces its bands: from each price on, inclusive, the tick beside it. Returns how many bands it has. Raises TRI01.';
+comment on function api.add_tick_table is
+    'Adds a table of price steps, or replaces its bands: from each price on, inclusive, the tick beside it. Returns '
+    'how many bands it has. Raises TRI01.';
 
 create or replace function api.add_instrument(
     p_venue        text,
@@ -116,5 +117,5 @@ exception
 end;
 $$;
 
-comment on function api.add_instrument(text, text, text, text, text, numeric, numeric) is
+comment on function api.add_instrument is
     'Adds an instrument to the universe, or changes its rules; returns its id. Raises TRI01.';

@@ -27,22 +27,21 @@ cross join lateral (
 ) as m
 join risk.mode_rules as r on r.mode = m.mode;
 
-comment on view risk.verdicts is
-    'What the strictest mode says of each action of each account. No row means DENY.';
+comment on view risk.verdicts is 'What the strictest mode says of each action of each account. No row means DENY.';
 
-create or replace function risk.hold_gate()
+create or replace function risk.lock_gate_shared()
 returns void
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    perform bus.require_the_latest('a halt');
+    perform bus.require_read_committed('a halt');
     lock table risk.gate in row share mode;
 end;
 $$;
 
-comment on function risk.hold_gate() is
+comment on function risk.lock_gate_shared is
     'Holds the gate until the transaction ends; the next statement sees the mode that counts. Raises TRM02.';
 
 create or replace function risk.admit(
@@ -57,7 +56,7 @@ as $$
 declare
     v_row risk.verdicts;
 begin
-    perform risk.hold_gate();
+    perform risk.lock_gate_shared();
 
     select v.* into v_row
     from risk.verdicts as v
@@ -74,5 +73,5 @@ begin
 end;
 $$;
 
-comment on function risk.admit(bigint, text) is
+comment on function risk.admit is
     'Holds the gate and says ALLOW or APPROVE for an action of an account. Raises TRM01, TRM02.';

@@ -1,6 +1,6 @@
 -- 12_gate_holders: A change of mode waits for nobody longer than a moment: it ends the sessions in its way.
 
-create or replace function risk.in_the_way()
+create or replace function risk.gate_holders()
 returns table (pid integer, is_idle boolean, changes_mode boolean, who text)
 language plpgsql
 stable
@@ -74,10 +74,11 @@ begin
 end;
 $$;
 
-comment on function risk.in_the_way() is
-    'Who holds what a change of mode needs, in whatever lock mode: the gate, the rows of the modes, or a table it writes. The pid of a prepared transaction is null.';
+comment on function risk.gate_holders is
+    'Who holds what a change of mode needs, in whatever lock mode: the gate, the rows of the modes, or a table it '
+    'writes. The pid of a prepared transaction is null.';
 
-create or replace function risk.clear_the_way(p_try integer)
+create or replace function risk.end_gate_holders(p_try integer)
 returns jsonb
 language plpgsql
 volatile
@@ -88,7 +89,7 @@ declare
     v_ended  jsonb := '[]';
 begin
     for v_holder in
-        select w.* from risk.in_the_way() as w where w.pid is not null
+        select w.* from risk.gate_holders() as w where w.pid is not null
     loop
         -- Who is idle is not waited for. Who is busy gets a second turn, and who is just changing the mode a
         -- third: of two halts at once both succeed.
@@ -103,10 +104,11 @@ begin
 end;
 $$;
 
-comment on function risk.clear_the_way(integer) is
-    'Ends the sessions in the way of a change of mode, the idle ones at its first try; returns which. The caller has waited for them in vain.';
+comment on function risk.end_gate_holders is
+    'Ends the sessions in the way of a change of mode, the idle ones at its first try; returns which. The caller has '
+    'waited for them in vain.';
 
-create or replace function risk.be_patient(
+create or replace function risk.set_lock_patience(
     p_try      integer,
     p_patience interval
 )
@@ -124,7 +126,7 @@ begin
 end;
 $$;
 
-comment on function risk.be_patient(integer, interval) is
+comment on function risk.set_lock_patience is
     'How long this try of a change of mode waits for a lock: the first two together for the whole patience.';
 
 create or replace function risk.refuse_change(p_what text)
@@ -135,17 +137,17 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     raise exception '% within 5 seconds: %', p_what, coalesce(
-        (select string_agg(w.who, '; ' order by w.who) from risk.in_the_way() as w), 'nobody is seen in its way'
+        (select string_agg(w.who, '; ' order by w.who) from risk.gate_holders() as w), 'nobody is seen in its way'
     )
         using errcode = 'TRI04',
               hint = 'A superuser may end it: select pg_terminate_backend(pid), or rollback prepared.';
 end;
 $$;
 
-comment on function risk.refuse_change(text) is
+comment on function risk.refuse_change is
     'A change of mode gives up and names whom it could not end: superusers and prepared transactions. Raises TRI04.';
 
-create or replace function risk.lock_gate()
+create or replace function risk.lock_gate_exclusive()
 returns void
 language plpgsql
 volatile
@@ -158,12 +160,12 @@ declare
 begin
     for v_try in 1..25 loop
         begin
-            perform risk.be_patient(v_try, v_patience);
+            perform risk.set_lock_patience(v_try, v_patience);
             lock table risk.gate in exclusive mode;
             perform risk.record_ended(v_ended);
             return;
         exception when lock_not_available then
-            v_ended := v_ended || risk.clear_the_way(v_try);
+            v_ended := v_ended || risk.end_gate_holders(v_try);
         end;
     end loop;
 
@@ -171,8 +173,9 @@ begin
 end;
 $$;
 
-comment on function risk.lock_gate() is
-    'Locks the gate exclusively; it ends whoever is in the way of a change of mode, who is idle after 50 ms, who is busy after 200 ms. Raises TRI04.';
+comment on function risk.lock_gate_exclusive is
+    'Locks the gate exclusively; it ends whoever is in the way of a change of mode, who is idle after 50 ms, who is '
+    'busy after 200 ms. Raises TRI04.';
 
 create or replace function risk.record_ended(p_ended jsonb)
 returns void
@@ -187,4 +190,4 @@ begin
 end;
 $$;
 
-comment on function risk.record_ended(jsonb) is 'Each session that a change of mode ended is an event.';
+comment on function risk.record_ended is 'Each session that a change of mode ended is an event.';

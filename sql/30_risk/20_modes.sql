@@ -32,7 +32,7 @@ begin
 end;
 $$;
 
-comment on function risk.write_mode(text, text, text, text, jsonb) is
+comment on function risk.write_mode is
     'Writes the mode of the system, a broker or an account; its history and its event follow by triggers.';
 
 create or replace function risk.change_mode(
@@ -60,17 +60,17 @@ begin
 
     -- Whatever its length, it never stands in the way of a halt.
     p_reason := left(p_reason, 2000);
-    perform risk.lock_gate();
+    perform risk.lock_gate_exclusive();
 
     -- Behind the gate somebody may still hold a row or a table that the change writes.
     for v_try in 1..25 loop
         begin
-            perform risk.be_patient(v_try, v_patience);
+            perform risk.set_lock_patience(v_try, v_patience);
             v_now := risk.write_mode(p_scope, p_name, p_mode, p_reason, p_evidence);
             perform risk.record_ended(v_ended);
             return v_now;
         exception when lock_not_available then
-            v_ended := v_ended || risk.clear_the_way(v_try);
+            v_ended := v_ended || risk.end_gate_holders(v_try);
         end;
     end loop;
 
@@ -78,8 +78,9 @@ begin
 end;
 $$;
 
-comment on function risk.change_mode(text, text, text, text, jsonb) is
-    'Changes the mode of the system, a broker or an account behind the locked gate, and ends whoever is in its way as lock_gate does. Raises TRI01, TRI04.';
+comment on function risk.change_mode is
+    'Changes the mode of the system, a broker or an account behind the locked gate, and ends whoever is in its way '
+    'as lock_gate_exclusive does. Raises TRI01, TRI04.';
 
 create or replace function api.halt(p_reason text)
 returns timestamptz
@@ -91,7 +92,7 @@ begin atomic
     select risk.change_mode('system', 'system', 'HALT', p_reason, '{}');
 end;
 
-comment on function api.halt(text) is
+comment on function api.halt is
     'Stops all trading now; protective sells then need approval. Returns since when. Raises TRI01, TRI04.';
 
 create or replace function api.safe(p_reason text)
@@ -102,7 +103,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    perform risk.lock_gate();
+    perform risk.lock_gate_exclusive();
 
     if (select s.mode from risk.system_mode as s) in ('NORMAL', 'SAFE') is not true then
         raise exception 'the system is halted, which is stricter than SAFE'
@@ -114,8 +115,7 @@ begin
 end;
 $$;
 
-comment on function api.safe(text) is
-    'Stops all buying; sells go on. Returns since when. Raises TRI01, TRI04.';
+comment on function api.safe is 'Stops all buying; sells go on. Returns since when. Raises TRI01, TRI04.';
 
 create or replace function risk.tg_mode__announce()
 returns trigger
@@ -132,8 +132,9 @@ begin
 end;
 $$;
 
-comment on function risk.tg_mode__announce() is
-    'Each change of a mode is an event. It notifies nobody: a commit that does may have to wait, and a halt waits for nothing.';
+comment on function risk.tg_mode__announce is
+    'Each change of a mode is an event. It notifies nobody: a commit that does may have to wait, and a halt waits '
+    'for nothing.';
 
 create or replace trigger _900_announce
 after insert on risk.mode_history
@@ -155,14 +156,14 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    perform risk.lock_gate();
+    perform risk.lock_gate_exclusive();
     new.changed_at := bus.clock();
     new.changed_by := session_user;
     return new;
 end;
 $$;
 
-comment on function risk.tg_modes__lock_gate() is 'Any writer of a mode locks the gate first and is named. Raises TRI04.';
+comment on function risk.tg_modes__lock_gate is 'Any writer of a mode locks the gate first and is named. Raises TRI04.';
 
 create or replace function risk.tg_modes__keep_history()
 returns trigger
@@ -190,7 +191,7 @@ begin
 end;
 $$;
 
-comment on function risk.tg_modes__keep_history() is 'Each write of a mode is a row of the history.';
+comment on function risk.tg_modes__keep_history is 'Each write of a mode is a row of the history.';
 
 create or replace trigger _100_lock_gate
 before insert or update on risk.system_mode

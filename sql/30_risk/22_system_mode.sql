@@ -17,7 +17,8 @@ select
 from current_mode as m;
 
 comment on view api.system_mode is
-    'The mode of the system. update system_mode set mode = ''HALT'', reason = ''why'' works; leaving HALT needs the column code.';
+    'The mode of the system. update system_mode set mode = ''HALT'', reason = ''why'' works; leaving HALT needs the '
+    'column code.';
 
 create or replace function api.tg_system_mode__update()
 returns trigger
@@ -55,8 +56,9 @@ begin
 end;
 $$;
 
-comment on function api.tg_system_mode__update() is
-    'An update of the view is the same as halt, safe or resume; a wrong code is a warning and changes nothing. Raises TRI01, TRI04.';
+comment on function api.tg_system_mode__update is
+    'An update of the view is the same as halt, safe or resume; a wrong code is a warning and changes nothing. '
+    'Raises TRI01, TRI04.';
 
 create or replace trigger _100_update
 instead of update on api.system_mode

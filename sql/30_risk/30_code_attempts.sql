@@ -11,7 +11,7 @@ begin atomic
     select 1634036842;
 end;
 
-comment on function risk.attempt_lock_class() is
+comment on function risk.attempt_lock_class is
     'First key of the advisory lock a try of the override code holds; the second is its number.';
 
 create or replace function risk.count_attempt(
@@ -63,8 +63,9 @@ begin
 end;
 $$;
 
-comment on function risk.count_attempt() is
-    'Counts a try of the override code before anybody looks at it, and the fifth in a row locks it for 15 minutes; says the number of the try and what it is compared with, or why none is taken.';
+comment on function risk.count_attempt is
+    'Counts a try of the override code before anybody looks at it, and the fifth in a row locks it for 15 minutes; '
+    'says the number of the try and what it is compared with, or why none is taken.';
 
 create or replace function risk.note_lost_attempts()
 returns integer
@@ -112,8 +113,9 @@ begin
 end;
 $$;
 
-comment on function risk.note_lost_attempts() is
-    'Records the tries of the override code whose own record was rolled back, as an event and an incident; returns how many.';
+comment on function risk.note_lost_attempts is
+    'Records the tries of the override code whose own record was rolled back, as an event and an incident; returns '
+    'how many.';
 
 create or replace trigger _100_append_only
 before update or delete on risk.override_attempts

@@ -24,7 +24,7 @@ begin
 end;
 $$;
 
-comment on function risk.code_digest(text, text, integer) is
+comment on function risk.code_digest is
     'sha256 of salt and code, again and again, as hex: slow on purpose, so that guessing takes days. Null for null.';
 
 create or replace function risk.code_weakness(p_code text)
@@ -42,9 +42,9 @@ begin atomic
     end;
 end;
 
-comment on function risk.code_weakness(text) is 'Why a text is too easy to guess for an override code; null when it will do.';
+comment on function risk.code_weakness is 'Why a text is too easy to guess for an override code; null when it will do.';
 
-create or replace function risk.code_answer(p_code text)
+create or replace function risk.check_override_code(p_code text)
 returns text
 language plpgsql
 volatile
@@ -82,8 +82,9 @@ begin
 end;
 $$;
 
-comment on function risk.code_answer(text) is
-    'ok, or why the code is not accepted. Five wrong codes in a row lock it for 15 minutes; a rollback does not take a try back.';
+comment on function risk.check_override_code is
+    'ok, or why the code is not accepted. Five wrong codes in a row lock it for 15 minutes; a rollback does not take '
+    'a try back.';
 
 create or replace function risk.refuse_code(p_message text)
 returns void
@@ -93,7 +94,7 @@ begin atomic
     select bus.record_event('refusal', null, 'TRA01', null, jsonb_build_object('message', p_message));
 end;
 
-comment on function risk.refuse_code(text) is 'Keeps an answer about a code that is returned instead of raised.';
+comment on function risk.refuse_code is 'Keeps an answer about a code that is returned instead of raised.';
 
 create or replace function api.resume(
     p_reason text,
@@ -117,12 +118,12 @@ begin
     elsif (select n.is_foreign from bus.instance as n) is not false then
         v_answer := 'this is a restored or copied database: adopt(reason, code) first';
     elsif (select s.mode from risk.system_mode as s) in ('NORMAL', 'SAFE') is not true then
-        v_answer := risk.code_answer(p_code);
+        v_answer := risk.check_override_code(p_code);
     end if;
 
     if v_answer = 'ok' then
         begin
-            perform risk.lock_gate();
+            perform risk.lock_gate_exclusive();
 
             if v_seen is distinct from (select max(h.mode_change_id) from risk.mode_history as h where h.scope = 'system') then
                 v_answer := 'the mode was changed meanwhile: look why, then resume again';
@@ -147,8 +148,9 @@ begin
 end;
 $$;
 
-comment on function api.resume(text, text) is
-    'Lets trading go on. Leaving HALT needs the override code; every refusal is answered, not raised, and remembered; a halt that comes while the code is looked at stands.';
+comment on function api.resume is
+    'Lets trading go on. Leaving HALT needs the override code; every refusal is answered, not raised, and '
+    'remembered; a halt that comes while the code is looked at stands.';
 
 create or replace function api.set_override_code(
     p_code    text,
@@ -168,7 +170,7 @@ declare
     v_digest text;
 begin
     if v_answer = 'ok' and v_before is not null then
-        v_answer := risk.code_answer(p_current);
+        v_answer := risk.check_override_code(p_current);
     end if;
 
     if v_answer = 'ok' then
@@ -198,8 +200,9 @@ begin
 end;
 $$;
 
-comment on function api.set_override_code(text, text) is
-    'Sets the code that leaves HALT; changing it needs the current one. A code that is easy to guess, like every refusal, is answered, not raised.';
+comment on function api.set_override_code is
+    'Sets the code that leaves HALT; changing it needs the current one. A code that is easy to guess, like every '
+    'refusal, is answered, not raised.';
 
 create or replace view api.override_code as
 select
@@ -218,4 +221,5 @@ cross join risk.override_locked_until as u
 cross join risk.override_attempts_ever as e;
 
 comment on view api.override_code is
-    'Whether a code that leaves HALT is set (no row when none is), and how it was tried: wrong ones in a row, the end of a lock, all tries, and those that were rolled back.';
+    'Whether a code that leaves HALT is set (no row when none is), and how it was tried: wrong ones in a row, the '
+    'end of a lock, all tries, and those that were rolled back.';

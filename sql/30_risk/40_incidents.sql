@@ -21,7 +21,7 @@ begin
 end;
 $$;
 
-comment on function risk.tg_incidents__record() is
+comment on function risk.tg_incidents__record is
     'L9: each change of an incident is one event, so that the facts it was refreshed with before are kept.';
 
 create or replace trigger _900_record
@@ -46,7 +46,7 @@ begin atomic
     returning i.incident_id;
 end;
 
-comment on function api.raise_incident(text, text, jsonb) is
+comment on function api.raise_incident is
     'Opens an incident, or refreshes the open one of the same kind and subject; returns its id.';
 
 create or replace function risk.end_incident(
@@ -62,7 +62,7 @@ begin atomic
     where i.kind = p_kind and i.subject = left(p_subject, 500) and i.closed_at is null;
 end;
 
-comment on function risk.end_incident(text, text) is 'What an incident was about is over; nothing where none is open.';
+comment on function risk.end_incident is 'What an incident was about is over; nothing where none is open.';
 
 create or replace function api.close_incident(
     p_incident_id bigint,
@@ -96,5 +96,6 @@ begin
 end;
 $$;
 
-comment on function api.close_incident(bigint, text) is
-    'A person has dealt with an incident. One that still holds is opened again by whoever sees it. Raises TRI01, TRI02.';
+comment on function api.close_incident is
+    'A person has dealt with an incident. One that still holds is opened again by whoever sees it. Raises TRI01, '
+    'TRI02.';

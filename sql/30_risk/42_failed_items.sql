@@ -21,5 +21,5 @@ begin atomic
     where i.detail is distinct from excluded.detail;
 end;
 
-comment on function risk.note_failed_item(text, text, text, text) is
+comment on function risk.note_failed_item is
     'Keeps an incident open of an item that failed with an error nobody foresaw, so that the others could go on.';

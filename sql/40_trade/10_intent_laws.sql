@@ -44,8 +44,9 @@ begin
 end;
 $$;
 
-comment on function trade.tg_order_intents__guard() is
-    'L1: admits an intent only behind the gate and as the mode allows; refuses in breach. Raises TRM01, TRM02, TRM03, TRC02, TRQ02.';
+comment on function trade.tg_order_intents__guard is
+    'L1: admits an intent only behind the gate and as the mode allows; refuses in breach. Raises TRM01, TRM02, '
+    'TRM03, TRC02, TRQ02.';
 
 create or replace trigger _100_guard
 before insert on trade.order_intents
@@ -76,7 +77,7 @@ begin
 end;
 $$;
 
-comment on function trade.tg_order_intents__check_bounds() is
+comment on function trade.tg_order_intents__check_bounds is
     'Refuses an intent whose numbers, texts or times cannot be worked with. Raises TRI01.';
 
 create or replace trigger _120_within_bounds
@@ -111,7 +112,8 @@ begin
 end;
 $$;
 
-comment on function trade.tg_order_intents__check_move() is 'L4: an intent begins and moves only along its lifecycle. Raises TRL01.';
+comment on function trade.tg_order_intents__check_move is
+    'L4: an intent begins and moves only along its lifecycle. Raises TRL01.';
 
 create or replace trigger _200_check_beginning
 before insert on trade.order_intents
@@ -136,7 +138,7 @@ begin
 end;
 $$;
 
-comment on function trade.tg_order_intents__keep_decision() is
+comment on function trade.tg_order_intents__keep_decision is
     'What was decided never changes; only how far it has come does. Raises TRL02.';
 
 create or replace trigger _300_keep_decision
@@ -172,7 +174,7 @@ begin
 end;
 $$;
 
-comment on function trade.tg_order_intents__keep_price() is
+comment on function trade.tg_order_intents__keep_price is
     'The price of a decision changes only when a stop lowers it or an approval sets it. Raises TRL02.';
 
 create or replace trigger _310_keep_price

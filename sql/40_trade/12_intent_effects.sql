@@ -56,7 +56,7 @@ begin
 end;
 $$;
 
-comment on function trade.tg_order_intents__reserve() is
+comment on function trade.tg_order_intents__reserve is
     'L2, L3: moves what an intent reserves to its position or account, and nothing else does. Raises TRQ01, TRC01.';
 
 create or replace trigger _500_reserve_new
@@ -81,7 +81,8 @@ begin
 end;
 $$;
 
-comment on function trade.tg_order_intents__notify() is 'Wakes execution when an intent waits. A hint: the row is the truth.';
+comment on function trade.tg_order_intents__notify is
+    'Wakes execution when an intent waits. A hint: the row is the truth.';
 
 create or replace trigger _900_notify_new
 after insert on trade.order_intents
@@ -114,7 +115,7 @@ begin
 end;
 $$;
 
-comment on function trade.tg_order_intents__record() is 'L9: each change of an intent is one event.';
+comment on function trade.tg_order_intents__record is 'L9: each change of an intent is one event.';
 
 create or replace trigger _950_record_new
 after insert on trade.order_intents

@@ -31,7 +31,8 @@ begin
 end;
 $$;
 
-comment on function trade.tg_positions__derive() is 'L2, L10: the breach follows from facts, the version from changes of facts.';
+comment on function trade.tg_positions__derive is
+    'L2, L10: the breach follows from facts, the version from changes of facts.';
 
 create or replace trigger _100_derive
 before update on trade.positions
@@ -58,7 +59,7 @@ begin
 end;
 $$;
 
-comment on function trade.tg_balances__derive() is 'L3: the breach follows from facts.';
+comment on function trade.tg_balances__derive is 'L3: the breach follows from facts.';
 
 create or replace trigger _100_derive
 before update on trade.balances
@@ -84,8 +85,7 @@ begin
 end;
 $$;
 
-comment on function trade.note_breach(text, numeric, numeric, jsonb) is
-    'Keeps an incident open while a breach is above zero.';
+comment on function trade.note_breach is 'Keeps an incident open while a breach is above zero.';
 
 create or replace function trade.tg_positions__record()
 returns trigger
@@ -120,7 +120,8 @@ begin
 end;
 $$;
 
-comment on function trade.tg_positions__record() is 'L9: each change of a position is one event; a breach is an incident.';
+comment on function trade.tg_positions__record is
+    'L9: each change of a position is one event; a breach is an incident.';
 
 create or replace trigger _900_record
 after insert or update on trade.positions
@@ -139,7 +140,7 @@ begin
 end;
 $$;
 
-comment on function trade.tg_balances__record() is 'A breach of cash is an incident.';
+comment on function trade.tg_balances__record is 'A breach of cash is an incident.';
 
 create or replace trigger _900_record
 after update on trade.balances
@@ -172,7 +173,8 @@ begin
 end;
 $$;
 
-comment on function trade.tg_cash_entries__add() is 'The balance is the sum of its entries; they are on disk when they have committed.';
+comment on function trade.tg_cash_entries__add is
+    'The balance is the sum of its entries; they are on disk when they have committed.';
 
 create or replace trigger _500_add
 after insert on trade.cash_entries

@@ -26,7 +26,7 @@ begin
 end;
 $$;
 
-comment on function trade.ensure_position(bigint, bigint, text) is 'Locks a position, making a flat one where there is none.';
+comment on function trade.ensure_position is 'Locks a position, making a flat one where there is none.';
 
 create or replace function trade.cost_of(
     p_position trade.positions,
@@ -41,7 +41,7 @@ begin atomic
     select p_position.cost - div(p_position.cost * (p_position.qty - p_quantity) * 1e18, p_position.qty) * 1e-18;
 end;
 
-comment on function trade.cost_of(trade.positions, numeric) is
+comment on function trade.cost_of is
     'What a part of a held position cost, at its average price; all of it, exactly, when nothing is left.';
 
 create or replace function trade.move_position(
@@ -78,10 +78,11 @@ begin
 end;
 $$;
 
-comment on function trade.move_position(trade.positions, numeric, numeric, numeric) is
-    'Applies a trade to a locked position: a signed change of quantity, the money paid or received for it, and the costs. Returns the realized profit: money received - cost of what was sold - costs of trading.';
+comment on function trade.move_position is
+    'Applies a trade to a locked position: a signed change of quantity, the money paid or received for it, and the '
+    'costs. Returns the realized profit: money received - cost of what was sold - costs of trading.';
 
-create or replace function trade.shed_unsent(
+create or replace function trade.release_unsent_intents(
     p_account_id    bigint,
     p_instrument_id bigint,
     p_owner         text
@@ -126,7 +127,7 @@ begin
                 raise;
             end if;
 
-            perform risk.note_failed_item('shed_unsent', format('intent %s', v_intent.intent_id), sqlstate, sqlerrm);
+            perform risk.note_failed_item('release_unsent_intents', format('intent %s', v_intent.intent_id), sqlstate, sqlerrm);
         end;
     end loop;
 
@@ -134,5 +135,6 @@ begin
 end;
 $$;
 
-comment on function trade.shed_unsent(bigint, bigint, text) is
-    'Cancels unsent intents, newest first, until the breach of the position and of the account is gone; returns how many.';
+comment on function trade.release_unsent_intents is
+    'Cancels unsent intents, newest first, until the breach of the position and of the account is gone; returns how '
+    'many.';

@@ -34,7 +34,7 @@ begin
 end;
 $$;
 
-comment on function trade.tg_orders__guard() is
+comment on function trade.tg_orders__guard is
     'L1: nothing is made ready to send that the mode forbids. Raises TRM01, TRM02, TRM03.';
 
 create or replace trigger _100_guard_new
@@ -56,7 +56,7 @@ begin
 end;
 $$;
 
-comment on function trade.tg_orders__check_bounds() is
+comment on function trade.tg_orders__check_bounds is
     'Refuses an order whose numbers or times cannot be worked with. Raises TRI01.';
 
 create or replace trigger _120_within_bounds
@@ -92,7 +92,7 @@ begin
 end;
 $$;
 
-comment on function trade.tg_orders__check_move() is
+comment on function trade.tg_orders__check_move is
     'L4: an order begins and moves only along its lifecycle, and says since when. Raises TRL01.';
 
 create or replace trigger _200_check_beginning
@@ -138,7 +138,7 @@ begin
 end;
 $$;
 
-comment on function trade.tg_orders__check_exposure() is
+comment on function trade.tg_orders__check_exposure is
     'L5: an order never exceeds what its intent has reserved. Raises TRL04.';
 
 create or replace trigger _300_check_exposure
@@ -158,7 +158,7 @@ begin
 end;
 $$;
 
-comment on function trade.tg_orders__keep_decision() is 'L6: a stored order never says anything else. Raises TRL02.';
+comment on function trade.tg_orders__keep_decision is 'L6: a stored order never says anything else. Raises TRL02.';
 
 create or replace trigger _310_keep_decision
 before update of order_id, intent_id, account_id, instrument_id, side, client_order_id, order_type, limit_price,

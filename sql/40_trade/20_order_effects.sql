@@ -12,7 +12,7 @@ begin
 end;
 $$;
 
-comment on function trade.tg_orders__notify() is 'Wakes execution when an order wants a cancel or a question. A hint.';
+comment on function trade.tg_orders__notify is 'Wakes execution when an order wants a cancel or a question. A hint.';
 
 create or replace trigger _900_notify
 after update on trade.orders
@@ -44,7 +44,7 @@ begin
 end;
 $$;
 
-comment on function trade.tg_orders__record() is 'L9: each change of an order is one event.';
+comment on function trade.tg_orders__record is 'L9: each change of an order is one event.';
 
 create or replace trigger _950_record_new
 after insert on trade.orders

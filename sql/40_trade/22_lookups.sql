@@ -19,7 +19,7 @@ begin
 end;
 $$;
 
-comment on function trade.account_id(text) is 'The id of an account. Raises TRI02.';
+comment on function trade.account_id is 'The id of an account. Raises TRI02.';
 
 create or replace function trade.find_order(
     p_account_id      bigint,
@@ -37,5 +37,4 @@ begin atomic
            or (p_client_order_id is null and o.broker_order_id = p_broker_order_id));
 end;
 
-comment on function trade.find_order(bigint, text, text) is
-    'The order a broker speaks of: by our number, else by the broker''s.';
+comment on function trade.find_order is 'The order a broker speaks of: by our number, else by the broker''s.';

@@ -32,7 +32,7 @@ begin
 end;
 $$;
 
-comment on function trade.lock_intent(bigint) is
+comment on function trade.lock_intent is
     'Locks the account, position and intent, in that order, and returns the intent as it is now. Raises TRI02.';
 
 create or replace function trade.lock_intents(p_intent_ids bigint[])
@@ -67,8 +67,9 @@ begin
 end;
 $$;
 
-comment on function trade.lock_intents(bigint[]) is
-    'Locks the accounts, positions, intents and live orders of several intents, in that order, before any of them is changed.';
+comment on function trade.lock_intents is
+    'Locks the accounts, positions, intents and live orders of several intents, in that order, before any of them is '
+    'changed.';
 
 create or replace function trade.lock_accounts(p_account_ids bigint[])
 returns bigint[]
@@ -102,7 +103,7 @@ begin
 end;
 $$;
 
-comment on function trade.lock_accounts(bigint[]) is
+comment on function trade.lock_accounts is
     'Locks accounts and returns which: one that somebody holds for longer than 600 ms is left out.';
 
 create or replace function trade.lock_free_intents(p_intent_ids bigint[])
@@ -147,8 +148,9 @@ begin
 end;
 $$;
 
-comment on function trade.lock_free_intents(bigint[]) is
-    'Locks several intents and all they touch, as lock_intents does, and returns which: one that somebody holds for longer than 600 ms is left out, so that it stops none of the others.';
+comment on function trade.lock_free_intents is
+    'Locks several intents and all they touch, as lock_intents does, and returns which: one that somebody holds for '
+    'longer than 600 ms is left out, so that it stops none of the others.';
 
 create or replace function trade.lock_with_parent(p_order trade.orders)
 returns trade.orders
@@ -169,7 +171,7 @@ begin
 end;
 $$;
 
-comment on function trade.lock_with_parent(trade.orders) is
+comment on function trade.lock_with_parent is
     'Locks an order, after the one it is to replace, and returns it as it is now. The caller holds its intent.';
 
 create or replace function trade.lock_unfenced(p_order_id bigint)
@@ -193,7 +195,7 @@ begin
 end;
 $$;
 
-comment on function trade.lock_unfenced(bigint) is
+comment on function trade.lock_unfenced is
     'Locks account, position, intent and order, in that order, whoever answers for it. Raises TRI02.';
 
 create or replace function trade.check_fence(
@@ -213,7 +215,7 @@ begin
 end;
 $$;
 
-comment on function trade.check_fence(trade.orders, bigint) is 'L6: one worker answers for an order that lives. Raises TRL03.';
+comment on function trade.check_fence is 'L6: one worker answers for an order that lives. Raises TRL03.';
 
 create or replace function trade.lock_order(
     p_order_id bigint,
@@ -233,8 +235,9 @@ begin
 end;
 $$;
 
-comment on function trade.lock_order(bigint, bigint) is
-    'Locks account, position, intent and order, in that order, for the worker that holds the fence. Raises TRI02, TRL03.';
+comment on function trade.lock_order is
+    'Locks account, position, intent and order, in that order, for the worker that holds the fence. Raises TRI02, '
+    'TRL03.';
 
 create or replace function trade.lock_for_fill(p_order_id bigint)
 returns trade.orders
@@ -257,5 +260,6 @@ begin
 end;
 $$;
 
-comment on function trade.lock_for_fill(bigint) is
-    'Locks all that a fill of an order touches, making a flat position where there is none; returns the order as it is now.';
+comment on function trade.lock_for_fill is
+    'Locks all that a fill of an order touches, making a flat position where there is none; returns the order as it '
+    'is now.';

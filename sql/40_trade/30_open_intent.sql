@@ -58,8 +58,9 @@ begin
 end;
 $$;
 
-comment on function trade.worst_price(market.instruments, text, text, numeric, boolean) is
-    'The worst price an intent may trade at: its limit, else the best price plus the venue''s cap, on a tick. Raises TRP01, TRP02, TRI01.';
+comment on function trade.worst_price is
+    'The worst price an intent may trade at: its limit, else the best price plus the venue''s cap, on a tick. Raises '
+    'TRP01, TRP02, TRI01.';
 
 create or replace function trade.open_intent(
     p_account_id      bigint,
@@ -179,7 +180,6 @@ begin
 end;
 $$;
 
-comment on function trade.open_intent(
-    bigint, bigint, text, text, text, numeric, numeric, text, text, interval, bigint, timestamptz
-) is
-    'Admits a decision, rounds it to lot and tick, reserves for it at its worst price and stores it. Raises TRM01, TRM02, TRQ01, TRQ02, TRC01, TRC02, TRP01, TRP02, TRS01, TRI01, TRI03.';
+comment on function trade.open_intent is
+    'Admits a decision, rounds it to lot and tick, reserves for it at its worst price and stores it. Raises TRM01, '
+    'TRM02, TRQ01, TRQ02, TRC01, TRC02, TRP01, TRP02, TRS01, TRI01, TRI03.';

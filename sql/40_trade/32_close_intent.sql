@@ -19,7 +19,7 @@ begin atomic
     returning i.*;
 end;
 
-comment on function trade.close_intent(bigint, text, text) is
+comment on function trade.close_intent is
     'Ends an intent and frees what it reserved. The caller holds its locks. Raises TRL01.';
 
 create or replace function trade.retire_intent(
@@ -39,8 +39,9 @@ begin atomic
       and not exists (select from trade.orders as o where o.intent_id = i.intent_id and o.closed_at is null);
 end;
 
-comment on function trade.retire_intent(bigint, text, text) is
-    'Ends an intent whose last order has ended; one that has another, as of an amend, lives on with it. The caller holds the locks. Raises TRL01.';
+comment on function trade.retire_intent is
+    'Ends an intent whose last order has ended; one that has another, as of an amend, lives on with it. The caller '
+    'holds the locks. Raises TRL01.';
 
 create or replace function trade.request_cancel(p_intent_id bigint)
 returns void
@@ -54,9 +55,9 @@ begin atomic
       and o.cancel_requested_at is null;
 end;
 
-comment on function trade.request_cancel(bigint) is 'Asks execution to cancel the live order of an intent.';
+comment on function trade.request_cancel is 'Asks execution to cancel the live order of an intent.';
 
-create or replace function trade.end_or_ask(
+create or replace function trade.close_or_request_cancel(
     p_intent_id bigint,
     p_status    text,
     p_reason    text
@@ -85,8 +86,9 @@ begin
 end;
 $$;
 
-comment on function trade.end_or_ask(bigint, text, text) is
-    'Ends an intent that is not at the broker; asks to cancel the order of one that is. Returns whether there was anything to do. Raises TRI02.';
+comment on function trade.close_or_request_cancel is
+    'Ends an intent that is not at the broker; asks to cancel the order of one that is. Returns whether there was '
+    'anything to do. Raises TRI02.';
 
 create or replace function api.cancel_intent(
     p_intent_id bigint,
@@ -101,7 +103,7 @@ as $$
 begin
     perform bus.require_text('the reason', p_reason, 2000);
 
-    if not trade.end_or_ask(p_intent_id, 'CANCELLED', format('%s: %s', session_user, p_reason)) then
+    if not trade.close_or_request_cancel(p_intent_id, 'CANCELLED', format('%s: %s', session_user, p_reason)) then
         return 'it had already ended';
     end if;
 
@@ -113,5 +115,5 @@ begin
 end;
 $$;
 
-comment on function api.cancel_intent(bigint, text) is
+comment on function api.cancel_intent is
     'Ends a waiting intent, or asks to cancel its live order; says which. Raises TRI01, TRI02.';

@@ -39,7 +39,7 @@ begin
 
     foreach v_id in array v_ids loop
         begin
-            v_count := v_count + trade.end_or_ask(v_id, 'EXPIRED', 'its time was over')::integer;
+            v_count := v_count + trade.close_or_request_cancel(v_id, 'EXPIRED', 'its time was over')::integer;
         exception when others then
             if bus.concerns_all(sqlstate) then
                 raise;
@@ -69,5 +69,6 @@ begin
 end;
 $$;
 
-comment on function api.expire_due() is
-    'Ends what is past its time: waiting intents and picks at once, live orders by asking to cancel them. Returns how many.';
+comment on function api.expire_due is
+    'Ends what is past its time: waiting intents and picks at once, live orders by asking to cancel them. Returns '
+    'how many.';

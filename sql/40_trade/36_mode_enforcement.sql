@@ -52,13 +52,13 @@ begin
         begin
             if v_row.verdict = 'DENY' then
                 v_count := v_count
-                    + trade.end_or_ask(v_row.intent_id, 'CANCELLED', format('mode %s', v_row.mode))::integer;
+                    + trade.close_or_request_cancel(v_row.intent_id, 'CANCELLED', format('mode %s', v_row.mode))::integer;
             elsif v_row.verdict = 'ALLOW' and v_row.status = 'PENDING_APPROVAL' and v_row.fires_anew then
                 -- Its price dates from the approval request: a stop that still holds fires again at the current price.
                 perform trade.close_intent(v_row.intent_id, 'CANCELLED', 'it needs no approval any more');
                 v_count := v_count + 1;
             elsif v_row.verdict = 'ALLOW' and v_row.status = 'PENDING_APPROVAL' then
-                v_count := v_count + trade.let_go_if_priced(v_row.intent_id)::integer;
+                v_count := v_count + trade.release_if_priced(v_row.intent_id)::integer;
             elsif v_row.verdict = 'APPROVE' and v_row.status = 'NEW' and v_row.approved_by is null then
                 -- A person needs longer than an exit lives.
                 update trade.order_intents as i
@@ -80,5 +80,6 @@ begin
 end;
 $$;
 
-comment on function api.enforce_modes() is
-    'After a mode change: waiting intents it denies are cancelled, their live orders asked to cancel, waiting sells put up for approval, and let go when none is needed any more. Returns how many.';
+comment on function api.enforce_modes is
+    'After a mode change: waiting intents it denies are cancelled, their live orders asked to cancel, waiting sells '
+    'put up for approval, and let go when none is needed any more. Returns how many.';

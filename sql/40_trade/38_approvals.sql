@@ -1,7 +1,7 @@
 -- 38_approvals: what a person lets through or refuses.  An intent waits for approval as long as a person needs;
 -- let go, it is priced at that moment and lives as long as it was asked to.
 
-create or replace function trade.let_go(
+create or replace function trade.release_intent(
     p_intent      trade.order_intents,
     p_approved_by text
 )
@@ -42,25 +42,27 @@ begin
 end;
 $$;
 
-comment on function trade.let_go(trade.order_intents, text) is
-    'Ends the wait of a locked intent: a sell without a limit is priced now, and it lives as long as it was asked to. Without a name nobody had to approve it. Raises TRP01, TRP02, TRI01, TRM01, TRM02, TRM03.';
+comment on function trade.release_intent is
+    'Ends the wait of a locked intent: a sell without a limit is priced now, and it lives as long as it was asked '
+    'to. Without a name nobody had to approve it. Raises TRP01, TRP02, TRI01, TRM01, TRM02, TRM03.';
 
-create or replace function trade.let_go_if_priced(p_intent_id bigint)
+create or replace function trade.release_if_priced(p_intent_id bigint)
 returns boolean
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    perform trade.let_go(i, null) from trade.order_intents as i where i.intent_id = p_intent_id;
+    perform trade.release_intent(i, null) from trade.order_intents as i where i.intent_id = p_intent_id;
     return true;
 exception when sqlstate 'TRP01' or sqlstate 'TRP02' or sqlstate 'TRI01' or sqlstate 'TRM01' or sqlstate 'TRM03' then
     return false;  -- it goes on waiting: the next sweep asks again, and others do not wait for its price
 end;
 $$;
 
-comment on function trade.let_go_if_priced(bigint) is
-    'Ends the wait of a locked intent when there is a price for it and the mode still allows it; returns whether. Raises TRM02.';
+comment on function trade.release_if_priced is
+    'Ends the wait of a locked intent when there is a price for it and the mode still allows it; returns whether. '
+    'Raises TRM02.';
 
 create or replace function api.approve(
     p_intent_id bigint,
@@ -75,7 +77,7 @@ as $$
 declare
     v_intent trade.order_intents;
 begin
-    perform risk.hold_gate();
+    perform risk.lock_gate_shared();
     v_intent := trade.lock_intent(p_intent_id);
 
     if v_intent.status is distinct from 'PENDING_APPROVAL' then
@@ -83,14 +85,15 @@ begin
             using errcode = 'TRL01', hint = 'select * from approvals;';
     end if;
 
-    perform trade.let_go(v_intent, session_user::text);
+    perform trade.release_intent(v_intent, session_user::text);
     perform bus.record_event('intent', p_intent_id, 'approved', p_intent_id, jsonb_build_object('note', left(p_note, 2000)));
     return 'NEW';
 end;
 $$;
 
-comment on function api.approve(bigint, text) is
-    'Lets an intent through that needs a person: a sell without a limit at the price of now, for as long as it was asked to live. Raises TRI02, TRL01, TRM01, TRM02, TRP01, TRP02, TRI01.';
+comment on function api.approve is
+    'Lets an intent through that needs a person: a sell without a limit at the price of now, for as long as it was '
+    'asked to live. Raises TRI02, TRL01, TRM01, TRM02, TRP01, TRP02, TRI01.';
 
 create or replace function api.reject(
     p_intent_id bigint,
@@ -126,5 +129,5 @@ begin
 end;
 $$;
 
-comment on function api.reject(bigint, text) is
+comment on function api.reject is
     'Refuses an intent that needs a person; a rejected exit disarms its position. Raises TRI02, TRL01.';

@@ -44,10 +44,11 @@ begin
 end;
 $$;
 
-comment on function trade.store_claims(bigint, bigint[]) is
-    'Stores an order for each of some locked, waiting intents, before any broker hears of it; returns their ids. Raises TRM01, TRM02, TRM03, TRL01, TRL04.';
+comment on function trade.store_claims is
+    'Stores an order for each of some locked, waiting intents, before any broker hears of it; returns their ids. '
+    'Raises TRM01, TRM02, TRM03, TRL01, TRL04.';
 
-create or replace function trade.store_claims_singly(
+create or replace function trade.store_claims_one_by_one(
     p_worker_id  bigint,
     p_intent_ids bigint[]
 )
@@ -76,8 +77,9 @@ begin
 end;
 $$;
 
-comment on function trade.store_claims_singly(bigint, bigint[]) is
-    'As store_claims, one intent at a time, where one of them fails: it waits on, with an incident, and the others go.';
+comment on function trade.store_claims_one_by_one is
+    'As store_claims, one intent at a time, where one of them fails: it waits on, with an incident, and the others '
+    'go.';
 
 create or replace function trade.store_amends(
     p_worker_id  bigint,
@@ -118,10 +120,11 @@ begin
 end;
 $$;
 
-comment on function trade.store_amends(bigint, bigint[]) is
-    'Stores the child of each order that is to be replaced, by its locked intent; returns their ids. Raises TRM01, TRM02, TRM03, TRL04.';
+comment on function trade.store_amends is
+    'Stores the child of each order that is to be replaced, by its locked intent; returns their ids. Raises TRM01, '
+    'TRM02, TRM03, TRL04.';
 
-create or replace function trade.store_amends_singly(
+create or replace function trade.store_amends_one_by_one(
     p_worker_id  bigint,
     p_intent_ids bigint[]
 )
@@ -150,5 +153,6 @@ begin
 end;
 $$;
 
-comment on function trade.store_amends_singly(bigint, bigint[]) is
-    'As store_amends, one intent at a time, where one of them fails: it is asked for again, with an incident, and the others go.';
+comment on function trade.store_amends_one_by_one is
+    'As store_amends, one intent at a time, where one of them fails: it is asked for again, with an incident, and '
+    'the others go.';

@@ -12,9 +12,11 @@ begin atomic
     );
 end;
 
-comment on function bus.tokens_now(bus.rate_limits) is 'Tokens a bucket holds at this instant. After the clock was put back it fills up, for else it would give none until the old time.';
+comment on function bus.tokens_now is
+    'Tokens a bucket holds at this instant. After the clock was put back it fills up, for else it would give none '
+    'until the old time.';
 
-create or replace function trade.claimable(p_limit integer)
+create or replace function trade.lock_claimable_intents(p_limit integer)
 returns bigint[]
 language plpgsql
 volatile
@@ -75,8 +77,9 @@ begin
 end;
 $$;
 
-comment on function trade.claimable(integer) is
-    'Locks waiting intents and returns their ids: those that mode, doubt, reconciliation and rate tokens let through, sells first; none before an adoption.';
+comment on function trade.lock_claimable_intents is
+    'Locks waiting intents and returns their ids: those that mode, doubt, reconciliation and rate tokens let '
+    'through, sells first; none before an adoption.';
 
 create or replace function api.claim_intents(
     p_worker_id bigint,
@@ -107,8 +110,8 @@ declare
     v_ids    bigint[];
     v_orders bigint[];
 begin
-    perform bus.require_worker(p_worker_id), bus.require_limit(p_limit), bus.require_home(), risk.hold_gate();
-    v_ids := trade.claimable(p_limit);
+    perform bus.require_worker(p_worker_id), bus.require_limit(p_limit), bus.require_home(), risk.lock_gate_shared();
+    v_ids := trade.lock_claimable_intents(p_limit);
 
     if v_ids = '{}' then
         return;
@@ -121,7 +124,7 @@ begin
             raise;
         end if;
 
-        v_orders := trade.store_claims_singly(p_worker_id, v_ids);
+        v_orders := trade.store_claims_one_by_one(p_worker_id, v_ids);
     end;
 
     update bus.rate_limits as r
@@ -149,5 +152,6 @@ begin
 end;
 $$;
 
-comment on function api.claim_intents(bigint, integer) is
-    'Takes waiting intents and returns the orders to send. Send each before send_within has passed since the call began, or unsend it. Raises TRM02, TRI01, TRI04, TRH01.';
+comment on function api.claim_intents is
+    'Takes waiting intents and returns the orders to send. Send each before send_within has passed since the call '
+    'began, or unsend it. Raises TRM02, TRI01, TRI04, TRH01.';

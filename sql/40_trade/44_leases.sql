@@ -1,7 +1,7 @@
 -- 44_leases: work on orders at the broker is leased to one worker at a time: cancels, and orders whose fate is in
 -- doubt.
 
-create or replace function trade.lend(
+create or replace function trade.lease(
     p_worker_id bigint,
     p_order_ids bigint[]
 )
@@ -17,9 +17,9 @@ begin atomic
     where o.order_id = any(p_order_ids) and a.account_id = o.account_id and b.broker = a.broker;
 end;
 
-comment on function trade.lend(bigint, bigint[]) is 'Makes a worker answer for some locked orders, under a new fence.';
+comment on function trade.lease is 'Makes a worker answer for some locked orders, under a new fence.';
 
-create or replace function trade.lend_orders(
+create or replace function trade.lease_orders(
     p_worker_id bigint,
     p_order_ids bigint[]
 )
@@ -42,7 +42,7 @@ declare
     v_lent bigint[] := '{}';
 begin
     begin
-        perform trade.lend(p_worker_id, p_order_ids);
+        perform trade.lease(p_worker_id, p_order_ids);
         v_lent := p_order_ids;
     exception when others then
         if bus.concerns_all(sqlstate) then
@@ -51,14 +51,14 @@ begin
 
         foreach v_id in array p_order_ids loop
             begin
-                perform trade.lend(p_worker_id, array[v_id]);
+                perform trade.lease(p_worker_id, array[v_id]);
                 v_lent := v_lent || v_id;
             exception when others then
                 if bus.concerns_all(sqlstate) then
                     raise;
                 end if;
 
-                perform risk.note_failed_item('lend_orders', format('order %s', v_id), sqlstate, sqlerrm);
+                perform risk.note_failed_item('lease_orders', format('order %s', v_id), sqlstate, sqlerrm);
             end;
         end loop;
     end;
@@ -73,8 +73,9 @@ begin
 end;
 $$;
 
-comment on function trade.lend_orders(bigint, bigint[]) is
-    'Gives locked orders to a worker for one lease, each with a new fence; one that fails is an incident. The caller has checked the worker.';
+comment on function trade.lease_orders is
+    'Gives locked orders to a worker for one lease, each with a new fence; one that fails is an incident. The caller '
+    'has checked the worker.';
 
 create or replace function api.claim_cancels(
     p_worker_id bigint,
@@ -100,7 +101,7 @@ begin
 
     return query
     select l.*
-    from trade.lend_orders(p_worker_id, array(
+    from trade.lease_orders(p_worker_id, array(
         select o.order_id
         from trade.orders as o
         where o.cancel_requested_at is not null
@@ -115,8 +116,9 @@ begin
 end;
 $$;
 
-comment on function api.claim_cancels(bigint, integer) is
-    'Takes orders to cancel, live ones that somebody asked for and strays, each for one lease, with a new fence. None in a database that waits for its adoption. Raises TRI01, TRI04, TRH01.';
+comment on function api.claim_cancels is
+    'Takes orders to cancel, live ones that somebody asked for and strays, each for one lease, with a new fence. '
+    'None in a database that waits for its adoption. Raises TRI01, TRI04, TRH01.';
 
 create or replace function api.orders_in_doubt(
     p_worker_id bigint,
@@ -158,7 +160,7 @@ begin
 
     return query
     select l.*
-    from trade.lend_orders(p_worker_id, array(
+    from trade.lease_orders(p_worker_id, array(
         select o.order_id
         from trade.orders as o
         where o.status = 'IN_DOUBT'
@@ -170,5 +172,6 @@ begin
 end;
 $$;
 
-comment on function api.orders_in_doubt(bigint, integer) is
-    'Orphans in SENDING become IN_DOUBT; returns the orders to ask the broker about, each for one lease, with a new fence. Raises TRI01, TRI04, TRH01.';
+comment on function api.orders_in_doubt is
+    'Orphans in SENDING become IN_DOUBT; returns the orders to ask the broker about, each for one lease, with a new '
+    'fence. Raises TRI01, TRI04, TRH01.';

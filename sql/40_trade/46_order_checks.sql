@@ -1,7 +1,7 @@
 -- 46_order_checks: does the broker still have what lives here?  An exchange that was reset, or that prunes its history,
 -- never says that an order is gone; so a live order that nobody has asked about for a while is asked about.
 
-create or replace function trade.brokers_to_check()
+create or replace function trade.brokers_needing_order_checks()
 returns text[]
 language sql
 volatile
@@ -27,7 +27,7 @@ begin atomic
     select coalesce(array_agg(k.broker), '{}') from asked as k;
 end;
 
-comment on function trade.brokers_to_check() is
+comment on function trade.brokers_needing_order_checks is
     'Brokers whose turn it is to be asked about live orders; each is asked again after a second at the earliest.';
 
 create or replace function api.orders_to_check(
@@ -55,7 +55,7 @@ declare
 begin
     perform bus.require_worker(p_worker_id), bus.require_limit(p_limit);
     perform bus.require_home();
-    v_brokers := trade.brokers_to_check();
+    v_brokers := trade.brokers_needing_order_checks();
 
     if v_brokers = '{}' then
         return;
@@ -80,9 +80,10 @@ begin
     from trade.accounts as a, trade.brokers as b
     where o.order_id = any(v_ids) and a.account_id = o.account_id and b.broker = a.broker;
 
-    return query select l.* from trade.lend_orders(p_worker_id, v_ids) as l;
+    return query select l.* from trade.lease_orders(p_worker_id, v_ids) as l;
 end;
 $$;
 
-comment on function api.orders_to_check(bigint, integer) is
-    'Live orders to ask the broker about because nobody has for check_every: at most ten a second of one broker, each for one lease, with a new fence. Raises TRI01, TRI04, TRH01.';
+comment on function api.orders_to_check is
+    'Live orders to ask the broker about because nobody has for check_every: at most ten a second of one broker, '
+    'each for one lease, with a new fence. Raises TRI01, TRI04, TRH01.';

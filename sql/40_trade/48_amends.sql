@@ -1,7 +1,7 @@
 -- 48_amends: an order is replaced by another of its whole rest.  The child is stored before the broker hears
 -- of it, like any order, and waits beside its parent until the broker has put it in the parent's place.
 
-create or replace function trade.take_over(
+create or replace function trade.activate_replacement(
     p_child    trade.orders,
     p_quantity numeric
 )
@@ -22,7 +22,7 @@ begin
     where o.order_id = p_child.parent_order_id
       and o.closed_at is null;
 
-    perform trade.end_stray(o.order_id, true)
+    perform trade.clear_stray(o.order_id, true)
     from trade.orders as o
     where o.order_id = p_child.parent_order_id and o.stray_since is not null;
 
@@ -40,10 +40,11 @@ begin
 end;
 $$;
 
-comment on function trade.take_over(trade.orders, numeric) is
-    'The broker has put a child in its parent''s place, for this quantity; null or zero when it did not say. The caller holds the locks.';
+comment on function trade.activate_replacement is
+    'The broker has put a child in its parent''s place, for this quantity; null or zero when it did not say. The '
+    'caller holds the locks.';
 
-create or replace function trade.drop_child(
+create or replace function trade.discard_replacement(
     p_child  trade.orders,
     p_status text,
     p_reason text
@@ -68,8 +69,9 @@ begin
 end;
 $$;
 
-comment on function trade.drop_child(trade.orders, text, text) is
-    'Ends a child the broker does not have; its parent is asked to cancel, and where that has ended the intent ends. The caller holds the locks.';
+comment on function trade.discard_replacement is
+    'Ends a child the broker does not have; its parent is asked to cancel, and where that has ended the intent ends. '
+    'The caller holds the locks.';
 
 create or replace view trade.amends_due as
 select i.intent_id
@@ -126,7 +128,7 @@ begin
         return;
     end if;
 
-    perform risk.hold_gate();
+    perform risk.lock_gate_shared();
     v_ids := array(
         select i.intent_id
         from trade.order_intents as i
@@ -144,7 +146,7 @@ begin
             raise;
         end if;
 
-        v_orders := trade.store_amends_singly(p_worker_id, v_ids);
+        v_orders := trade.store_amends_one_by_one(p_worker_id, v_ids);
     end;
 
     return query
@@ -161,5 +163,6 @@ begin
 end;
 $$;
 
-comment on function api.due_amends(bigint, integer) is
-    'Stores the children of orders whose rest is to be replaced now, and returns what to ask the broker for. Send within send_within, or unsend. Raises TRM02, TRI01, TRI04, TRH01.';
+comment on function api.due_amends is
+    'Stores the children of orders whose rest is to be replaced now, and returns what to ask the broker for. Send '
+    'within send_within, or unsend. Raises TRM02, TRI01, TRI04, TRH01.';

@@ -76,5 +76,6 @@ begin
 end;
 $$;
 
-comment on function trade.escalate_stops(text[]) is
-    'A stop never waits for a resting sell of the same shares: it turns that into a sell that must get out. Returns how many.';
+comment on function trade.escalate_stops is
+    'A stop never waits for a resting sell of the same shares: it turns that into a sell that must get out. Returns '
+    'how many.';

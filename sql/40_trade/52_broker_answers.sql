@@ -1,7 +1,7 @@
 -- 52_broker_answers: what the broker said of an order that was sent.  Only a definite answer ends an order; whatever is
 -- not definite is asked about and never sent again blind.  Every answer needs the fence of its claim.
 
-create or replace function trade.curb_orders(p_intent_id bigint)
+create or replace function trade.cancel_excess_orders(p_intent_id bigint)
 returns void
 language sql
 volatile
@@ -17,8 +17,9 @@ begin atomic
       and o.quantity - o.filled_qty > case when i.closed_at is null then i.quantity - i.filled_qty else 0 end;
 end;
 
-comment on function trade.curb_orders(bigint) is
-    'L5: a fact may leave a live order larger than the rest of its intent, such as a late fill of an order taken for lost: it is called back. The caller holds the locks.';
+comment on function trade.cancel_excess_orders is
+    'L5: a fact may leave a live order larger than the rest of its intent, such as a late fill of an order taken for '
+    'lost: it is called back. The caller holds the locks.';
 
 create or replace function trade.retry_or_cancel(
     p_intent_id bigint,
@@ -62,8 +63,9 @@ begin
 end;
 $$;
 
-comment on function trade.retry_or_cancel(bigint, text, interval) is
-    'After an order that certainly did not reach the market: the intent waits and is claimed again, at most three times and never once somebody asked to cancel it; one with another live order goes on with that.';
+comment on function trade.retry_or_cancel is
+    'After an order that certainly did not reach the market: the intent waits and is claimed again, at most three '
+    'times and never once somebody asked to cancel it; one with another live order goes on with that.';
 
 create or replace function trade.close_order(
     p_order_id bigint,
@@ -82,9 +84,9 @@ begin atomic
     where o.order_id = p_order_id;
 end;
 
-comment on function trade.close_order(bigint, text, text) is 'Ends an order. The caller holds its locks. Raises TRL01.';
+comment on function trade.close_order is 'Ends an order. The caller holds its locks. Raises TRL01.';
 
-create or replace function trade.free_number(
+create or replace function trade.unused_broker_order_id(
     p_order           trade.orders,
     p_broker_order_id text
 )
@@ -122,8 +124,9 @@ begin
 end;
 $$;
 
-comment on function trade.free_number(trade.orders, text) is
-    'The broker''s number for an order; null, and an incident, where it is too long or was given to another order of the account before.';
+comment on function trade.unused_broker_order_id is
+    'The broker''s number for an order; null, and an incident, where it is too long or was given to another order of '
+    'the account before.';
 
 create or replace function api.order_accepted(
     p_order_id        bigint,
@@ -148,8 +151,8 @@ begin
         perform trade.check_fence(v_order, p_fence);
     end if;
 
-    v_number := trade.free_number(v_order, p_broker_order_id);
-    perform trade.take_over(v_order, p_quantity);
+    v_number := trade.unused_broker_order_id(v_order, p_broker_order_id);
+    perform trade.activate_replacement(v_order, p_quantity);
 
     update trade.orders as o
     set status = case
@@ -166,7 +169,7 @@ begin
     where o.order_id = p_order_id and a.account_id = o.account_id and b.broker = a.broker;
 
     if v_order.closed_at is not null then
-        perform trade.hear_of_ended(p_order_id, 'the broker accepted it');
+        perform trade.handle_stray_activity(p_order_id, 'the broker accepted it');
         return;
     end if;
 
@@ -174,12 +177,14 @@ begin
     set status = 'SUBMITTED'
     where i.intent_id = v_order.intent_id and i.status = 'CLAIMED';
 
-    perform trade.curb_orders(v_order.intent_id);
+    perform trade.cancel_excess_orders(v_order.intent_id);
 end;
 $$;
 
-comment on function api.order_accepted(bigint, bigint, text, numeric) is
-    'The broker has the order under its number; for an amend also the quantity it has left. Fills may have come before. A number that another order has is not kept, and an incident. An order that we ended without the broker''s word is a stray from then on, whatever the fence. Raises TRI02, TRL03.';
+comment on function api.order_accepted is
+    'The broker has the order under its number; for an amend also the quantity it has left. Fills may have come '
+    'before. A number that another order has is not kept, and an incident. An order that we ended without the '
+    'broker''s word is a stray from then on, whatever the fence. Raises TRI02, TRL03.';
 
 create or replace function api.order_rejected(
     p_order_id  bigint,
@@ -202,12 +207,12 @@ begin
 
     -- Told again: by now the intent may be on its next attempt.
     if v_order.closed_at is not null then
-        perform trade.end_stray(p_order_id, true) where v_order.stray_since is not null;
+        perform trade.clear_stray(p_order_id, true) where v_order.stray_since is not null;
         return;
     end if;
 
     if v_order.is_pending then
-        perform trade.drop_child(v_order, 'REJECTED', v_reason);
+        perform trade.discard_replacement(v_order, 'REJECTED', v_reason);
         return;
     end if;
 
@@ -230,8 +235,9 @@ begin
 end;
 $$;
 
-comment on function api.order_rejected(bigint, bigint, text, text, boolean) is
-    'The broker refused definitely. A transient refusal is tried again after a second, at most three times; any other never. An order that has ended stays as it is; the broker is rid of a stray. Raises TRI02, TRL03.';
+comment on function api.order_rejected is
+    'The broker refused definitely. A transient refusal is tried again after a second, at most three times; any '
+    'other never. An order that has ended stays as it is; the broker is rid of a stray. Raises TRI02, TRL03.';
 
 create or replace function api.order_unknown(
     p_order_id bigint,
@@ -260,5 +266,6 @@ begin
 end;
 $$;
 
-comment on function api.order_unknown(bigint, bigint, text) is
-    'Nobody knows whether the broker has the order: it is asked about, and its symbol and side wait. Raises TRI02, TRL03.';
+comment on function api.order_unknown is
+    'Nobody knows whether the broker has the order: it is asked about, and its symbol and side wait. Raises TRI02, '
+    'TRL03.';

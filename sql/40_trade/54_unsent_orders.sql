@@ -22,7 +22,7 @@ begin
     end if;
 
     if v_order.is_pending then
-        perform trade.drop_child(v_order, 'CANCELLED', 'not sent in time');
+        perform trade.discard_replacement(v_order, 'CANCELLED', 'not sent in time');
         perform trade.note_unsent(v_order);
         return;
     end if;
@@ -33,10 +33,10 @@ begin
 end;
 $$;
 
-comment on function api.unsend(bigint, bigint) is
+comment on function api.unsend is
     'Takes back an order that was claimed and not sent; its intent waits again. Raises TRI02, TRL01, TRL03.';
 
-create or replace function trade.unsent_in_row(p_broker text)
+create or replace function trade.consecutive_unsent_orders(p_broker text)
 returns integer
 language sql
 volatile
@@ -59,7 +59,7 @@ begin atomic
     ) as r;
 end;
 
-comment on function trade.unsent_in_row(text) is
+comment on function trade.consecutive_unsent_orders is
     'How many orders of a broker were taken back one after the other, because they could not be sent in time.';
 
 create or replace function trade.note_unsent(p_order trade.orders)
@@ -76,7 +76,7 @@ begin
     from trade.accounts as a
     join trade.brokers as b on b.broker = a.broker
     where a.account_id = p_order.account_id;
-    v_row := trade.unsent_in_row(v_broker.broker);
+    v_row := trade.consecutive_unsent_orders(v_broker.broker);
 
     if v_row < 3 then
         return;
@@ -93,5 +93,6 @@ begin
 end;
 $$;
 
-comment on function trade.note_unsent(trade.orders) is
-    'After an order was taken back: from the third in a row on it is an incident, which reconcile ends when orders leave again.';
+comment on function trade.note_unsent is
+    'After an order was taken back: from the third in a row on it is an incident, which reconcile ends when orders '
+    'leave again.';

@@ -1,6 +1,6 @@
 -- 56_lost_orders: an order that its broker no longer knows: asked for again, then given up, by rule or by a person.
 
-create or replace function trade.lose_order(
+create or replace function trade.mark_order_lost(
     p_order  trade.orders,
     p_reason text
 )
@@ -11,7 +11,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     if p_order.is_pending then
-        perform trade.drop_child(p_order, 'CANCELLED', p_reason);
+        perform trade.discard_replacement(p_order, 'CANCELLED', p_reason);
         return;
     end if;
 
@@ -26,10 +26,11 @@ begin
 end;
 $$;
 
-comment on function trade.lose_order(trade.orders, text) is
-    'Ends an order that the broker does not have, and its intent; one that never reached the broker is tried again. The caller holds the locks.';
+comment on function trade.mark_order_lost is
+    'Ends an order that the broker does not have, and its intent; one that never reached the broker is tried again. '
+    'The caller holds the locks.';
 
-create or replace function trade.tell_lost(
+create or replace function trade.report_lost_order(
     p_order trade.orders,
     p_why   text
 )
@@ -44,7 +45,7 @@ begin atomic
     ));
 end;
 
-comment on function trade.tell_lost(trade.orders, text) is
+comment on function trade.report_lost_order is
     'An order that the broker had is gone without its word: what became of its rest a person has to find out.';
 
 create or replace function trade.has_amend_under_way(p_order_id bigint)
@@ -57,9 +58,10 @@ begin atomic
     );
 end;
 
-comment on function trade.has_amend_under_way(bigint) is 'Whether a child may be in the place of an order at the broker by now.';
+comment on function trade.has_amend_under_way is
+    'Whether a child may be in the place of an order at the broker by now.';
 
-create or replace function trade.why_not_lost_yet(
+create or replace function trade.reason_to_keep_checking(
     p_order  trade.orders,
     p_broker trade.brokers
 )
@@ -80,10 +82,10 @@ begin atomic
     end;
 end;
 
-comment on function trade.why_not_lost_yet(trade.orders, trade.brokers) is
+comment on function trade.reason_to_keep_checking is
     'Why "not found" does not count yet: TOO_EARLY, AMEND_FIRST or FILLS_FIRST; null when it counts.';
 
-create or replace function trade.ask_again(
+create or replace function trade.schedule_next_check(
     p_order_id bigint,
     p_at       timestamptz
 )
@@ -94,7 +96,7 @@ begin atomic
     update trade.orders as o set next_ask_at = p_at where o.order_id = p_order_id;
 end;
 
-comment on function trade.ask_again(bigint, timestamptz) is 'When the broker may next be asked about an order, or to cancel it.';
+comment on function trade.schedule_next_check is 'When the broker may next be asked about an order, or to cancel it.';
 
 create or replace function api.order_not_found(
     p_order_id bigint,
@@ -121,10 +123,10 @@ begin
         return v_order.status;
     end if;
 
-    v_wait := trade.why_not_lost_yet(v_order, v_broker);
+    v_wait := trade.reason_to_keep_checking(v_order, v_broker);
 
     if v_wait is not null then
-        perform trade.ask_again(p_order_id, case v_wait
+        perform trade.schedule_next_check(p_order_id, case v_wait
             when 'TOO_EARLY' then least(
                 v_order.send_before + v_broker.answer_timeout + v_broker.visibility_lag, bus.clock() + interval '1 min'
             )
@@ -152,20 +154,22 @@ begin
     end if;
 
     if v_order.stray_since is not null then
-        perform trade.end_stray(p_order_id, false);
+        perform trade.clear_stray(p_order_id, false);
     else
-        perform trade.lose_order(v_order, case
+        perform trade.mark_order_lost(v_order, case
             when v_order.answered_at is null then 'the broker never had it' else 'the broker no longer has it'
         end);
     end if;
 
-    perform trade.tell_lost(v_order, 'the broker had this order and no longer knows it') where v_order.answered_at is not null;
+    perform trade.report_lost_order(v_order, 'the broker had this order and no longer knows it') where v_order.answered_at is not null;
     return 'CANCELLED';
 end;
 $$;
 
-comment on function api.order_not_found(bigint, bigint) is
-    'The broker was asked about an order, or to cancel it, and does not know it. Counts only after send_before, answer timeout and lag, once the fills were read after the question (FILLS_FIRST), and as often as the broker''s row says; one that was accepted comes into doubt first. Raises TRI02, TRL03.';
+comment on function api.order_not_found is
+    'The broker was asked about an order, or to cancel it, and does not know it. Counts only after send_before, '
+    'answer timeout and lag, once the fills were read after the question (FILLS_FIRST), and as often as the '
+    'broker''s row says; one that was accepted comes into doubt first. Raises TRI02, TRL03.';
 
 create or replace function api.declare_lost(
     p_order_id bigint,
@@ -193,7 +197,7 @@ begin
             using errcode = 'TRL01', hint = 'select order_id, status, closed_reason from orders;';
     end if;
 
-    if trade.why_not_lost_yet(v_order, v_broker) in ('TOO_EARLY', 'AMEND_FIRST') then
+    if trade.reason_to_keep_checking(v_order, v_broker) in ('TOO_EARLY', 'AMEND_FIRST') then
         raise exception 'order % may be on its way to the broker, or be replaced there now', p_order_id
             using errcode = 'TRL01', hint = 'Wait until it is in doubt, or declare the order lost that replaces it.';
     end if;
@@ -203,10 +207,10 @@ begin
     perform bus.record_event('order', p_order_id, 'declared lost', v_order.intent_id, jsonb_build_object('reason', v_reason));
 
     if v_order.stray_since is not null then
-        perform trade.end_stray(p_order_id, false);
+        perform trade.clear_stray(p_order_id, false);
     else
         v_order.answered_at := coalesce(v_order.answered_at, bus.clock());  -- a person's word is no reason to try again
-        perform trade.lose_order(v_order, v_reason);
+        perform trade.mark_order_lost(v_order, v_reason);
     end if;
 
     perform risk.end_incident('lost_order', format('order %s', p_order_id));
@@ -214,5 +218,6 @@ begin
 end;
 $$;
 
-comment on function api.declare_lost(bigint, text) is
-    'A person says that the broker does not have an order that we cannot get rid of: it ends, its intent ends, what it reserved is free. What the broker reports of it afterwards is still recorded. Raises TRI02, TRL01.';
+comment on function api.declare_lost is
+    'A person says that the broker does not have an order that we cannot get rid of: it ends, its intent ends, what '
+    'it reserved is free. What the broker reports of it afterwards is still recorded. Raises TRI02, TRL01.';

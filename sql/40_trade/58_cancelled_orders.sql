@@ -1,6 +1,6 @@
 -- 58_cancelled_orders: an order that its broker ended: cancelled or expired.
 
-create or replace function trade.end_by_broker(p_order trade.orders)
+create or replace function trade.close_order_ended_by_broker(p_order trade.orders)
 returns void
 language plpgsql
 volatile
@@ -8,13 +8,13 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     -- Only an order the broker has taken can be cancelled there: the child of an amend has its parent's place.
-    perform trade.take_over(p_order, null);
+    perform trade.activate_replacement(p_order, null);
 
     if p_order.closed_at is null then
         perform trade.close_order(p_order.order_id, 'CANCELLED', 'cancelled');
     end if;
 
-    perform trade.end_stray(p_order.order_id, true) where p_order.stray_since is not null;
+    perform trade.clear_stray(p_order.order_id, true) where p_order.stray_since is not null;
     update trade.orders as o set broker_ended_at = bus.clock() where o.order_id = p_order.order_id and o.broker_ended_at is null;
     perform risk.end_incident('lost_order', format('order %s', p_order.order_id));
 
@@ -26,8 +26,9 @@ begin
 end;
 $$;
 
-comment on function trade.end_by_broker(trade.orders) is
-    'The broker has ended an order, and all it filled is recorded: nothing more of it trades. The caller holds the locks.';
+comment on function trade.close_order_ended_by_broker is
+    'The broker has ended an order, and all it filled is recorded: nothing more of it trades. The caller holds the '
+    'locks.';
 
 create or replace function api.order_cancelled(
     p_order_id   bigint,
@@ -59,23 +60,25 @@ begin
     -- Fills the broker counted and we have not seen come first: they are read, then this is asked again.
     if p_filled_qty > v_order.filled_qty + v_order.overfill_qty then
         if v_order.closed_at is not null then
-            perform trade.take_over(v_order, null);
-            perform trade.hear_of_ended(p_order_id, 'the broker reported fills of it that we do not have');
+            perform trade.activate_replacement(v_order, null);
+            perform trade.handle_stray_activity(p_order_id, 'the broker reported fills of it that we do not have');
         end if;
 
-        perform trade.ask_again(p_order_id, bus.clock() + interval '200 ms');
+        perform trade.schedule_next_check(p_order_id, bus.clock() + interval '200 ms');
         return 'FILLS_FIRST';
     end if;
 
     if v_order.closed_at is null and trade.has_amend_under_way(p_order_id) then
-        perform trade.ask_again(p_order_id, bus.clock() + interval '200 ms');
+        perform trade.schedule_next_check(p_order_id, bus.clock() + interval '200 ms');
         return 'AMEND_FIRST';
     end if;
 
-    perform trade.end_by_broker(v_order);
+    perform trade.close_order_ended_by_broker(v_order);
     return 'CANCELLED';
 end;
 $$;
 
-comment on function api.order_cancelled(bigint, bigint, numeric) is
-    'The broker says the order has ended after p_filled_qty were filled. Answers FILLS_FIRST while some of those are unrecorded, AMEND_FIRST while a child is under way. Of one that has ended already, more fills than are recorded are an incident. Raises TRI02, TRL03.';
+comment on function api.order_cancelled is
+    'The broker says the order has ended after p_filled_qty were filled. Answers FILLS_FIRST while some of those are '
+    'unrecorded, AMEND_FIRST while a child is under way. Of one that has ended already, more fills than are recorded '
+    'are an incident. Raises TRI02, TRL03.';

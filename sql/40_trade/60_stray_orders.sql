@@ -1,6 +1,6 @@
 -- 60_stray_orders: an order that we ended and that lives at the broker.  Terminal stays terminal, so it is never
 -- adopted: it is cancelled there.  Until the broker is rid of it, what it may still trade is reserved, its symbol
--- and side wait (trade.claimable), and an incident is open.
+-- and side wait (trade.lock_claimable_intents), and an incident is open.
 
 create or replace function trade.tg_orders__reserve_stray()
 returns trigger
@@ -31,7 +31,7 @@ begin
 end;
 $$;
 
-comment on function trade.tg_orders__reserve_stray() is 'L2, L3: what a stray may still trade is reserved, as a fact.';
+comment on function trade.tg_orders__reserve_stray is 'L2, L3: what a stray may still trade is reserved, as a fact.';
 
 create or replace trigger _500_reserve_stray
 after update on trade.orders
@@ -42,7 +42,7 @@ when (
 )
 execute function trade.tg_orders__reserve_stray();
 
-create or replace function trade.end_stray(
+create or replace function trade.clear_stray(
     p_order_id  bigint,
     p_by_broker boolean
 )
@@ -63,10 +63,11 @@ begin
 end;
 $$;
 
-comment on function trade.end_stray(bigint, boolean) is
-    'The broker is rid of a stray, by its own word or by our conclusion: what it reserved is free. The caller holds the locks.';
+comment on function trade.clear_stray is
+    'The broker is rid of a stray, by its own word or by our conclusion: what it reserved is free. The caller holds '
+    'the locks.';
 
-create or replace function trade.make_stray(
+create or replace function trade.mark_stray(
     p_order trade.orders,
     p_fact  text
 )
@@ -93,16 +94,17 @@ begin
         'side', p_order.side, 'open_quantity', p_order.quantity - p_order.filled_qty
     ));
 
-    perform trade.shed_unsent(i.account_id, i.instrument_id, i.owner)
+    perform trade.release_unsent_intents(i.account_id, i.instrument_id, i.owner)
     from trade.order_intents as i
     where i.intent_id = p_order.intent_id;
 end;
 $$;
 
-comment on function trade.make_stray(trade.orders, text) is
-    'An ended order, as it is now, lives at the broker: reserves for it, asks to cancel it, opens an incident. The caller holds the locks.';
+comment on function trade.mark_stray is
+    'An ended order, as it is now, lives at the broker: reserves for it, asks to cancel it, opens an incident. The '
+    'caller holds the locks.';
 
-create or replace function trade.hear_of_ended(
+create or replace function trade.handle_stray_activity(
     p_order_id bigint,
     p_fact     text
 )
@@ -122,7 +124,7 @@ begin
         and v_order.broker_ended_at is null
         and v_order.filled_qty < v_order.quantity
     then
-        perform trade.make_stray(v_order, p_fact);
+        perform trade.mark_stray(v_order, p_fact);
     elsif v_order.stray_since is null then
         perform risk.end_incident('stray_order', format('order %s', p_order_id));
     end if;
@@ -142,5 +144,6 @@ begin
 end;
 $$;
 
-comment on function trade.hear_of_ended(bigint, text) is
-    'A fact has come of an order that had ended, and was recorded: makes it a stray if more of it may trade. The caller holds the locks.';
+comment on function trade.handle_stray_activity is
+    'A fact has come of an order that had ended, and was recorded: makes it a stray if more of it may trade. The '
+    'caller holds the locks.';

@@ -32,9 +32,10 @@ cross join lateral (
 ) as r;
 
 comment on view trade.fill_money is
-    'What each execution moved by now: money for the instrument, commission, tax, cash in all, commission in kind, and for a sell the profit.';
+    'What each execution moved by now: money for the instrument, commission, tax, cash in all, commission in kind, '
+    'and for a sell the profit.';
 
-create or replace function trade.cost_restated(
+create or replace function trade.cost_correction(
     p_fill     trade.fills,
     p_position trade.positions,
     p_notional numeric,
@@ -70,10 +71,11 @@ begin
 end;
 $$;
 
-comment on function trade.cost_restated(trade.fills, trade.positions, numeric, numeric) is
-    'What an execution changes in the cost of its position when p_notional more was paid or received and p_fee_qty units more were taken as its fee.';
+comment on function trade.cost_correction is
+    'What an execution changes in the cost of its position when p_notional more was paid or received and p_fee_qty '
+    'units more were taken as its fee.';
 
-create or replace function trade.restate_fill(
+create or replace function trade.correct_fill(
     p_fill     trade.fills,
     p_notional numeric,
     p_fee_qty  numeric,
@@ -105,10 +107,10 @@ begin
         return 'DUPLICATE';
     end if;
 
-    v_position := trade.cover_oversale(
+    v_position := trade.book_oversold_quantity(
         trade.ensure_position(p_fill.account_id, p_fill.instrument_id, p_fill.owner), v_added.fee_qty, p_fill.price
     );
-    v_cost := trade.cost_restated(p_fill, v_position, v_added.notional, v_added.fee_qty);
+    v_cost := trade.cost_correction(p_fill, v_position, v_added.notional, v_added.fee_qty);
 
     update trade.positions as p
     set qty = p.qty - v_added.fee_qty,
@@ -139,10 +141,12 @@ begin
         perform trade.arm_exits(p_fill.account_id, p_fill.instrument_id, p_fill.owner);
     end if;
 
-    perform trade.shed_unsent(p_fill.account_id, p_fill.instrument_id, p_fill.owner);
+    perform trade.release_unsent_intents(p_fill.account_id, p_fill.instrument_id, p_fill.owner);
     return 'RESTATED';
 end;
 $$;
 
-comment on function trade.restate_fill(trade.fills, numeric, numeric, numeric, numeric) is
-    'What is told of a known execution afterwards, or otherwise than at first: books the difference by rows that name it. RESTATED, or DUPLICATE when there is none. The caller holds the locks, and knows that it was not taken back.';
+comment on function trade.correct_fill is
+    'What is told of a known execution afterwards, or otherwise than at first: books the difference by rows that '
+    'name it. RESTATED, or DUPLICATE when there is none. The caller holds the locks, and knows that it was not taken '
+    'back.';

@@ -38,8 +38,7 @@ begin
 end;
 $$;
 
-comment on function trade.known_fill(trade.orders, text, date, boolean) is
-    'The last report we have of an execution of an order; null when it is new.';
+comment on function trade.known_fill is 'The last report we have of an execution of an order; null when it is new.';
 
 create or replace function trade.is_busted(p_fill_id bigint)
 returns boolean
@@ -49,9 +48,9 @@ begin atomic
     select exists (select from trade.busts as b where b.fill_id = p_fill_id);
 end;
 
-comment on function trade.is_busted(bigint) is 'Whether the venue took an execution back.';
+comment on function trade.is_busted is 'Whether the venue took an execution back.';
 
-create or replace function trade.is_old_news(
+create or replace function trade.is_repeat_of_busted_fill(
     p_known    trade.fills,
     p_quantity numeric,
     p_notional numeric
@@ -72,7 +71,7 @@ begin atomic
     );
 end;
 
-comment on function trade.is_old_news(trade.fills, numeric, numeric) is
+comment on function trade.is_repeat_of_busted_fill is
     'Whether this is the report of an execution that was taken back, repeated with the same quantity and money.';
 
 create or replace function trade.corrected_quantity(
@@ -89,7 +88,7 @@ begin atomic
       and f.broker_fill_id = p_known.broker_fill_id;
 end;
 
-comment on function trade.corrected_quantity(trade.fills, numeric) is
+comment on function trade.corrected_quantity is
     'How much of its order and intent a corrected execution had used up before it was taken back.';
 
 create or replace function trade.next_revision(
@@ -107,4 +106,4 @@ begin atomic
         = (p_known.account_id, p_known.instrument_id, p_date, p_known.broker_fill_id);
 end;
 
-comment on function trade.next_revision(trade.fills, date) is 'The revision of a corrected execution that is reported for a day.';
+comment on function trade.next_revision is 'The revision of a corrected execution that is reported for a day.';

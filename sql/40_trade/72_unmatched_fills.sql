@@ -1,6 +1,6 @@
 -- 72_unmatched_fills: A fill that fits no order we know is kept, each different one as a row and an incident.
 
-create or replace function trade.short_facts(p_facts jsonb)
+create or replace function trade.shorten_facts(p_facts jsonb)
 returns jsonb
 language sql
 immutable
@@ -13,7 +13,8 @@ begin atomic
     from jsonb_each(p_facts) as e;
 end;
 
-comment on function trade.short_facts(jsonb) is 'Facts as they were reported; what is very long is cut and says how long it was.';
+comment on function trade.shorten_facts is
+    'Facts as they were reported; what is very long is cut and says how long it was.';
 
 create or replace function trade.keep_unmatched(
     p_account text,
@@ -33,14 +34,14 @@ declare
     v_nth        bigint;
 begin
     -- In an old snapshot its order may be missing: whoever brings it must look again.
-    perform bus.require_the_latest('the order of a fill');
+    perform bus.require_read_committed('the order of a fill');
 
     -- One after the other, so that each different fact of one subject gets an incident of its own.
     perform from trade.balances as b where b.account_id = v_account_id for no key update;
 
     insert into trade.unmatched_fills as u (account_id, subject, digest, facts)
     values (
-        v_account_id, v_subject, md5(concat_ws('/', p_account, p_order, p_key, p_detail::text)), trade.short_facts(p_detail)
+        v_account_id, v_subject, md5(concat_ws('/', p_account, p_order, p_key, p_detail::text)), trade.shorten_facts(p_detail)
     )
     on conflict (account_id, digest) do update
     set times = u.times + 1,
@@ -61,8 +62,9 @@ begin
 end;
 $$;
 
-comment on function trade.keep_unmatched(text, text, text, jsonb) is
-    'Keeps a fact that fits nothing we know, each different one as a row and an incident of its own, repeats counted; returns UNMATCHED. Raises TRI02, TRM02.';
+comment on function trade.keep_unmatched is
+    'Keeps a fact that fits nothing we know, each different one as a row and an incident of its own, repeats '
+    'counted; returns UNMATCHED. Raises TRI02, TRM02.';
 
 create or replace trigger _100_no_delete
 before delete on trade.unmatched_fills
@@ -84,4 +86,5 @@ select
 from trade.unmatched_fills as u
 join trade.accounts as a on a.account_id = u.account_id;
 
-comment on view api.unmatched_fills is 'Executions, totals and busts that fit nothing we know, each different one with how often it was reported.';
+comment on view api.unmatched_fills is
+    'Executions, totals and busts that fit nothing we know, each different one with how often it was reported.';

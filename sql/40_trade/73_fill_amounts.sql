@@ -36,8 +36,9 @@ begin atomic
     where o.order_id = p_order.order_id;
 end;
 
-comment on function trade.apply_to_order(trade.orders, numeric) is
-    'Adds a fill to its order. A terminal order keeps its status; what exceeds its quantity is overfill; a stray that is filled whole is none any more.';
+comment on function trade.apply_to_order is
+    'Adds a fill to its order. A terminal order keeps its status; what exceeds its quantity is overfill; a stray '
+    'that is filled whole is none any more.';
 
 create or replace function trade.apply_to_intent(
     p_intent_id bigint,
@@ -81,10 +82,10 @@ begin atomic
     where i.intent_id = p_intent_id;
 end;
 
-comment on function trade.apply_to_intent(bigint, numeric) is
+comment on function trade.apply_to_intent is
     'Adds a fill to its intent and frees what it had reserved for it. A terminal intent keeps its status.';
 
-create or replace function trade.cover_oversale(
+create or replace function trade.book_oversold_quantity(
     p_position trade.positions,
     p_quantity numeric,
     p_price    numeric
@@ -117,5 +118,5 @@ begin
 end;
 $$;
 
-comment on function trade.cover_oversale(trade.positions, numeric, numeric) is
+comment on function trade.book_oversold_quantity is
     'Adopts, as a recorded reconciliation, what a sale took beyond the position we knew; returns the position now.';

@@ -25,13 +25,13 @@ begin
 end;
 $$;
 
-comment on function trade.tg_fills__record() is 'L9: each fill is one event.';
+comment on function trade.tg_fills__record is 'L9: each fill is one event.';
 
 create or replace trigger _900_record
 after insert on trade.fills
 for each row execute function trade.tg_fills__record();
 
-create or replace function trade.take_fill(
+create or replace function trade.apply_fill(
     p_order          trade.orders,
     p_broker_fill_id text,
     p_quantity       numeric,
@@ -77,11 +77,11 @@ begin
         if v_known.intent_id <> p_order.intent_id then
             return 'UNMATCHED';
         elsif (v_known.revision > 0 or trade.is_busted(v_known.fill_id))
-            and trade.is_old_news(v_known, p_quantity, p_notional) then
+            and trade.is_repeat_of_busted_fill(v_known, p_quantity, p_notional) then
             return 'DUPLICATE';
         elsif not trade.is_busted(v_known.fill_id) then
             return case
-                when v_known.quantity = p_quantity then trade.restate_fill(v_known, p_notional, p_fee_qty, p_fee, p_tax)
+                when v_known.quantity = p_quantity then trade.correct_fill(v_known, p_notional, p_fee_qty, p_fee, p_tax)
                 else 'UNMATCHED'
             end;
         end if;
@@ -91,15 +91,15 @@ begin
         v_revision := trade.next_revision(v_known, v_date);
     end if;
 
-    perform trade.take_over(p_order, null);
+    perform trade.activate_replacement(p_order, null);
 
     -- The reservation is freed first, so that an ordinary fill never looks like a breach.
     perform trade.apply_to_order(p_order, p_quantity - v_corrected);
     perform trade.apply_to_intent(p_order.intent_id, p_quantity - v_corrected);
-    perform trade.curb_orders(p_order.intent_id);
+    perform trade.cancel_excess_orders(p_order.intent_id);
 
     if p_order.closed_at is not null and p_quantity > v_corrected then
-        perform trade.hear_of_ended(p_order.order_id, 'it was filled');
+        perform trade.handle_stray_activity(p_order.order_id, 'it was filled');
     end if;
 
     select i.* into strict v_intent from trade.order_intents as i where i.intent_id = p_order.intent_id;
@@ -116,7 +116,7 @@ begin
     where p.account_id = p_order.account_id and p.instrument_id = p_order.instrument_id and p.owner = v_intent.owner;
 
     if v_change < 0 then
-        v_position := trade.cover_oversale(v_position, -v_change, p_price);
+        v_position := trade.book_oversold_quantity(v_position, -v_change, p_price);
     end if;
 
     v_realized := trade.move_position(v_position, v_change, p_notional, coalesce(p_fee, 0) + coalesce(p_tax, 0));
@@ -137,15 +137,16 @@ begin
     where e.amount <> 0;  -- nor where it was not told
 
     perform trade.arm_exits(p_order.account_id, p_order.instrument_id, v_intent.owner);
-    perform trade.shed_unsent(p_order.account_id, p_order.instrument_id, v_intent.owner);
+    perform trade.release_unsent_intents(p_order.account_id, p_order.instrument_id, v_intent.owner);
     return 'RECORDED';
 end;
 $$;
 
-comment on function trade.take_fill(
-    trade.orders, text, numeric, numeric, numeric, numeric, numeric, timestamptz, numeric, numeric
-) is
-    'All that a fill of a locked order does: order, intent, position, cash, exits; p_notional is the money that changed hands, p_corrected_qty what of it had used up the order before a bust (null: as its number says). RECORDED; when it is known, RESTATED or DUPLICATE as restate_fill says, and UNMATCHED when it is known with another intent or quantity.';
+comment on function trade.apply_fill is
+    'All that a fill of a locked order does: order, intent, position, cash, exits; p_notional is the money that '
+    'changed hands, p_corrected_qty what of it had used up the order before a bust (null: as its number says). '
+    'RECORDED; when it is known, RESTATED or DUPLICATE as correct_fill says, and UNMATCHED when it is known with '
+    'another intent or quantity.';
 
 create or replace function api.record_fill(
     p_account         text,
@@ -178,7 +179,7 @@ begin
         and bus.is_amount(coalesce(p_fee, 0)) and bus.is_amount(coalesce(p_tax, 0))
     then
         v_order := trade.lock_for_fill(v_order.order_id);
-        v_answer := trade.take_fill(v_order, p_broker_fill_id, p_quantity, p_price, p_fee, p_tax, p_fee_qty,
+        v_answer := trade.apply_fill(v_order, p_broker_fill_id, p_quantity, p_price, p_fee, p_tax, p_fee_qty,
             p_filled_at, p_quantity * p_price);
     end if;
 
@@ -193,8 +194,12 @@ begin
 end;
 $$;
 
-comment on function api.record_fill(text, text, text, text, numeric, numeric, numeric, numeric, timestamptz, numeric) is
-    'Records an execution once: RECORDED, DUPLICATE, RESTATED (known, with another price or other costs than before: the difference is booked) or UNMATCHED (it fits no order, makes no sense, or is known with another intent or quantity: kept as an incident). Fee and tax in the account''s currency, null while the broker has not told them; p_filled_at null where it does not say when; p_fee_qty is a fee taken in the instrument. Never refuses a fact. Raises TRI02 for an unknown account, TRM02.';
+comment on function api.record_fill is
+    'Records an execution once: RECORDED, DUPLICATE, RESTATED (known, with another price or other costs than before: '
+    'the difference is booked) or UNMATCHED (it fits no order, makes no sense, or is known with another intent or '
+    'quantity: kept as an incident). Fee and tax in the account''s currency, null while the broker has not told '
+    'them; p_filled_at null where it does not say when; p_fee_qty is a fee taken in the instrument. Never refuses a '
+    'fact. Raises TRI02 for an unknown account, TRM02.';
 
 create or replace function api.advance_fills_cursor(
     p_account text,
@@ -213,5 +218,5 @@ begin atomic
     where a.account = p_account and bus.is_text(p_cursor, 4000);
 end;
 
-comment on function api.advance_fills_cursor(text, text) is
+comment on function api.advance_fills_cursor is
     'Remembers how far fills were read, and when, after they were recorded. Reading some again is harmless.';

@@ -1,6 +1,6 @@
 -- 75_cumulative_fills: brokers that report how much of an order was filled so far, and not each execution.
 
-create or replace function trade.take_total(
+create or replace function trade.apply_cumulative_fill(
     p_order     trade.orders,
     p_quantity  numeric,
     p_notional  numeric,
@@ -30,7 +30,7 @@ begin
       and not trade.is_busted(m.fill_id);  -- a total leaves out what the venue took back
 
     if p_quantity > v_booked.quantity and p_notional > v_booked.notional then
-        return trade.take_fill(
+        return trade.apply_fill(
             p_order,
             format('cum:%s:%s', p_order.order_id, trim_scale(p_quantity)),
             p_quantity - v_booked.quantity,
@@ -51,7 +51,7 @@ begin
 
     select f.* into strict v_last from trade.fills as f where f.fill_id = v_booked.last_fill_id;
     select m.* into strict v_known from trade.fill_money as m where m.fill_id = v_booked.last_fill_id;
-    return trade.restate_fill(
+    return trade.correct_fill(
         v_last,
         v_known.notional + nullif(p_notional, 0) - v_booked.notional,
         0,
@@ -61,8 +61,9 @@ begin
 end;
 $$;
 
-comment on function trade.take_total(trade.orders, numeric, numeric, numeric, numeric, timestamptz) is
-    'What is new in the total of a locked order: a fill, or a restatement of its last fill. RECORDED, DUPLICATE, RESTATED or UNMATCHED.';
+comment on function trade.apply_cumulative_fill is
+    'What is new in the total of a locked order: a fill, or a restatement of its last fill. RECORDED, DUPLICATE, '
+    'RESTATED or UNMATCHED.';
 
 create or replace function api.record_cumulative(
     p_account         text,
@@ -93,7 +94,7 @@ begin
     then
         -- What is new is decided under the order's lock: stream and poll may bring the same news at once.
         v_order := trade.lock_for_fill(v_order.order_id);
-        v_answer := trade.take_total(v_order, p_quantity, p_notional, p_fee, p_tax, p_filled_at);
+        v_answer := trade.apply_cumulative_fill(v_order, p_quantity, p_notional, p_fee, p_tax, p_filled_at);
     end if;
 
     if v_answer = 'UNMATCHED' then
@@ -107,5 +108,9 @@ begin
 end;
 $$;
 
-comment on function api.record_cumulative(text, text, text, numeric, numeric, numeric, numeric, timestamptz) is
-    'For brokers without execution ids: takes an order''s total quantity, notional, fee and tax so far and records what is new as one fill, with an id that is the same whoever brings it; fee and tax are null, and the notional of a known quantity 0, while the broker has not told them. RECORDED, DUPLICATE (also older news: a smaller total), RESTATED (the same quantity with other money) or UNMATCHED (kept as an incident; also more units for no more money). Raises TRI02, TRM02.';
+comment on function api.record_cumulative is
+    'For brokers without execution ids: takes an order''s total quantity, notional, fee and tax so far and records '
+    'what is new as one fill, with an id that is the same whoever brings it; fee and tax are null, and the notional '
+    'of a known quantity 0, while the broker has not told them. RECORDED, DUPLICATE (also older news: a smaller '
+    'total), RESTATED (the same quantity with other money) or UNMATCHED (kept as an incident; also more units for no '
+    'more money). Raises TRI02, TRM02.';

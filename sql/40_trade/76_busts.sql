@@ -36,8 +36,9 @@ begin
 end;
 $$;
 
-comment on function trade.undo_in_position(trade.fills, trade.fill_money, trade.positions) is
-    'Takes a fill back out of its locked position, at the cost it came in or left with; returns the change of quantity.';
+comment on function trade.undo_in_position is
+    'Takes a fill back out of its locked position, at the cost it came in or left with; returns the change of '
+    'quantity.';
 
 create or replace function api.bust_fill(
     p_account        text,
@@ -86,7 +87,7 @@ begin
     v_position := trade.ensure_position(v_fill.account_id, v_fill.instrument_id, v_fill.owner);
 
     if v_fill.side = 'BUY' then
-        v_position := trade.cover_oversale(v_position, v_fill.quantity - v_money.fee_qty, v_fill.price);
+        v_position := trade.book_oversold_quantity(v_position, v_fill.quantity - v_money.fee_qty, v_fill.price);
     end if;
 
     v_change := trade.undo_in_position(v_fill, v_money, v_position);
@@ -101,12 +102,12 @@ begin
 
     perform bus.record_event('fill', v_fill.fill_id, 'busted', v_fill.intent_id, jsonb_build_object('reason', v_reason));
     perform trade.arm_exits(v_fill.account_id, v_fill.instrument_id, v_fill.owner);
-    perform trade.shed_unsent(v_fill.account_id, v_fill.instrument_id, v_fill.owner);
+    perform trade.release_unsent_intents(v_fill.account_id, v_fill.instrument_id, v_fill.owner);
     return 'BUSTED';
 end;
 $$;
 
-comment on function api.bust_fill(text, text, text, date, text) is
+comment on function api.bust_fill is
     'A venue took an execution back: undone once, by new rows. BUSTED, DUPLICATE or UNMATCHED. Raises TRI02, TRM02.';
 
 create or replace trigger _100_append_only

@@ -54,8 +54,9 @@ begin atomic
         changed_at = bus.clock();
 end;
 
-comment on function trade.arm_exits(bigint, bigint, text) is
-    'Sets stop and target of a position from its average price and its strategy''s profile; a flat one is disarmed. Positions of manual have none.';
+comment on function trade.arm_exits is
+    'Sets stop and target of a position from its average price and its strategy''s profile; a flat one is disarmed. '
+    'Positions of manual have none.';
 
 -- Positions whose bid has reached the stop or the target, and that are free to be sold.
 create or replace view trade.exits_due as
@@ -90,7 +91,8 @@ where e.is_armed
   and p.breach_qty = 0
   and (market.phase_at(i.venue, bus.clock())).exits_fire;
 
-comment on view trade.exits_due is 'Armed positions to be sold now, and why; a rest too small to be sold waits until its price makes it enough.';
+comment on view trade.exits_due is
+    'Armed positions to be sold now, and why; a rest too small to be sold waits until its price makes it enough.';
 
 -- What cannot fire though its quote is of now: at the lower price limit of a day there is no bid to sell to.
 create or replace view trade.exits_blocked as
@@ -123,7 +125,7 @@ declare
     v_count integer;
 begin
     perform bus.require_home();
-    perform risk.hold_gate();
+    perform risk.lock_gate_shared();
 
     -- First what waits for locks, beginning with accounts; the positions below are never waited for.
     v_count := trade.escalate_stops(p_symbols);
@@ -171,8 +173,9 @@ begin
 end;
 $$;
 
-comment on function api.fire_exits(text[]) is
-    'Makes sell intents for armed positions whose bid reached stop or target on a fresh price; null for all symbols. Returns how many. Raises TRM02, TRH01.';
+comment on function api.fire_exits is
+    'Makes sell intents for armed positions whose bid reached stop or target on a fresh price; null for all symbols. '
+    'Returns how many. Raises TRM02, TRH01.';
 
 create or replace function trade.back_off_exit(
     p_intent trade.order_intents,
@@ -199,8 +202,9 @@ begin
 end;
 $$;
 
-comment on function trade.back_off_exit(trade.order_intents, text) is
-    'The broker definitely refused an exit: a person is told, and it fires again only after 5 seconds, doubled each time up to 10 minutes.';
+comment on function trade.back_off_exit is
+    'The broker definitely refused an exit: a person is told, and it fires again only after 5 seconds, doubled each '
+    'time up to 10 minutes.';
 
 create or replace function trade.note_refused_exit(
     p_due     trade.exits_due,
@@ -239,5 +243,5 @@ begin
 end;
 $$;
 
-comment on function trade.note_refused_exit(trade.exits_due, text, text) is
+comment on function trade.note_refused_exit is
     'Keeps why an exit could not be made beside it, once; what does not end by itself is an incident.';

@@ -25,8 +25,9 @@ begin atomic
         );
 end;
 
-comment on function trade.is_snapshot(jsonb) is
-    'Whether each holding is a number that can be worked with, not below zero, and cash such a number or not reported.';
+comment on function trade.is_snapshot is
+    'Whether each holding is a number that can be worked with, not below zero, and cash such a number or not '
+    'reported.';
 
 create or replace function trade.is_in_flight(
     p_account_id    bigint,
@@ -45,8 +46,9 @@ begin atomic
     );
 end;
 
-comment on function trade.is_in_flight(bigint, bigint) is
-    'Whether the broker may be ahead of us in an instrument, or, where that is null, in cash: an order lives, or a stray.';
+comment on function trade.is_in_flight is
+    'Whether the broker may be ahead of us in an instrument, or, where that is null, in cash: an order lives, or a '
+    'stray.';
 
 create or replace function trade.holdings_differences(
     p_account_id bigint,
@@ -82,8 +84,9 @@ begin atomic
       and b.cash <> (p_snapshot ->> 'cash')::numeric;
 end;
 
-comment on function trade.holdings_differences(bigint, jsonb) is
-    'Where the broker''s holdings and cash differ from the sum of our owners, for what is in our universe, and where an order in flight may explain it.';
+comment on function trade.holdings_differences is
+    'Where the broker''s holdings and cash differ from the sum of our owners, for what is in our universe, and where '
+    'an order in flight may explain it.';
 
 create or replace function api.holdings_mark(p_account text)
 returns text
@@ -109,10 +112,11 @@ begin atomic
     group by a.account_id;
 end;
 
-comment on function api.holdings_mark(text) is
-    'A mark of all an account holds and has in flight. Read before asking the broker; if it changed meanwhile, the answer proves nothing.';
+comment on function api.holdings_mark is
+    'A mark of all an account holds and has in flight. Read before asking the broker; if it changed meanwhile, the '
+    'answer proves nothing.';
 
-create or replace function trade.tell_unknown_holdings(
+create or replace function trade.report_unknown_holdings(
     p_account  trade.accounts,
     p_snapshot jsonb
 )
@@ -140,5 +144,6 @@ begin
 end;
 $$;
 
-comment on function trade.tell_unknown_holdings(trade.accounts, jsonb) is
-    'Keeps an incident open while the broker holds what is not in our universe: we cannot trade it, and it stops nothing else.';
+comment on function trade.report_unknown_holdings is
+    'Keeps an incident open while the broker holds what is not in our universe: we cannot trade it, and it stops '
+    'nothing else.';

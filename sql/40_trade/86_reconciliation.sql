@@ -44,7 +44,7 @@ begin
         values (p_account_id, v_instrument_id, v_position.owner, v_part, v_price, 'the broker holds another quantity');
         perform trade.move_position(v_position, v_part, abs(v_part) * v_price, 0);
         perform trade.arm_exits(p_account_id, v_instrument_id, v_position.owner);
-        perform trade.shed_unsent(p_account_id, v_instrument_id, v_position.owner);
+        perform trade.release_unsent_intents(p_account_id, v_instrument_id, v_position.owner);
 
         v_rest := v_rest - v_part;
         exit when v_rest = 0;
@@ -52,8 +52,9 @@ begin
 end;
 $$;
 
-comment on function trade.correct_holding(bigint, text, numeric) is
-    'Brings our holding to the broker''s by recorded rows at the last price: additions go to manual, reductions take from manual first, then from owners by name.';
+comment on function trade.correct_holding is
+    'Brings our holding to the broker''s by recorded rows at the last price: additions go to manual, reductions take '
+    'from manual first, then from owners by name.';
 
 create or replace function trade.correct_account(
     p_account_id bigint,
@@ -77,7 +78,7 @@ begin
             if v_diff.item = 'cash' then
                 insert into trade.cash_entries (account_id, kind, amount, note)
                 values (p_account_id, 'correction', v_diff.change, 'the broker holds another amount');
-                perform trade.shed_unsent(p_account_id, null, null);
+                perform trade.release_unsent_intents(p_account_id, null, null);
             else
                 perform trade.correct_holding(p_account_id, v_diff.item, v_diff.change);
             end if;
@@ -92,7 +93,7 @@ begin
 end;
 $$;
 
-comment on function trade.correct_account(bigint, jsonb) is
+comment on function trade.correct_account is
     'Brings holdings and cash to the broker''s by recorded rows, where no order in flight may explain the difference.';
 
 create or replace function api.reconcile(
@@ -115,7 +116,7 @@ declare
     v_answer     text;
 begin
     -- In an old snapshot an order that is in flight would be missing, and its fill be taken for a disagreement.
-    perform bus.require_the_latest('an order in flight');
+    perform bus.require_read_committed('an order in flight');
 
     if trade.is_snapshot(p_snapshot) is not true then
         perform api.raise_incident('unreadable_snapshot', p_account, jsonb_build_object('snapshot', p_snapshot));
@@ -167,10 +168,10 @@ begin
         values (v_account_id, v_answer, p_mark, v_found || v_waiting);
     end if;
 
-    perform trade.tell_unknown_holdings(a, p_snapshot) from trade.accounts as a where a.account_id = v_account_id;
+    perform trade.report_unknown_holdings(a, p_snapshot) from trade.accounts as a where a.account_id = v_account_id;
 
     if v_answer = 'AGREES' then
-        perform trade.open_account(v_account_id, p_account);
+        perform trade.enable_account_claims(v_account_id, p_account);
     elsif v_answer <> 'WAITS' or (v_is_again and v_last.answer = 'WAITS' and v_last.ran_at not between bus.clock() - interval '1 min' and bus.clock()) then
         perform api.raise_incident('disagreement', p_account,
             jsonb_build_object('answer', v_answer, 'differences', v_found || v_waiting));
@@ -180,10 +181,13 @@ begin
 end;
 $$;
 
-comment on function api.reconcile(text, text, jsonb) is
-    'Compares a broker''s snapshot {"holdings": {symbol: quantity}, "cash": amount} with ours: AGREES, DIFFERS (seen once), CORRECTED (seen twice, put right by recorded rows), WAITS (an order in flight may explain it; told when that lasts a minute), CHANGED (proves nothing, ask again) or UNREADABLE (kept as an incident). Raises TRI02, TRM02.';
+comment on function api.reconcile is
+    'Compares a broker''s snapshot {"holdings": {symbol: quantity}, "cash": amount} with ours: AGREES, DIFFERS (seen '
+    'once), CORRECTED (seen twice, put right by recorded rows), WAITS (an order in flight may explain it; told when '
+    'that lasts a minute), CHANGED (proves nothing, ask again) or UNREADABLE (kept as an incident). Raises TRI02, '
+    'TRM02.';
 
-create or replace function trade.open_account(
+create or replace function trade.enable_account_claims(
     p_account_id bigint,
     p_account    text
 )
@@ -199,7 +203,7 @@ begin
 
     perform risk.end_incident('orders_unsent', a.broker)
     from trade.accounts as a
-    where a.account_id = p_account_id and trade.unsent_in_row(a.broker) = 0;
+    where a.account_id = p_account_id and trade.consecutive_unsent_orders(a.broker) = 0;
 
     select a.reconciled_run = n.run_number into v_was_open
     from trade.accounts as a
@@ -218,7 +222,7 @@ begin
 end;
 $$;
 
-comment on function trade.open_account(bigint, text) is
+comment on function trade.enable_account_claims is
     'An account and its broker agree: its claims may go on, and execution is woken if they had waited.';
 
 create or replace function api.accounts_to_reconcile()
@@ -235,8 +239,9 @@ begin atomic
     order by a.account_id;
 end;
 
-comment on function api.accounts_to_reconcile() is
-    'Accounts to compare with their broker: those not yet open since the start, and every 30 seconds. The mark goes back to reconcile.';
+comment on function api.accounts_to_reconcile is
+    'Accounts to compare with their broker: those not yet open since the start, and every 30 seconds. The mark goes '
+    'back to reconcile.';
 
 create or replace function api.accounts_to_execute()
 returns table (account text, broker text, fills_cursor text)
@@ -250,5 +255,5 @@ begin atomic
     order by a.account_id;
 end;
 
-comment on function api.accounts_to_execute() is
+comment on function api.accounts_to_execute is
     'Accounts whose fills are to be read, and how far they have been, in the broker''s own terms.';

@@ -14,7 +14,8 @@ left join market.quotes_now as q on q.instrument_id = p.instrument_id
 where p.qty > 0;
 
 comment on view trade.marks is
-    'The price each held position is valued at; flagged when no quote that is fresh and sound on a side stands behind it.';
+    'The price each held position is valued at; flagged when no quote that is fresh and sound on a side stands '
+    'behind it.';
 
 create or replace view trade.equities as
 select
@@ -68,8 +69,10 @@ begin
 end;
 $$;
 
-comment on function trade.measure_equity(bigint[]) is
-    'Stores what accounts are worth now; the first measure of an account''s day opens it at the last equity of the day before. Returns how many. The caller holds their balances: whoever moves cash does, so what is read was seen together.';
+comment on function trade.measure_equity is
+    'Stores what accounts are worth now; the first measure of an account''s day opens it at the last equity of the '
+    'day before. Returns how many. The caller holds their balances: whoever moves cash does, so what is read was '
+    'seen together.';
 
 create or replace function api.measure_equity()
 returns integer
@@ -110,10 +113,11 @@ begin
 end;
 $$;
 
-comment on function api.measure_equity() is
-    'Stores what each account is worth now. One that is locked for long is left out; one that fails is an incident and stops no other. Returns how many.';
+comment on function api.measure_equity is
+    'Stores what each account is worth now. One that is locked for long is left out; one that fails is an incident '
+    'and stops no other. Returns how many.';
 
-create or replace function trade.carry_peak(
+create or replace function trade.shift_peak_by_flow(
     p_peak   numeric,
     p_equity numeric,
     p_flow   numeric
@@ -131,10 +135,10 @@ begin atomic
     from (select p_peak * (p_equity + p_flow) * 1e18 as scaled) as s;
 end;
 
-comment on function trade.carry_peak(numeric, numeric, numeric) is
+comment on function trade.shift_peak_by_flow is
     'The peak after a deposit or withdrawal at an equity: the drawdown stays the same fraction.';
 
-create or replace function trade.tg_cash_entries__carry_equity()
+create or replace function trade.tg_cash_entries__shift_equity()
 returns trigger
 language plpgsql
 volatile
@@ -150,7 +154,7 @@ begin
         flows = q.flows + new.amount,
         growth = case when q.base > 0 and q.equity > 0 then round(q.growth * q.equity / q.base, 18) else q.growth end,
         base = q.equity + new.amount,
-        peak = trade.carry_peak(q.peak, q.equity, new.amount)
+        peak = trade.shift_peak_by_flow(q.peak, q.equity, new.amount)
     where q.account_id = new.account_id
       and q.day_start = (select max(n.day_start) from risk.account_equity as n where n.account_id = new.account_id);
 
@@ -158,12 +162,13 @@ begin
 end;
 $$;
 
-comment on function trade.tg_cash_entries__carry_equity() is
-    'A deposit or withdrawal is neither profit nor loss: the drawdown and the growth of the day are after it what they were before it.';
+comment on function trade.tg_cash_entries__shift_equity is
+    'A deposit or withdrawal is neither profit nor loss: the drawdown and the growth of the day are after it what '
+    'they were before it.';
 
 -- It runs before the statement's _500_add, as every trigger for each row does.
 create or replace trigger _400_carry_equity
 after insert on trade.cash_entries
 for each row
 when (new.kind in ('deposit', 'withdrawal'))
-execute function trade.tg_cash_entries__carry_equity();
+execute function trade.tg_cash_entries__shift_equity();

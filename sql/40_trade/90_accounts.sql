@@ -58,8 +58,9 @@ begin
 end;
 $$;
 
-comment on function api.add_account(text, text, text, text, text, numeric) is
-    'Adds one broker account in one currency, with an opening deposit for the paper broker. Returns its id. Raises TRI01.';
+comment on function api.add_account is
+    'Adds one broker account in one currency, with an opening deposit for the paper broker. Returns its id. Raises '
+    'TRI01.';
 
 create or replace function api.record_cash(
     p_account         text,
@@ -110,11 +111,12 @@ begin
         end if;
     end if;
 
-    perform trade.shed_unsent(v_account_id, null, null);
+    perform trade.release_unsent_intents(v_account_id, null, null);
 
     return (select b.cash from trade.balances as b where b.account_id = v_account_id);
 end;
 $$;
 
-comment on function api.record_cash(text, text, numeric, text, text) is
-    'Records money that came or went outside trading; returns the balance. The same key again is booked once. A fact: never refused for lack of cash, a breach sheds waiting buys. Raises TRI01, TRI02, TRI03.';
+comment on function api.record_cash is
+    'Records money that came or went outside trading; returns the balance. The same key again is booked once. A '
+    'fact: never refused for lack of cash, a breach sheds waiting buys. Raises TRI01, TRI02, TRI03.';

@@ -62,5 +62,6 @@ begin
 end;
 $$;
 
-comment on function api.create_intent(text, text, text, numeric, numeric, text, text, text, text, interval) is
-    'A decision by hand: returns the intent''s id. The same laws hold as for a strategy. Raises TRM01, TRM02, TRQ01, TRQ02, TRC01, TRC02, TRP01, TRP02, TRS01, TRI01, TRI02, TRI03.';
+comment on function api.create_intent is
+    'A decision by hand: returns the intent''s id. The same laws hold as for a strategy. Raises TRM01, TRM02, TRQ01, '
+    'TRQ02, TRC01, TRC02, TRP01, TRP02, TRS01, TRI01, TRI02, TRI03.';

@@ -1,6 +1,6 @@
 -- 10_strategies: strategies: added, started and stopped by the desk; each is one login.
 
-create or replace function strategy.mine()
+create or replace function strategy.current_strategy()
 returns strategy.strategies
 language sql
 stable
@@ -8,7 +8,7 @@ begin atomic
     select s from strategy.strategies as s where session_user = 'aegis_s_' || s.strategy;
 end;
 
-comment on function strategy.mine() is 'The strategy whose login this session is; null for any other login.';
+comment on function strategy.current_strategy is 'The strategy whose login this session is; null for any other login.';
 
 create or replace function api.add_strategy(
     p_strategy       text,
@@ -71,7 +71,7 @@ begin
 end;
 $$;
 
-comment on function api.add_strategy(text, text, text, text[], numeric, numeric, text, jsonb) is
+comment on function api.add_strategy is
     'Adds a strategy, stopped; returns the login it will run as. Raises TRI01, TRI02.';
 
 create or replace function strategy.set_status(
@@ -100,7 +100,7 @@ begin
 end;
 $$;
 
-comment on function strategy.set_status(text, text) is 'Starts or stops a strategy. Raises TRI01, TRI02.';
+comment on function strategy.set_status is 'Starts or stops a strategy. Raises TRI01, TRI02.';
 
 create or replace function api.start_strategy(p_strategy text)
 returns text
@@ -112,7 +112,8 @@ begin atomic
     select strategy.set_status(p_strategy, 'RUNNING');
 end;
 
-comment on function api.start_strategy(text) is 'Lets a strategy run; the supervisor starts its process. Raises TRI01, TRI02.';
+comment on function api.start_strategy is
+    'Lets a strategy run; the supervisor starts its process. Raises TRI01, TRI02.';
 
 create or replace function api.stop_strategy(p_strategy text)
 returns text
@@ -124,7 +125,7 @@ begin atomic
     select strategy.set_status(p_strategy, 'STOPPED');
 end;
 
-comment on function api.stop_strategy(text) is
+comment on function api.stop_strategy is
     'Stops a strategy: it proposes nothing more; its positions stay and stay protected. Raises TRI01, TRI02.';
 
 create or replace function strategy.tg_strategies__notify()
@@ -139,7 +140,7 @@ begin
 end;
 $$;
 
-comment on function strategy.tg_strategies__notify() is 'Wakes the supervisor. A hint.';
+comment on function strategy.tg_strategies__notify is 'Wakes the supervisor. A hint.';
 
 create or replace trigger _900_notify
 after insert or update on strategy.strategies

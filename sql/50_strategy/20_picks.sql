@@ -13,7 +13,7 @@ begin
 end;
 $$;
 
-comment on function strategy.tg_picks__notify() is 'Wakes the router. A hint.';
+comment on function strategy.tg_picks__notify is 'Wakes the router. A hint.';
 
 create or replace trigger _900_notify
 after insert on strategy.picks
@@ -36,7 +36,7 @@ when ((
 ) is not true)
 execute function bus.tg_out_of_bounds();
 
-create or replace function strategy.take_turn(
+create or replace function strategy.next_pick_turn(
     p_strategy text,
     p_key      text
 )
@@ -72,7 +72,7 @@ begin
 end;
 $$;
 
-comment on function strategy.take_turn(text, text) is
+comment on function strategy.next_pick_turn is
     'Counts one more pick of a strategy, unless its key is known. Raises TRX01.';
 
 create or replace function api.propose(
@@ -92,7 +92,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_mine       strategy.strategies := strategy.mine();
+    v_mine       strategy.strategies := strategy.current_strategy();
     v_instrument market.instruments;
     v_pick       strategy.picks;
     v_request    jsonb := jsonb_build_object(
@@ -136,7 +136,7 @@ begin
     if not exists (
         select from strategy.picks as p where p.strategy = v_mine.strategy and p.idempotency_key = p_idempotency_key
     ) then
-        perform strategy.take_turn(v_mine.strategy, p_idempotency_key);
+        perform strategy.next_pick_turn(v_mine.strategy, p_idempotency_key);
     end if;
 
     insert into strategy.picks as p (
@@ -166,8 +166,9 @@ begin
 end;
 $$;
 
-comment on function api.propose(text, text, text, numeric, numeric, text, text, interval) is
-    'A strategy asks for a trade; quantity null lets the router size it. Returns the pick''s id; the same key again returns the same. Raises TRI01, TRI03, TRI04, TRX01.';
+comment on function api.propose is
+    'A strategy asks for a trade; quantity null lets the router size it. Returns the pick''s id; the same key again '
+    'returns the same. Raises TRI01, TRI03, TRI04, TRX01.';
 
 create or replace function api.cancel_pick(p_pick_id bigint)
 returns boolean
@@ -181,11 +182,11 @@ begin
     set status = 'CANCELLED',
         routed_at = bus.clock()
     where p.pick_id = p_pick_id
-      and p.strategy = (strategy.mine()).strategy
+      and p.strategy = (strategy.current_strategy()).strategy
       and p.status = 'NEW';
     return found;
 end;
 $$;
 
-comment on function api.cancel_pick(bigint) is
+comment on function api.cancel_pick is
     'Takes back one''s own pick that is not routed yet; false when there is no such pick.';

@@ -1,6 +1,6 @@
 -- 30_gates: the first two gates of a pick, system and market, and how a pick is answered.
 
-create or replace function strategy.answer(
+create or replace function strategy.answer_pick(
     p_pick    strategy.picks,
     p_gate    integer,
     p_passed  boolean,
@@ -28,7 +28,7 @@ begin
 end;
 $$;
 
-comment on function strategy.answer(strategy.picks, integer, boolean, text, text, jsonb) is
+comment on function strategy.answer_pick is
     'Writes a gate''s answer; a refusal ends the pick. Returns whether it passed.';
 
 create or replace function strategy.gate_system(p_pick strategy.picks)
@@ -50,17 +50,17 @@ begin
 
     return case
         when v_strategy.status is distinct from 'RUNNING' then
-            strategy.answer(p_pick, 1, false, 'TRI04', 'the strategy is stopped', jsonb_build_object('status', v_strategy.status))
+            strategy.answer_pick(p_pick, 1, false, 'TRI04', 'the strategy is stopped', jsonb_build_object('status', v_strategy.status))
         when coalesce(v_verdict, 'DENY') = 'DENY' then
-            strategy.answer(p_pick, 1, false, 'TRM01', format('mode %s forbids it', coalesce(v_mode, 'UNKNOWN')),
+            strategy.answer_pick(p_pick, 1, false, 'TRM01', format('mode %s forbids it', coalesce(v_mode, 'UNKNOWN')),
                 jsonb_build_object('mode', v_mode, 'verdict', v_verdict))
         else
-            strategy.answer(p_pick, 1, true, 'ok', 'system and strategy agree', jsonb_build_object('mode', v_mode, 'verdict', v_verdict))
+            strategy.answer_pick(p_pick, 1, true, 'ok', 'system and strategy agree', jsonb_build_object('mode', v_mode, 'verdict', v_verdict))
     end;
 end;
 $$;
 
-comment on function strategy.gate_system(strategy.picks) is 'Gate 1: the system and the strategy.';
+comment on function strategy.gate_system is 'Gate 1: the system and the strategy.';
 
 create or replace function strategy.gate_market(p_pick strategy.picks)
 returns boolean
@@ -79,16 +79,16 @@ begin
 
     return case
         when market.phase_at(v_instrument.venue, bus.clock()) is null then
-            strategy.answer(p_pick, 2, false, 'TRS01', format('%s is closed', v_instrument.venue), v_facts)
+            strategy.answer_pick(p_pick, 2, false, 'TRS01', format('%s is closed', v_instrument.venue), v_facts)
         when p_pick.side = 'BUY' and v_instrument.is_active is not true then
-            strategy.answer(p_pick, 2, false, 'TRI01', format('%s is not active', v_instrument.symbol), v_facts)
+            strategy.answer_pick(p_pick, 2, false, 'TRI01', format('%s is not active', v_instrument.symbol), v_facts)
         when (case p_pick.side when 'BUY' then v_quote.can_buy else v_quote.can_sell end) is not true then
-            strategy.answer(p_pick, 2, false, 'TRP01', format('there is no fresh %s of %s',
+            strategy.answer_pick(p_pick, 2, false, 'TRP01', format('there is no fresh %s of %s',
                 case p_pick.side when 'BUY' then 'ask' else 'bid' end, v_instrument.symbol), v_facts)
         else
-            strategy.answer(p_pick, 2, true, 'ok', 'the market is open and its price fresh', v_facts)
+            strategy.answer_pick(p_pick, 2, true, 'ok', 'the market is open and its price fresh', v_facts)
     end;
 end;
 $$;
 
-comment on function strategy.gate_market(strategy.picks) is 'Gate 2: the market.';
+comment on function strategy.gate_market is 'Gate 2: the market.';

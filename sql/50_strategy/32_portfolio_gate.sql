@@ -55,8 +55,9 @@ begin atomic
     where p_pick.side = 'SELL';
 end;
 
-comment on function strategy.bounds(strategy.picks, numeric, numeric) is
-    'Every bound on the quantity of a pick at a price and fee rate; the least counts. Live buys count as if they were filled.';
+comment on function strategy.bounds is
+    'Every bound on the quantity of a pick at a price and fee rate; the least counts. Live buys count as if they '
+    'were filled.';
 
 create or replace function strategy.portfolio_refusal(p_pick strategy.picks)
 returns text
@@ -112,7 +113,7 @@ begin atomic
     end;
 end;
 
-comment on function strategy.portfolio_refusal(strategy.picks) is 'Why the portfolio takes no such pick now; null when it does.';
+comment on function strategy.portfolio_refusal is 'Why the portfolio takes no such pick now; null when it does.';
 
 create or replace function strategy.gate_portfolio(p_pick strategy.picks)
 returns boolean
@@ -135,7 +136,7 @@ declare
     v_hint       text;
 begin
     if v_refusal is not null then
-        return strategy.answer(p_pick, 3, false, 'TRX01', v_refusal, '{}');
+        return strategy.answer_pick(p_pick, 3, false, 'TRX01', v_refusal, '{}');
     end if;
 
     select i.* into strict v_instrument from market.instruments as i where i.instrument_id = p_pick.instrument_id;
@@ -174,7 +175,7 @@ begin
             raise;
         end if;
 
-        return strategy.answer(p_pick, 3, false, sqlstate, sqlerrm, jsonb_build_object(
+        return strategy.answer_pick(p_pick, 3, false, sqlstate, sqlerrm, jsonb_build_object(
             'hint', v_hint, 'bound_by', v_bound, 'bounds', v_bounds
         ));
     end;
@@ -184,10 +185,11 @@ begin
         routed_at = bus.clock()
     where p.pick_id = p_pick.pick_id;
 
-    return strategy.answer(p_pick, 3, true, 'ok', format('%s bound by %s', trim_scale(v_intent.quantity), v_bound),
+    return strategy.answer_pick(p_pick, 3, true, 'ok', format('%s bound by %s', trim_scale(v_intent.quantity), v_bound),
         jsonb_build_object('intent_id', v_intent.intent_id, 'bound_by', v_bound, 'bounds', v_bounds));
 end;
 $$;
 
-comment on function strategy.gate_portfolio(strategy.picks) is
-    'Gate 3: the portfolio. Sizes the pick by its tightest bound and makes the intent; a refusal of the door is its answer.';
+comment on function strategy.gate_portfolio is
+    'Gate 3: the portfolio. Sizes the pick by its tightest bound and makes the intent; a refusal of the door is its '
+    'answer.';

@@ -15,7 +15,7 @@ declare
 begin
     perform bus.require_limit(p_limit);
     perform bus.require_home();
-    perform risk.hold_gate();
+    perform risk.lock_gate_shared();
 
     -- Each strategy's first, then each one's second: whoever has many waiting delays only its own.
     v_ids := array(
@@ -68,7 +68,7 @@ begin
                 raise;
             end if;
 
-            perform strategy.answer(v_pick, 3, false, sqlstate, left(sqlerrm, 1000), '{}');
+            perform strategy.answer_pick(v_pick, 3, false, sqlstate, left(sqlerrm, 1000), '{}');
             perform risk.note_failed_item('route_picks', format('pick %s', v_pick.pick_id), sqlstate, sqlerrm);
         end;
 
@@ -79,5 +79,6 @@ begin
 end;
 $$;
 
-comment on function api.route_picks(integer) is
-    'Answers waiting picks: each gate''s answer is a row, and a pick that passes all three becomes an intent; strategies take turns. Returns how many. Raises TRM02, TRI01, TRH01.';
+comment on function api.route_picks is
+    'Answers waiting picks: each gate''s answer is a row, and a pick that passes all three becomes an intent; '
+    'strategies take turns. Returns how many. Raises TRM02, TRI01, TRH01.';

@@ -73,7 +73,8 @@ begin
 end;
 $$;
 
-comment on function paper.match_order(bigint) is 'Matches one order against the best price now; returns how many fills it made, 0 or 1.';
+comment on function paper.match_order is
+    'Matches one order against the best price now; returns how many fills it made, 0 or 1.';
 
 create or replace function api.paper_match(p_symbols text[] default null)
 returns integer
@@ -109,5 +110,6 @@ begin
 end;
 $$;
 
-comment on function api.paper_match(text[]) is
-    'Matches open paper orders of some symbols, null for all, against the best prices; returns how many fills it made.';
+comment on function api.paper_match is
+    'Matches open paper orders of some symbols, null for all, against the best prices; returns how many fills it '
+    'made.';

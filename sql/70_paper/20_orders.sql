@@ -45,8 +45,9 @@ begin
 end;
 $$;
 
-comment on function api.paper_place(text, text, text, text, text, numeric, numeric) is
-    'The paper broker takes an order and matches it at once; a client_order_id it knows is answered, not placed again. No row: no such account or symbol. Raises TRI01.';
+comment on function api.paper_place is
+    'The paper broker takes an order and matches it at once; a client_order_id it knows is answered, not placed '
+    'again. No row: no such account or symbol. Raises TRI01.';
 
 create or replace function api.paper_replace(
     p_client_order_id     text,
@@ -89,8 +90,9 @@ begin
 end;
 $$;
 
-comment on function api.paper_replace(text, text, numeric) is
-    'The paper broker replaces what is open of an order by another with a new limit. No row: there is nothing open to replace. Raises TRI01.';
+comment on function api.paper_replace is
+    'The paper broker replaces what is open of an order by another with a new limit. No row: there is nothing open '
+    'to replace. Raises TRI01.';
 
 create or replace function api.paper_cancel(p_client_order_id text)
 returns table (broker_order_id text, status text, filled_qty numeric)
@@ -105,7 +107,8 @@ begin atomic
     returning o.paper_order_id::text, o.status, o.filled_qty;
 end;
 
-comment on function api.paper_cancel(text) is 'The paper broker cancels what is open of an order; returns its state. No row: it has no such order.';
+comment on function api.paper_cancel is
+    'The paper broker cancels what is open of an order; returns its state. No row: it has no such order.';
 
 create or replace function api.paper_order(p_client_order_id text)
 returns table (broker_order_id text, status text, filled_qty numeric)
@@ -119,4 +122,4 @@ begin atomic
     where o.client_order_id = p_client_order_id;
 end;
 
-comment on function api.paper_order(text) is 'What the paper broker knows of an order. No row: it has no such order.';
+comment on function api.paper_order is 'What the paper broker knows of an order. No row: it has no such order.';

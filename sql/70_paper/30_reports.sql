@@ -28,7 +28,7 @@ begin atomic
     limit least(greatest(p_limit, 0), 100000);
 end;
 
-comment on function api.paper_fills_since(text, bigint, integer) is 'Executions of the paper broker after a fill number, oldest first.';
+comment on function api.paper_fills_since is 'Executions of the paper broker after a fill number, oldest first.';
 
 create or replace function api.paper_snapshot(p_account text)
 returns jsonb
@@ -64,5 +64,6 @@ begin atomic
     );
 end;
 
-comment on function api.paper_snapshot(text) is
-    'What the paper broker says the account holds: {"holdings": {symbol: quantity}, "cash": amount}, from its own books.';
+comment on function api.paper_snapshot is
+    'What the paper broker says the account holds: {"holdings": {symbol: quantity}, "cash": amount}, from its own '
+    'books.';

@@ -29,7 +29,7 @@ begin
 end;
 $$;
 
-comment on function bus.job_ran(bus.jobs, bigint) is 'A job has run: when it is due next, and that it is missed no more.';
+comment on function bus.job_ran is 'A job has run: when it is due next, and that it is missed no more.';
 
 create or replace function bus.job_missed(
     p_job   bus.jobs,
@@ -60,8 +60,9 @@ begin
 end;
 $$;
 
-comment on function bus.job_missed(bus.jobs, text) is
-    'A job failed, or, where the error is null, did not get its locks: it is counted, tried again soon, and an incident when that lasts.';
+comment on function bus.job_missed is
+    'A job failed, or, where the error is null, did not get its locks: it is counted, tried again soon, and an '
+    'incident when that lasts.';
 
 create or replace function api.run_due_jobs()
 returns integer
@@ -111,4 +112,6 @@ begin
 end;
 $$;
 
-comment on function api.run_due_jobs() is 'Runs the job that is due by the clock, each once at a time whoever calls; returns how many were tried, 0 or 1: call it until 0. One that fails or gets no lock for 200 ms is tried again soon, and stops no other.';
+comment on function api.run_due_jobs is
+    'Runs the job that is due by the clock, each once at a time whoever calls; returns how many were tried, 0 or 1: '
+    'call it until 0. One that fails or gets no lock for 200 ms is tried again soon, and stops no other.';

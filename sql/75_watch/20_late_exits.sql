@@ -30,8 +30,9 @@ begin atomic
     where e.outage_id = p_outage_id;
 end;
 
-comment on function risk.late_exits_of(bigint) is
-    'The stops and targets that were reached during an outage, when each fired and how many seconds late; null while it has not.';
+comment on function risk.late_exits_of is
+    'The stops and targets that were reached during an outage, when each fired and how many seconds late; null while '
+    'it has not.';
 
 create or replace function api.record_late_exits(
     p_outage_id bigint,
@@ -81,5 +82,5 @@ begin
 end;
 $$;
 
-comment on function api.record_late_exits(bigint, text, text[], timestamptz[], numeric[]) is
+comment on function api.record_late_exits is
     'Which stops and targets the bids reached that a feed kept during an outage, and when first; returns how many.';

@@ -64,7 +64,7 @@ begin
 end;
 $$;
 
-comment on function risk.describe_outage(bigint) is 'Brings the incident of an outage to what its reports say by now.';
+comment on function risk.describe_outage is 'Brings the incident of an outage to what its reports say by now.';
 
 create or replace function risk.outage_of(
     p_began_at timestamptz,
@@ -110,8 +110,9 @@ begin
 end;
 $$;
 
-comment on function risk.outage_of(timestamptz, timestamptz) is
-    'The outage a report of this time belongs to: an open one no more than ten minutes apart, else a new one with its incident.';
+comment on function risk.outage_of is
+    'The outage a report of this time belongs to: an open one no more than ten minutes apart, else a new one with '
+    'its incident.';
 
 create or replace function api.record_outage(
     p_worker_id bigint,
@@ -158,8 +159,9 @@ begin
 end;
 $$;
 
-comment on function api.record_outage(bigint, interval, interval, integer, text) is
-    'A worker that can write again says how long ago it could not any more, for how long and why; reports of one time are one incident. Returns the outage. Raises TRI01, TRI04.';
+comment on function api.record_outage is
+    'A worker that can write again says how long ago it could not any more, for how long and why; reports of one '
+    'time are one incident. Returns the outage. Raises TRI01, TRI04.';
 
 create or replace function api.watch_workers()
 returns integer
@@ -216,10 +218,11 @@ begin
 end;
 $$;
 
-comment on function api.watch_workers() is
-    'Opens an incident for each worker that holds its lock and has missed three heartbeats, and completes those of outages; returns how many were opened.';
+comment on function api.watch_workers is
+    'Opens an incident for each worker that holds its lock and has missed three heartbeats, and completes those of '
+    'outages; returns how many were opened.';
 
-create or replace function api.say_waiting(
+create or replace function api.report_waiting(
     p_strategies text[],
     p_reasons    text[]
 )
@@ -247,5 +250,6 @@ begin
 end;
 $$;
 
-comment on function api.say_waiting(text[], text[]) is
-    'The supervisor says which strategies that shall run it does not run now, and why; this replaces what it said before. Returns how many.';
+comment on function api.report_waiting is
+    'The supervisor says which strategies that shall run it does not run now, and why; this replaces what it said '
+    'before. Returns how many.';

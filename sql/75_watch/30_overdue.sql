@@ -58,9 +58,10 @@ cross join lateral (
 -- While nothing ran nobody could end it.
 where n.started_at < bus.clock() - l.longest;
 
-comment on view api.overdue is 'Orders and intents that have stayed in a state longer than they may, and what should have ended it.';
+comment on view api.overdue is
+    'Orders and intents that have stayed in a state longer than they may, and what should have ended it.';
 
-create or replace function api.tell_overdue()
+create or replace function api.report_overdue()
 returns integer
 language plpgsql
 volatile
@@ -91,5 +92,6 @@ begin
 end;
 $$;
 
-comment on function api.tell_overdue() is
-    'Opens an incident for each order and intent that has stayed in a state longer than it may, and ends those that are over; returns how many are new.';
+comment on function api.report_overdue is
+    'Opens an incident for each order and intent that has stayed in a state longer than it may, and ends those that '
+    'are over; returns how many are new.';

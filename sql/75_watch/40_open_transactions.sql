@@ -2,7 +2,7 @@
 -- by whoever it is, so a watcher looks at all sessions several times a second: it ends those of our logins that
 -- exceed their limits, and names the others.
 
-create or replace function trade.skipped_work()
+create or replace function trade.work_behind_locks()
 returns table (work text, holder integer)
 language plpgsql
 stable
@@ -29,8 +29,9 @@ begin
 end;
 $$;
 
-comment on function trade.skipped_work() is
-    'Exits, claims and questions that are due but whose row another transaction holds, and which session that is; null for a prepared transaction.';
+comment on function trade.work_behind_locks is
+    'Exits, claims and questions that are due but whose row another transaction holds, and which session that is; '
+    'null for a prepared transaction.';
 
 create or replace view bus.blocked as
 with recursive chain as (
@@ -57,9 +58,10 @@ from chain as c
 where not exists (select from bus.sessions as s where s.pid = c.holder and s.waits);
 
 comment on view bus.blocked is
-    'Workers that have waited for a lock for over 250 ms, and who is at the end of the queue; null for a prepared transaction.';
+    'Workers that have waited for a lock for over 250 ms, and who is at the end of the queue; null for a prepared '
+    'transaction.';
 
-create or replace function bus.in_the_way()
+create or replace function bus.blocking_sessions()
 returns table (kind text, work text, holder integer)
 language plpgsql
 stable
@@ -85,7 +87,7 @@ begin
     ) then
         return query
         select 'skipped_work', k.work, k.holder
-        from trade.skipped_work() as k
+        from trade.work_behind_locks() as k
         where k.holder is null
            or k.holder in (
                select s.pid from bus.sessions as s where s.xact_start <= bus.clock() - interval '250 ms'
@@ -94,8 +96,9 @@ begin
 end;
 $$;
 
-comment on function bus.in_the_way() is
-    'What has been made to wait for over 250 ms, and by which session: a door function that waits for a lock, or work whose row is skipped.';
+comment on function bus.blocking_sessions is
+    'What has been made to wait for over 250 ms, and by which session: a door function that waits for a lock, or '
+    'work whose row is skipped.';
 
 create or replace function bus.watch_report(p_session bus.sessions)
 returns jsonb
@@ -115,7 +118,7 @@ begin atomic
     );
 end;
 
-comment on function bus.watch_report(bus.sessions) is
+comment on function bus.watch_report is
     'What is said of a session: who, since when, and the door function it called last, not its text.';
 
 create or replace function bus.over_limit(
@@ -139,8 +142,7 @@ begin atomic
     end;
 end;
 
-comment on function bus.over_limit(bus.sessions, boolean) is
-    'Which limit of its login a session exceeds; null for none.';
+comment on function bus.over_limit is 'Which limit of its login a session exceeds; null for none.';
 
 create or replace function bus.watch_findings()
 returns jsonb
@@ -155,7 +157,7 @@ declare
     v_held     jsonb;
     v_findings jsonb;
 begin
-    select coalesce(jsonb_agg(distinct to_jsonb(w)), '[]') into v_ways from bus.in_the_way() as w;
+    select coalesce(jsonb_agg(distinct to_jsonb(w)), '[]') into v_ways from bus.blocking_sessions() as w;
 
     -- Whose wait it is, and who is waited for, before anybody is ended.
     select coalesce(jsonb_agg(jsonb_build_object(
@@ -189,8 +191,9 @@ begin
 end;
 $$;
 
-comment on function bus.watch_findings() is
-    'Ends the sessions that exceed their limits and returns what has to be recorded: kind, subject and detail of incidents.';
+comment on function bus.watch_findings is
+    'Ends the sessions that exceed their limits and returns what has to be recorded: kind, subject and detail of '
+    'incidents.';
 
 create or replace function bus.held_transactions()
 returns table (subject text, detail jsonb)
@@ -215,7 +218,7 @@ begin atomic
       and p.prepared_at <= bus.clock() - n.idle_in_transaction;
 end;
 
-comment on function bus.held_transactions() is
+comment on function bus.held_transactions is
     'Old transactions that we may not end: of superusers, in other databases, and prepared ones.';
 
 create or replace function bus.record_finding(p_finding jsonb)
@@ -240,7 +243,7 @@ begin
 end;
 $$;
 
-comment on function bus.record_finding(jsonb) is 'Opens or refreshes the incident of a finding.';
+comment on function bus.record_finding is 'Opens or refreshes the incident of a finding.';
 
 create or replace function api.watch_sessions(p_unrecorded jsonb default '[]')
 returns jsonb
@@ -281,5 +284,7 @@ begin
 end;
 $$;
 
-comment on function api.watch_sessions(jsonb) is
-    'Ends sessions of our logins that exceed bus.session_limits, and records them, whoever makes a worker wait for over 250 ms, and old transactions that we may not end. Returns what could not be recorded, for the next call. Never waits for a lock longer than 100 ms.';
+comment on function api.watch_sessions is
+    'Ends sessions of our logins that exceed bus.session_limits, and records them, whoever makes a worker wait for '
+    'over 250 ms, and old transactions that we may not end. Returns what could not be recorded, for the next call. '
+    'Never waits for a lock longer than 100 ms.';

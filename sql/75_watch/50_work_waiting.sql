@@ -45,7 +45,7 @@ begin
 end;
 $$;
 
-comment on function api.orders_waiting() is
+comment on function api.orders_waiting is
     'Whether there may be cancels to send, orders to ask about, amends to send or fills to read now.';
 
 create or replace function api.work_waiting(
@@ -76,5 +76,4 @@ begin
 end;
 $$;
 
-comment on function api.work_waiting() is
-    'Whether each worker may find something to do now.';
+comment on function api.work_waiting is 'Whether each worker may find something to do now.';

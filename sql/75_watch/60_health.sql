@@ -110,4 +110,5 @@ cross join core as c
 where s.status = 'RUNNING' and c.alive > 0;
 
 comment on view api.health is
-    'What is wrong with processes and prices now; no row when all that should run does. state is fail or warn, since is when it was last right, null where that is not known.';
+    'What is wrong with processes and prices now; no row when all that should run does. state is fail or warn, since '
+    'is when it was last right, null where that is not known.';

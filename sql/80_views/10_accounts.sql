@@ -36,7 +36,9 @@ from risk.account_equity as q
 join trade.accounts as a on a.account_id = q.account_id;
 
 comment on view api.performance is
-    'Profit of each account''s day, without deposits and withdrawals, and the drawdown from its peak. day_pnl_rate is time-weighted (as GIPS asks): the growth between flows, chained, so each profit is a fraction of the equity that made it.';
+    'Profit of each account''s day, without deposits and withdrawals, and the drawdown from its peak. day_pnl_rate '
+    'is time-weighted (as GIPS asks): the growth between flows, chained, so each profit is a fraction of the equity '
+    'that made it.';
 
 create or replace view api.reconciliations as
 select r.run_id, a.account, r.answer, r.differences, r.ran_at
@@ -81,7 +83,8 @@ cross join lateral (
     select coalesce(p.qty * coalesce(case when b.bid_is_sound then b.bid end, b.mark, b.last), p.cost) as value
 ) as w;
 
-comment on view api.positions is 'What each owner holds, what is promised of it, and the prices at which it is sold by itself.';
+comment on view api.positions is
+    'What each owner holds, what is promised of it, and the prices at which it is sold by itself.';
 
 create or replace view api.dust as
 select a.account, i.symbol, d.owner, d.qty

@@ -91,7 +91,9 @@ join market.instruments as i on i.instrument_id = f.instrument_id
 join trade.order_intents as t on t.intent_id = f.intent_id
 left join trade.busts as b on b.fill_id = f.fill_id;
 
-comment on view api.fills is 'Executions, each counted once, with the price and the costs told by now; the note says which the venue took back.';
+comment on view api.fills is
+    'Executions, each counted once, with the price and the costs told by now; the note says which the venue took '
+    'back.';
 
 create or replace view api.latency as
 with recent as (

@@ -21,7 +21,8 @@ from market.quotes_now as q
 join market.instruments as i on i.instrument_id = q.instrument_id;
 
 comment on view api.prices is
-    'Best prices; a side that is not there is null. is_fresh says that the quote is of now, can_sell and can_buy that one may sell to its bid and buy at its ask.';
+    'Best prices; a side that is not there is null. is_fresh says that the quote is of now, can_sell and can_buy '
+    'that one may sell to its bid and buy at its ask.';
 
 create or replace view api.instruments as
 select

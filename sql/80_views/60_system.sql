@@ -17,7 +17,8 @@ select
 from bus.workers as w;
 
 comment on view api.workers is
-    'Worker processes; is_alive holds its lock and has beaten lately, is_hung holds its lock and has missed three heartbeats.';
+    'Worker processes; is_alive holds its lock and has beaten lately, is_hung holds its lock and has missed three '
+    'heartbeats.';
 
 create or replace view api.events as
 select e.event_id, e.at, e.actor, e.entity, e.entity_id, e.change, e.intent_id, e.data
@@ -75,7 +76,9 @@ select
 from bus.instance as n
 cross join risk.system_mode as m;
 
-comment on view api.status is 'The state of the system on one line; is_foreign is a restored or copied database that waits for adopt(reason, code).';
+comment on view api.status is
+    'The state of the system on one line; is_foreign is a restored or copied database that waits for adopt(reason, '
+    'code).';
 
 create or replace view api.totals as
 select

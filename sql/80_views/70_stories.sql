@@ -1,7 +1,7 @@
 -- 70_stories: the whole story of one decision, in the order it happened.  Each event tells the state after a
 -- change; the story tells what the change was, so it compares each with the one before of the same thing.
 
-create or replace function trade.tell_number(
+create or replace function trade.describe_number(
     p_data jsonb,
     p_name text
 )
@@ -12,9 +12,9 @@ begin atomic
     select trim_scale(round((p_data ->> p_name)::numeric, 8))::text;
 end;
 
-comment on function trade.tell_number(jsonb, text) is 'A number of an event, without the zeros at its end.';
+comment on function trade.describe_number is 'A number of an event, without the zeros at its end.';
 
-create or replace function trade.tell_order(
+create or replace function trade.describe_order(
     p_status text,
     p_now    jsonb,
     p_before jsonb
@@ -25,8 +25,8 @@ immutable
 begin atomic
     select case
         when p_before is null then concat_ws(', ',
-            format('SENDING %s %s at %s', p_now ->> 'side', trade.tell_number(p_now, 'quantity'),
-                trade.tell_number(p_now, 'limit_price')),
+            format('SENDING %s %s at %s', p_now ->> 'side', trade.describe_number(p_now, 'quantity'),
+                trade.describe_number(p_now, 'limit_price')),
             p_now ->> 'client_order_id',
             'in the place of order ' || (p_now ->> 'parent_order_id'),
             'by worker ' || (p_now ->> 'claimed_by'))
@@ -35,16 +35,16 @@ begin atomic
             case when p_now ->> 'broker_order_id' is distinct from p_before ->> 'broker_order_id'
                 then 'the broker''s number is ' || (p_now ->> 'broker_order_id') end,
             case when p_now ->> 'filled_qty' <> p_before ->> 'filled_qty'
-                then format('filled %s of %s', trade.tell_number(p_now, 'filled_qty'),
-                    trade.tell_number(p_now, 'quantity')) end,
+                then format('filled %s of %s', trade.describe_number(p_now, 'filled_qty'),
+                    trade.describe_number(p_now, 'quantity')) end,
             case when p_now ->> 'overfill_qty' <> p_before ->> 'overfill_qty'
-                then format('%s more than asked', trade.tell_number(p_now, 'overfill_qty')) end,
+                then format('%s more than asked', trade.describe_number(p_now, 'overfill_qty')) end,
             case when p_now ->> 'quantity' <> p_before ->> 'quantity'
-                then 'for ' || trade.tell_number(p_now, 'quantity') end,
+                then 'for ' || trade.describe_number(p_now, 'quantity') end,
             case when p_now ->> 'cancel_requested_at' is not null and p_before ->> 'cancel_requested_at' is null
                 then 'asked to cancel' end,
             case when p_now ->> 'amend_price' is distinct from p_before ->> 'amend_price'
-                then coalesce('its rest shall go at ' || trade.tell_number(p_now, 'amend_price'),
+                then coalesce('its rest shall go at ' || trade.describe_number(p_now, 'amend_price'),
                     'no other price any more') end,
             case when p_now ->> 'not_found_count' <> p_before ->> 'not_found_count'
                 then format('the broker does not find it, time %s', p_now ->> 'not_found_count') end,
@@ -54,10 +54,10 @@ begin atomic
     end;
 end;
 
-comment on function trade.tell_order(text, jsonb, jsonb) is
+comment on function trade.describe_order is
     'What changed of an order between two of its events; null when it was nothing a person would ask about.';
 
-create or replace function trade.tell_intent(
+create or replace function trade.describe_intent(
     p_status text,
     p_now    jsonb,
     p_before jsonb
@@ -71,22 +71,22 @@ begin atomic
         case when p_now ->> 'approved_by' is distinct from p_before ->> 'approved_by'
             then 'approved by ' || (p_now ->> 'approved_by') end,
         case when p_now ->> 'filled_qty' <> p_before ->> 'filled_qty'
-            then format('filled %s of %s', trade.tell_number(p_now, 'filled_qty'),
-                trade.tell_number(p_now, 'quantity')) end,
+            then format('filled %s of %s', trade.describe_number(p_now, 'filled_qty'),
+                trade.describe_number(p_now, 'quantity')) end,
         case when p_now ->> 'overfill_qty' <> p_before ->> 'overfill_qty'
-            then format('%s more than asked', trade.tell_number(p_now, 'overfill_qty')) end,
+            then format('%s more than asked', trade.describe_number(p_now, 'overfill_qty')) end,
         case when p_now ->> 'escalated_at' is not null and p_before ->> 'escalated_at' is null
             then format('escalated by a stop (%s): it must get out, down to %s', p_now ->> 'reason',
-                trade.tell_number(p_now, 'worst_price')) end,
+                trade.describe_number(p_now, 'worst_price')) end,
         case when p_status = 'NEW' and p_now ->> 'not_before' is distinct from p_before ->> 'not_before'
             then 'not again before ' || to_char((p_now ->> 'not_before')::timestamptz, 'HH24:MI:SS.MS') end
     ), '');
 end;
 
-comment on function trade.tell_intent(text, jsonb, jsonb) is
+comment on function trade.describe_intent is
     'What changed of an intent between two of its events; null when it was nothing a person would ask about.';
 
-create or replace function trade.tell_restatement(p_added jsonb)
+create or replace function trade.describe_correction(p_added jsonb)
 returns text
 language sql
 stable
@@ -98,9 +98,9 @@ begin atomic
     where a.value::numeric <> 0;
 end;
 
-comment on function trade.tell_restatement(jsonb) is 'What was told of an execution after it.';
+comment on function trade.describe_correction is 'What was told of an execution after it.';
 
-create or replace function trade.tell_event(
+create or replace function trade.describe_event(
     p_event  bus.events,
     p_before jsonb
 )
@@ -113,22 +113,22 @@ begin atomic
         when p_event.change <> upper(p_event.change) then concat_ws(': ',
             case p_event.entity when 'order' then 'order ' || p_event.entity_id end,
             format('%s by %s', p_event.change, p_event.actor),
-            case p_event.change when 'restated' then trade.tell_restatement(p_event.data) end,
+            case p_event.change when 'restated' then trade.describe_correction(p_event.data) end,
             nullif(coalesce(p_event.data ->> 'detail', p_event.data ->> 'note', p_event.data ->> 'reason'), ''))
         when p_event.entity = 'order' then
-            format('%s: ', p_event.entity_id) || trade.tell_order(p_event.change, p_event.data, p_before)
-        when p_event.entity = 'intent' then trade.tell_intent(p_event.change, p_event.data, p_before)
+            format('%s: ', p_event.entity_id) || trade.describe_order(p_event.change, p_event.data, p_before)
+        when p_event.entity = 'intent' then trade.describe_intent(p_event.change, p_event.data, p_before)
         when p_event.entity = 'fill' then concat_ws(', ',
-            format('%s %s at %s', p_event.change, trade.tell_number(p_event.data, 'quantity'),
-                trade.tell_number(p_event.data, 'price')),
-            'fee ' || trade.tell_number(p_event.data, 'fee'),
-            'tax ' || trade.tell_number(p_event.data, 'tax'),
-            case p_event.change when 'SELL' then 'realized ' || trade.tell_number(p_event.data, 'realized_pnl') end)
+            format('%s %s at %s', p_event.change, trade.describe_number(p_event.data, 'quantity'),
+                trade.describe_number(p_event.data, 'price')),
+            'fee ' || trade.describe_number(p_event.data, 'fee'),
+            'tax ' || trade.describe_number(p_event.data, 'tax'),
+            case p_event.change when 'SELL' then 'realized ' || trade.describe_number(p_event.data, 'realized_pnl') end)
         else p_event.change
     end;
 end;
 
-comment on function trade.tell_event(bus.events, jsonb) is
+comment on function trade.describe_event is
     'An event in words, given the facts of the one before of the same thing; null when there is nothing to tell.';
 
 create or replace function trade.story(
@@ -174,7 +174,7 @@ begin atomic
         join market.instruments as n on n.instrument_id = i.instrument_id
         where i.intent_id = p_intent_id
         union all
-        select t.at, 6, t.event_id, t.entity, trade.tell_event(t.event, t.before)
+        select t.at, 6, t.event_id, t.entity, trade.describe_event(t.event, t.before)
         from (
             select
                 e.at,
@@ -195,7 +195,7 @@ begin atomic
     order by s.at, s.nr, s.event_id;
 end;
 
-comment on function trade.story(bigint, bigint) is 'What happened to a pick and an intent, either may be null.';
+comment on function trade.story is 'What happened to a pick and an intent, either may be null.';
 
 create or replace function api.explain(p_intent_id bigint)
 returns table (at timestamptz, station text, what text)
@@ -218,8 +218,9 @@ begin
 end;
 $$;
 
-comment on function api.explain(bigint) is
-    'Everything that happened to an intent, with times: its pick, the gates'' answers, orders, answers, fills. Raises TRI02.';
+comment on function api.explain is
+    'Everything that happened to an intent, with times: its pick, the gates'' answers, orders, answers, fills. '
+    'Raises TRI02.';
 
 create or replace function api.explain_order(p_order_id bigint)
 returns table (at timestamptz, station text, what text)
@@ -242,7 +243,7 @@ begin
 end;
 $$;
 
-comment on function api.explain_order(bigint) is 'The story of the intent an order carries out. Raises TRI02.';
+comment on function api.explain_order is 'The story of the intent an order carries out. Raises TRI02.';
 
 create or replace function api.explain_pick(p_pick_id bigint)
 returns table (at timestamptz, station text, what text)
@@ -266,5 +267,6 @@ begin
 end;
 $$;
 
-comment on function api.explain_pick(bigint) is
-    'Why a pick became a trade or did not: the gates'' answers, and the story of its intent when there is one. Raises TRI02.';
+comment on function api.explain_pick is
+    'Why a pick became a trade or did not: the gates'' answers, and the story of its intent when there is one. '
+    'Raises TRI02.';

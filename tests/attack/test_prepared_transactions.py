@@ -50,7 +50,7 @@ def test_it_is_named_by_the_halt_that_it_blocks_by_the_watcher_and_by_doctor() -
         database.migrate("demo")
         try:
             with database.admin() as admin:
-                admin.execute("alter function risk.lock_gate() set lock_timeout = '10ms'")
+                admin.execute("alter function risk.lock_gate_exclusive() set lock_timeout = '10ms'")
                 admin.execute("update bus.session_limits set idle_in_transaction = '0 s'")
                 admin.execute("begin")
                 admin.execute("lock table risk.gate in row share mode; select pg_current_xact_id()")

@@ -47,14 +47,14 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     code(
         "bound",
-        "trade.free_number",
+        "trade.unused_broker_order_id",
         "bus.is_text(p_broker_order_id, 200) is false",
         "false",
         "test_bounds.py::test_an_order_number_too_long_to_keep_is_an_incident",
     ),
     code(
         "bound",
-        "trade.take_over",
+        "trade.activate_replacement",
         "bus.is_amount(p_quantity)",
         "true",
         "test_bounds.py::test_a_quantity_that_an_amend_cannot_have_is_not_believed",
@@ -91,14 +91,14 @@ MUTATIONS: tuple[Mutation, ...] = (
         for function, test in (
             ("api.route_picks", "test_a_pick_that_fails_is_refused_and_the_others_are_routed"),
             ("api.fire_exits", "test_a_stop_that_fails_stops_no_other"),
-            ("trade.lend_orders", "test_a_cancel_that_cannot_be_lent_keeps_no_other_from_the_broker"),
+            ("trade.lease_orders", "test_a_cancel_that_cannot_be_lent_keeps_no_other_from_the_broker"),
             (
-                "trade.store_amends_singly",
+                "trade.store_amends_one_by_one",
                 "test_an_amend_that_cannot_be_stored_keeps_no_other_from_the_broker",
             ),
             ("api.claim_intents", "test_an_intent_that_cannot_be_claimed_keeps_no_other_from_the_broker"),
             (
-                "trade.store_claims_singly",
+                "trade.store_claims_one_by_one",
                 "test_an_intent_that_cannot_be_claimed_keeps_no_other_from_the_broker",
             ),
             ("trade.escalate_stops", "test_a_resting_sell_that_cannot_be_escalated_stops_no_other"),
@@ -107,7 +107,7 @@ MUTATIONS: tuple[Mutation, ...] = (
             ("api.measure_equity", "test_an_account_that_cannot_be_measured_hides_no_other"),
             ("api.paper_match", "test_a_paper_order_that_fails_keeps_no_other_waiting"),
             ("trade.correct_account", "test_a_holding_that_cannot_be_corrected_leaves_the_others_corrected"),
-            ("trade.shed_unsent", "test_an_intent_that_cannot_be_shed_refuses_no_fact"),
+            ("trade.release_unsent_intents", "test_an_intent_that_cannot_be_shed_refuses_no_fact"),
             ("api.adopt", "test_an_intent_that_cannot_be_ended_does_not_stand_in_the_way_of_an_adoption"),
         )
     ),
@@ -168,14 +168,14 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     code(
         "rate",
-        "strategy.take_turn",
+        "strategy.next_pick_turn",
         "v_rate.tokens < 0",
         "false",
         "test_pick_rates.py::test_six_hundred_picks_a_minute_and_no_more",
     ),
     code(
         "rate",
-        "strategy.take_turn",
+        "strategy.next_pick_turn",
         "v_waiting >= v_rate.most_waiting",
         "false",
         "test_pick_rates.py::test_the_hundred_and_first_waiting_pick_is_refused",

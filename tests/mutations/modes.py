@@ -47,10 +47,10 @@ MUTATIONS: tuple[Mutation, ...] = (
         "system_mode_pkey",
         "test_modes.py::test_there_is_one_system_mode_and_nothing_in_the_gate",
     ),
-    code("L1", "risk.hold_gate", "lock table risk.gate in row share mode;", "", HALT_WAITS),
+    code("L1", "risk.lock_gate_shared", "lock table risk.gate in row share mode;", "", HALT_WAITS),
     code(
         "L1",
-        "bus.require_the_latest",
+        "bus.require_read_committed",
         "<> 'read committed'",
         "= 'never'",
         "test_modes.py::test_a_snapshot_that_could_miss_a_halt_is_refused",
@@ -92,7 +92,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     code(
         "L1",
-        "risk.clear_the_way",
+        "risk.end_gate_holders",
         "bus.end_session(v_holder.pid)",
         "true",
         "test_modes.py::test_a_session_that_sits_on_the_gate_is_ended_and_the_halt_returns_within_a_second",
@@ -106,14 +106,14 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     code(
         "approval",
-        "trade.let_go",
+        "trade.release_intent",
         "if p_intent.side = 'SELL' and",
         "if false and",
         "test_approvals.py::test_an_approved_stop_is_priced_at_the_approval",
     ),
     code(
         "approval",
-        "trade.let_go",
+        "trade.release_intent",
         "expires_at = v_now + coalesce(",
         "expires_at = i.expires_at + 0 * coalesce(",
         "test_approvals.py::test_an_approved_stop_lives_as_long_as_any_exit",
@@ -127,7 +127,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     code(
         "approval",
-        "trade.let_go_if_priced",
+        "trade.release_if_priced",
         "sqlstate 'TRP01'",
         "sqlstate 'TRP03'",
         "test_approvals.py::test_a_sell_that_needs_no_approval_any_more_is_priced_then",
@@ -163,7 +163,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     code(
         "code",
-        "risk.code_answer",
+        "risk.check_override_code",
         "perform risk.note_lost_attempts();",
         "",
         f"{CODES}a_try_that_was_rolled_back_is_recorded_by_the_next_try",

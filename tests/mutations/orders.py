@@ -153,7 +153,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         for law, function, old, new, test in (
             (
                 "L5",
-                "trade.claimable",
+                "trade.lock_claimable_intents",
                 "o.stray_since is not null",
                 "false",
                 "it_is_cancelled_and_no_second_order_goes_out_until_it_is_gone",
@@ -168,20 +168,20 @@ MUTATIONS: tuple[Mutation, ...] = (
             (
                 "L5",
                 "api.order_accepted",
-                "perform trade.hear_of_ended(p_order_id, 'the broker accepted it');",
+                "perform trade.handle_stray_activity(p_order_id, 'the broker accepted it');",
                 "",
                 "it_is_cancelled_and_no_second_order_goes_out_until_it_is_gone",
             ),
             (
                 "L5",
-                "trade.take_fill",
-                "perform trade.hear_of_ended(p_order.order_id, 'it was filled');",
+                "trade.apply_fill",
+                "perform trade.handle_stray_activity(p_order.order_id, 'it was filled');",
                 "",
                 "a_stop_does_not_sell_what_a_stray_may_sell_and_fires_once_that_is_gone",
             ),
             (
                 "L5",
-                "trade.hear_of_ended",
+                "trade.handle_stray_activity",
                 "and v_order.broker_ended_at is null",
                 "",
                 "an_order_the_broker_has_ended_is_no_stray_whatever_is_told_again",
@@ -216,21 +216,21 @@ MUTATIONS: tuple[Mutation, ...] = (
             ),
             (
                 "L7",
-                "trade.take_fill",
-                "trade.is_old_news(v_known, p_quantity, p_notional)",
+                "trade.apply_fill",
+                "trade.is_repeat_of_busted_fill(v_known, p_quantity, p_notional)",
                 "false",
                 "a_busted_execution_told_otherwise_is_recorded_and_uses_up_no_more_of_its_order",
             ),
             (
                 "L7",
-                "trade.take_fill",
+                "trade.apply_fill",
                 "p_quantity - v_corrected",
                 "p_quantity",
                 "a_busted_execution_told_otherwise_is_recorded_and_uses_up_no_more_of_its_order",
             ),
             (
                 "L7",
-                "trade.take_total",
+                "trade.apply_cumulative_fill",
                 "and not trade.is_busted(m.fill_id)",
                 "",
                 "a_total_after_a_bust_counts_from_what_is_left",
@@ -244,7 +244,7 @@ MUTATIONS: tuple[Mutation, ...] = (
             ),
             (
                 "L7",
-                "trade.short_facts",
+                "trade.shorten_facts",
                 "<= 1000",
                 "<= 1000000000",
                 "a_fact_of_any_length_is_kept_in_little_room",
@@ -331,21 +331,21 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     code(
         "L5",
-        "trade.drop_child",
+        "trade.discard_replacement",
         "cancel_requested_at = coalesce(o.cancel_requested_at, bus.clock())",
         "cancel_requested_at = o.cancel_requested_at",
         "test_amends.py::test_an_amend_that_failed_is_not_tried_again_but_its_parent_cancelled_and_the_stop_fires_anew",
     ),
     code(
         "L5",
-        "trade.drop_child",
+        "trade.discard_replacement",
         "amend_at = null,",
         "amend_at = o.amend_at,",
         "test_amends.py::test_an_amend_that_failed_is_not_tried_again_but_its_parent_cancelled_and_the_stop_fires_anew",
     ),
     code(
         "L5",
-        "trade.take_over",
+        "trade.activate_replacement",
         "quantity = least(",
         "quantity = coalesce(",
         "test_amends.py::test_a_fill_of_the_parent_while_the_child_is_under_way_makes_the_child_smaller",
@@ -353,21 +353,21 @@ MUTATIONS: tuple[Mutation, ...] = (
     code(
         "L5",
         "api.order_accepted",
-        "perform trade.take_over(v_order, p_quantity);",
+        "perform trade.activate_replacement(v_order, p_quantity);",
         "",
         "test_amends.py::test_accepted_it_takes_its_parents_place",
     ),
     code(
         "L5",
-        "trade.take_fill",
-        "perform trade.take_over(p_order, null);",
+        "trade.apply_fill",
+        "perform trade.activate_replacement(p_order, null);",
         "",
         "test_amends.py::test_a_fill_of_the_child_says_that_it_was_accepted",
     ),
     code(
         "L5",
-        "trade.take_fill",
-        "perform trade.curb_orders(p_order.intent_id);",
+        "trade.apply_fill",
+        "perform trade.cancel_excess_orders(p_order.intent_id);",
         "",
         "test_amends.py::test_a_late_fill_of_the_replaced_parent_counts_and_what_is_too_much_is_called_back",
     ),
@@ -402,7 +402,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     code(
         "L6",
         "api.order_accepted",
-        "trade.free_number(v_order, p_broker_order_id)",
+        "trade.unused_broker_order_id(v_order, p_broker_order_id)",
         "p_broker_order_id",
         "test_claims.py::test_a_number_the_broker_gives_to_two_orders_is_kept_for_the_first_and_told",
     ),
@@ -430,7 +430,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     code(
         "L6",
-        "trade.claimable",
+        "trade.lock_claimable_intents",
         "o.status = 'IN_DOUBT'",
         "false",
         "test_claims.py::test_a_doubt_blocks_its_symbol_and_side_and_nothing_else",
@@ -445,7 +445,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     *HOME,
     code(
         "L6",
-        "trade.claimable",
+        "trade.lock_claimable_intents",
         "a.reconciled_run = (select n.run_number",
         "a.reconciled_run <= (select n.run_number",
         "test_claims.py::test_an_account_takes_no_part_before_it_agreed_with_its_broker_since_the_start",
@@ -454,13 +454,13 @@ MUTATIONS: tuple[Mutation, ...] = (
         code("L6", function, old, new, LOST + test)
         for function, old, new, test in (
             (
-                "trade.why_not_lost_yet",
+                "trade.reason_to_keep_checking",
                 "'FILLS_FIRST'",
                 "NULL",
                 "what_was_accepted_is_not_lost_before_its_fills_were_read_after_the_question",
             ),
             (
-                "trade.why_not_lost_yet",
+                "trade.reason_to_keep_checking",
                 "'AMEND_FIRST'",
                 "NULL",
                 "a_parent_is_not_lost_while_its_child_may_be_in_its_place",
@@ -472,7 +472,7 @@ MUTATIONS: tuple[Mutation, ...] = (
                 "a_cancel_of_what_the_broker_does_not_know_ends_after_as_many_clean_looks_as_it_needs",
             ),
             (
-                "trade.lose_order",
+                "trade.mark_order_lost",
                 "p_order.answered_at is null",
                 "true",
                 "an_order_that_never_answered_is_not_tried_again_after_a_persons_word",
@@ -484,7 +484,7 @@ MUTATIONS: tuple[Mutation, ...] = (
                 "a_broker_is_asked_about_ten_a_second_whoever_asks",
             ),
             (
-                "trade.brokers_to_check",
+                "trade.brokers_needing_order_checks",
                 "'00:00:01'",
                 "'00:00:00'",
                 "a_broker_is_asked_about_ten_a_second_whoever_asks",
@@ -517,7 +517,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     code(
         "L6",
-        "trade.why_not_lost_yet",
+        "trade.reason_to_keep_checking",
         "'TOO_EARLY'",
         "NULL",
         "test_claims.py::test_not_found_counts_only_after_the_order_must_have_been_seen",

@@ -76,12 +76,12 @@ MUTATIONS: tuple[Mutation, ...] = (
         "false",
         "test_exhaustion.py::test_a_long_detail_is_kept_by_its_beginning",
     ),
-    code("L11", "risk.in_the_way", "l.mode <> 'AccessShareLock'", "l.mode = 'RowShareLock'", HALT_ENDS),
-    code("L11", "risk.in_the_way", "where h.pid <> pg_backend_pid()", "where false", HALT_ENDS),
-    code("L11", "risk.in_the_way", "'bus'::regnamespace,", "", HALT_ENDS),
+    code("L11", "risk.gate_holders", "l.mode <> 'AccessShareLock'", "l.mode = 'RowShareLock'", HALT_ENDS),
+    code("L11", "risk.gate_holders", "where h.pid <> pg_backend_pid()", "where false", HALT_ENDS),
+    code("L11", "risk.gate_holders", "'bus'::regnamespace,", "", HALT_ENDS),
     code(
         "L11",
-        "risk.in_the_way",
+        "risk.gate_holders",
         "where not k.granted and b.pid <> 0",
         "where false",
         f"{SESSIONS}a_halt_passes_a_queue_for_the_events",
@@ -117,7 +117,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     code(
         "L11",
-        "trade.skipped_work",
+        "trade.work_behind_locks",
         "from trade.exits_due as d",
         "from (select * from trade.exits_due limit 0) as d",
         f"{SESSIONS}a_stop_that_is_skipped_is_named_and_its_holder_ended",
@@ -125,8 +125,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     code(
         "L11",
         "bus.watch_findings",
-        "bus.in_the_way() as w",
-        "bus.in_the_way() as w where false",
+        "bus.blocking_sessions() as w",
+        "bus.blocking_sessions() as w where false",
         f"{SESSIONS}who_makes_a_fill_wait_is_named_and_ended",
     ),
     code(

@@ -719,7 +719,7 @@ class Model:
 
     # -- sweeps and people ---------------------------------------------------------------------------------
 
-    def end_or_ask(self, intent: Intent, status: str) -> bool:
+    def close_or_request_cancel(self, intent: Intent, status: str) -> bool:
         if intent.closed:
             return False
         if intent.status in WAITING:
@@ -730,14 +730,14 @@ class Model:
 
     def expire_due(self) -> int:
         due = [i for i in self.intents.values() if not i.closed and i.expires <= self.now and self._waits(i)]
-        return sum(self.end_or_ask(i, "EXPIRED") for i in due)
+        return sum(self.close_or_request_cancel(i, "EXPIRED") for i in due)
 
     def enforce_modes(self) -> int:
         count = 0
         for intent in [i for i in self.intents.values() if not i.closed]:
             verdict = self.verdict(intent.side)
             if verdict == "DENY" and self._waits(intent):
-                count += self.end_or_ask(intent, "CANCELLED")
+                count += self.close_or_request_cancel(intent, "CANCELLED")
             elif verdict == "APPROVE" and intent.status == "NEW" and not intent.approved:
                 intent.status = "PENDING_APPROVAL"
                 intent.expires = max(intent.expires, self.now + DAY)
@@ -783,7 +783,7 @@ class Model:
         return "REJECTED"
 
     def cancel_intent(self, intent: Intent) -> str:
-        if not self.end_or_ask(intent, "CANCELLED"):
+        if not self.close_or_request_cancel(intent, "CANCELLED"):
             return "it had already ended"
         return "cancelled" if intent.closed else "its order was asked to cancel"
 

@@ -309,7 +309,7 @@ ELSEWHERE = {
     "ingest_trades", "log_error", "make_partitions", "measure_equity", "next_due", "open_feed",
     "paper_cancel", "paper_match", "paper_place", "paper_replace", "propose", "raise_incident", "read_events",
     "register_worker", "run_due_jobs", "seal_events", "set_override_code", "start_strategy", "stop_strategy",
-    "stop_worker", "tell_overdue", "watch_sessions", "add_tick_table", "migration_is_running", "say_waiting",
+    "stop_worker", "report_overdue", "watch_sessions", "add_tick_table", "migration_is_running", "report_waiting",
     "record_late_exits", "record_outage", "watch_workers",
 }  # fmt: skip
 
@@ -319,7 +319,7 @@ def test_a_lock_is_waited_for_only_with_earlier_ones_in_hand(kit: Kit, name: str
     busy(kit)
     tracer = Tracer(kit, CALLS[name](kit))
     for function in (
-        "risk.lock_gate()",
+        "risk.lock_gate_exclusive()",
         "trade.lock_accounts(bigint[])",
         "trade.lock_free_intents(bigint[])",
     ):

@@ -31,7 +31,7 @@ RISKY = re.compile(
 
 # Conditions whose parts cannot be null, or whose null is meant, with the reason.
 ALLOWED = {
-    ("bus.require_the_latest", "current_setting('transaction_isolation') <> 'read committed'"):
+    ("bus.require_read_committed", "current_setting('transaction_isolation') <> 'read committed'"):
         "a setting that is always there",
     ("risk.change_mode", "coalesce(trim(p_reason), '') = ''"): "coalesce",
     ("trade.tg_order_intents__guard",
@@ -46,9 +46,9 @@ ALLOWED = {
      "(0 = any(p_prices)) is not true or"
      " (select count(*) <> count(distinct b.price) from unnest(p_prices) as b (price))"):
         "a count is never null",
-    ("api.declare_lost", "trade.why_not_lost_yet(v_order, v_broker) in ('TOO_EARLY', 'AMEND_FIRST')"):
+    ("api.declare_lost", "trade.reason_to_keep_checking(v_order, v_broker) in ('TOO_EARLY', 'AMEND_FIRST')"):
         "null is no reason to wait",
-    ("strategy.take_turn", "(v_rate.tokens < 0 or v_waiting >= v_rate.most_waiting) and"):
+    ("strategy.next_pick_turn", "(v_rate.tokens < 0 or v_waiting >= v_rate.most_waiting) and"):
         "columns that are not null, and a count",
     ("trade.worst_price", "v_price < p_instrument.limit_low or v_price > p_instrument.limit_high"):
         "the price was checked above; a limit that is null is none",
@@ -116,7 +116,7 @@ SHAPES = {
     ),
 }
 # Where such a value is never null.
-NEVER_NULL = {"trade.take_over", "trade.end_or_ask", "api.cancel_intent"}
+NEVER_NULL = {"trade.activate_replacement", "trade.close_or_request_cancel", "api.cancel_intent"}
 
 
 @pytest.mark.parametrize("shape", SHAPES)

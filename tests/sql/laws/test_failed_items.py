@@ -96,7 +96,7 @@ def test_a_cancel_that_cannot_be_lent_keeps_no_other_from_the_broker(kit: Kit) -
     lent = kit.rows("execution", "select symbol from claim_cancels(%s, 10)", kit.worker())
 
     assert [row.symbol for row in lent] == [OTHER]
-    assert failed(kit) == ["lend_orders: order 1"]
+    assert failed(kit) == ["lease_orders: order 1"]
 
 
 def test_an_amend_that_cannot_be_stored_keeps_no_other_from_the_broker(kit: Kit) -> None:
@@ -222,7 +222,7 @@ def test_an_intent_that_cannot_be_shed_refuses_no_fact(kit: Kit) -> None:
     assert kit.move_cash(-CASH) == 0
 
     assert statuses(kit) == ["CANCELLED", "NEW"]
-    assert failed(kit) == ["shed_unsent: intent 2"]
+    assert failed(kit) == ["release_unsent_intents: intent 2"]
 
 
 def test_an_intent_that_cannot_be_ended_does_not_stand_in_the_way_of_an_adoption(kit: Kit) -> None:

@@ -259,15 +259,15 @@ def test_a_state_that_lasts_too_long_is_an_incident_until_it_is_over(kit, make, 
     kit.advance(seconds=3)
 
     assert state in overdue(kit)
-    assert kit.call("risk", "select tell_overdue()") == len(overdue(kit))
-    assert kit.call("risk", "select tell_overdue()") == 0, "once"
+    assert kit.call("risk", "select report_overdue()") == len(overdue(kit))
+    assert kit.call("risk", "select report_overdue()") == 0, "once"
 
     for row in kit.rows(
         kit.db, "select order_id from trade.orders where closed_at is null or stray_since is not null"
     ):
         kit.call("desk", LOST, row.order_id)
     kit.call("risk", "select expire_due()")
-    kit.call("risk", "select tell_overdue()")
+    kit.call("risk", "select report_overdue()")
     assert ("overdue", True) not in kit.incidents()
 
 

@@ -30,7 +30,7 @@ def intents(kit):
 @pytest.fixture
 def patient_halt(db):
     """A halt that does not lose patience, for tests that look at who waits for whom."""
-    db.execute("alter function risk.lock_gate() set lock_timeout = '20s'")
+    db.execute("alter function risk.lock_gate_exclusive() set lock_timeout = '20s'")
 
 
 # -- nobody gets past it -----------------------------------------------------------------------------------
@@ -244,7 +244,7 @@ def test_a_session_that_sits_on_the_gate_is_ended_and_the_halt_returns_within_a_
 
 def test_a_superuser_that_sits_on_the_gate_is_named(kit):
     """Nobody but a superuser may end a superuser's session: then the halt must say who is in its way."""
-    kit.db.execute("alter function risk.lock_gate() set lock_timeout = '10ms'")
+    kit.db.execute("alter function risk.lock_gate_exclusive() set lock_timeout = '10ms'")
     idle = kit.connect("superuser")
     idle.autocommit = False
     kit.insert_intent(idle)

@@ -323,12 +323,12 @@ def test_a_strategy_that_waits_says_why_until_it_does_not(kit, worker):
     kit.add_strategy("momo")
     kit.add_strategy("other")
 
-    kit.call("risk", "select say_waiting('{momo,nobody}', '{the processor is 97%% busy,x}')")
+    kit.call("risk", "select report_waiting('{momo,nobody}', '{the processor is 97%% busy,x}')")
 
     assert kit.rows("desk", HEALTH) == [("strategy momo", "waits to start: the processor is 97% busy")]
     waits = "select strategy, waits_for from strategies order by 1"
     assert kit.rows("desk", waits) == [("momo", "the processor is 97% busy"), ("other", None)]
-    kit.call("risk", "select say_waiting('{}', '{}')")
+    kit.call("risk", "select report_waiting('{}', '{}')")
     assert kit.rows("desk", HEALTH) == []
 
 

@@ -138,7 +138,7 @@ def test_what_leaves_and_what_stays_are_together_the_whole_cost(kit, cost, lots,
 def test_of_money_told_later_what_is_held_bears_no_more_than_its_part(kit, notional, bought, data):
     held = data.draw(st.integers(1, bought))
     query = (
-        "select trade.cost_restated(jsonb_populate_record(null::trade.fills, %s),"
+        "select trade.cost_correction(jsonb_populate_record(null::trade.fills, %s),"
         " jsonb_populate_record(null::trade.positions, %s), %s, 0)"
     )
     at = kit.now.isoformat()
