@@ -1,6 +1,48 @@
 -- 40_ingest_quotes: prices come in.  Set-based and monotone: the newest by (venue time, arrival) wins, whatever
 -- the order batches arrive in, so a batch may be sent again.  Whatever is not applied is counted.
 
+create or replace function market.quarantine_quotes(
+    p_feed      market.feeds,
+    p_now       timestamptz,
+    p_symbols   text[],
+    p_ts        timestamptz[],
+    p_seqs      bigint[],
+    p_bids      numeric[],
+    p_bid_sizes numeric[],
+    p_asks      numeric[],
+    p_ask_sizes numeric[]
+)
+returns integer
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_count integer;
+begin
+    insert into market.quarantine (feed, symbol, reason, data)
+    select
+        p_feed.feed,
+        left(coalesce(r.symbol, ''), 100),
+        market.why_quarantined(i.instrument_id, r.ts, p_now),
+        jsonb_build_object(
+            'ts', r.ts, 'seq', r.seq, 'bid', bus.clip_number(r.bid), 'bid_size', bus.clip_number(r.bid_size),
+            'ask', bus.clip_number(r.ask), 'ask_size', bus.clip_number(r.ask_size)
+        )
+    from unnest(p_symbols, p_ts, p_seqs, p_bids, p_bid_sizes, p_asks, p_ask_sizes)
+        as r (symbol, ts, seq, bid, bid_size, ask, ask_size)
+    left join market.instruments as i on i.venue = p_feed.venue and i.symbol = r.symbol
+    where i.instrument_id is null
+       or market.is_quote(r.ts, p_now, r.seq, r.bid, r.bid_size, r.ask, r.ask_size) is not true;
+
+    get diagnostics v_count = row_count;
+    return v_count;
+end;
+$$;
+
+comment on function market.quarantine_quotes is
+    'Keeps the quotes of a batch that cannot be used, with the reason; returns how many.';
+
 create or replace function api.ingest_quotes(
     p_feed      text,
     p_symbols   text[],
@@ -19,19 +61,13 @@ set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan  -- a plan for each batch takes longer than the batch
 as $$
 declare
-    v_feed        market.feeds;
+    v_feed        market.feeds := market.lock_feed(p_feed);
     v_now         timestamptz := bus.clock();
     v_total       integer := cardinality(p_symbols);
     v_good        integer;
     v_applied     integer;
     v_quarantined integer := 0;
 begin
-    select f.* into v_feed from market.feeds as f where f.feed = p_feed for no key update;
-
-    if not found then
-        raise exception 'feed % does not exist', left(p_feed, 100) using errcode = 'TRI02', hint = 'Call open_feed first.';
-    end if;
-
     with raw as (
         select *
         from unnest(p_symbols, p_quote_ts, p_seqs, p_bids, p_bid_sizes, p_asks, p_ask_sizes)
@@ -48,15 +84,7 @@ begin
             coalesce(r.ask > 0 and r.ask_size > 0, false) as has_ask
         from raw as r
         join market.instruments as i on i.venue = v_feed.venue and i.symbol = r.symbol
-        where r.ts <= v_now + interval '2 s'
-          and r.ts >= '1970-01-01'
-          and r.seq between 0 and 9000000000000000000
-          -- A side that is not there is null or 0; what is there is an amount (bus.is_amount), and NaN sorts last.
-          and coalesce(least(r.bid, r.ask, r.bid_size, r.ask_size), 0) >= 0
-          and coalesce(greatest(r.bid, r.ask, r.bid_size, r.ask_size), 0) < 1e18
-          and coalesce(greatest(
-              min_scale(r.bid), min_scale(r.ask), min_scale(r.bid_size), min_scale(r.ask_size)
-          ), 0) <= 18
+        where market.is_quote(r.ts, v_now, r.seq, r.bid, r.bid_size, r.ask, r.ask_size)
     ),
 
     newest as (
@@ -130,7 +158,7 @@ begin
     into v_good, v_applied;
 
     if v_good < v_total then
-        v_quarantined := market.quarantine_rest(v_feed, v_now, p_symbols, p_quote_ts, p_seqs, p_bids, p_bid_sizes,
+        v_quarantined := market.quarantine_quotes(v_feed, v_now, p_symbols, p_quote_ts, p_seqs, p_bids, p_bid_sizes,
             p_asks, p_ask_sizes);
     end if;
 

@@ -1,61 +1,6 @@
 -- 42_ingest_trades: trades come in as quotes do: newer ones replace older ones, and what cannot be believed is
 -- quarantined.
 
-create or replace function market.quarantine_rest(
-    p_feed      market.feeds,
-    p_now       timestamptz,
-    p_symbols   text[],
-    p_ts        timestamptz[],
-    p_seqs      bigint[],
-    p_bids      numeric[],
-    p_bid_sizes numeric[],
-    p_asks      numeric[],
-    p_ask_sizes numeric[]
-)
-returns integer
-language plpgsql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_count integer;
-begin
-    insert into market.quarantine (feed, symbol, reason, data)
-    select
-        p_feed.feed,
-        left(coalesce(r.symbol, ''), 100),
-        case
-            when i.instrument_id is null then 'unknown symbol'
-            when r.ts > p_now + interval '2 s' then 'from the future'
-            else 'not a price'
-        end,
-        jsonb_build_object(
-            'ts', r.ts, 'seq', r.seq, 'bid', bus.clip_number(r.bid), 'bid_size', bus.clip_number(r.bid_size),
-            'ask', bus.clip_number(r.ask), 'ask_size', bus.clip_number(r.ask_size)
-        )
-    from unnest(p_symbols, p_ts, p_seqs, p_bids, p_bid_sizes, p_asks, p_ask_sizes)
-        as r (symbol, ts, seq, bid, bid_size, ask, ask_size)
-    left join market.instruments as i on i.venue = p_feed.venue and i.symbol = r.symbol
-    where i.instrument_id is null
-       or (r.ts <= p_now + interval '2 s'
-           and r.ts >= '1970-01-01'
-           and r.seq between 0 and 9000000000000000000
-           -- A side that is not there is null or 0; what is there is an amount (bus.is_amount), and NaN sorts last.
-           and coalesce(least(r.bid, r.ask, r.bid_size, r.ask_size), 0) >= 0
-           and coalesce(greatest(r.bid, r.ask, r.bid_size, r.ask_size), 0) < 1e18
-           and coalesce(greatest(
-               min_scale(r.bid), min_scale(r.ask), min_scale(r.bid_size), min_scale(r.ask_size)
-           ), 0) <= 18
-       ) is not true;
-
-    get diagnostics v_count = row_count;
-    return v_count;
-end;
-$$;
-
-comment on function market.quarantine_rest is
-    'Keeps the quotes of a batch that cannot be used, with the reason; returns how many.';
-
 create or replace function api.ingest_trades(
     p_feed     text,
     p_symbols  text[],
@@ -72,30 +17,20 @@ set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan  -- a plan for each batch takes longer than the batch
 as $$
 declare
-    v_feed        market.feeds;
+    v_feed        market.feeds := market.lock_feed(p_feed);
     v_now         timestamptz := bus.clock();
     v_total       integer := cardinality(p_symbols);
     v_good        integer;
     v_applied     integer;
     v_quarantined integer := 0;
 begin
-    select f.* into v_feed from market.feeds as f where f.feed = p_feed for no key update;
-
-    if not found then
-        raise exception 'feed % does not exist', left(p_feed, 100) using errcode = 'TRI02', hint = 'Call open_feed first.';
-    end if;
-
     with good as (
         select
             i.instrument_id,
             r.*
         from unnest(p_symbols, p_trade_ts, p_seqs, p_prices, p_sizes) as r (symbol, ts, seq, price, size)
         join market.instruments as i on i.venue = v_feed.venue and i.symbol = r.symbol
-        where r.ts <= v_now + interval '2 s'
-          and r.ts >= '1970-01-01'
-          and r.seq between 0 and 9000000000000000000
-          and r.price > 0 and r.size >= 0 and greatest(r.price, r.size) < 1e18
-          and greatest(min_scale(r.price), min_scale(r.size)) <= 18
+        where market.is_trade(r.ts, v_now, r.seq, r.price, r.size)
     ),
 
     newest as (
@@ -132,20 +67,14 @@ begin
         select
             p_feed,
             left(coalesce(r.symbol, ''), 100),
-            case
-                when i.instrument_id is null then 'unknown symbol'
-                when r.ts > v_now + interval '2 s' then 'from the future'
-                else 'not a price'
-            end,
+            market.why_quarantined(i.instrument_id, r.ts, v_now),
             jsonb_build_object(
                 'ts', r.ts, 'seq', r.seq, 'price', bus.clip_number(r.price), 'size', bus.clip_number(r.size)
             )
         from unnest(p_symbols, p_trade_ts, p_seqs, p_prices, p_sizes) as r (symbol, ts, seq, price, size)
         left join market.instruments as i on i.venue = v_feed.venue and i.symbol = r.symbol
         where i.instrument_id is null
-           or (r.ts <= v_now + interval '2 s' and r.ts >= '1970-01-01' and r.seq between 0 and 9000000000000000000
-               and r.price > 0 and r.size >= 0 and greatest(r.price, r.size) < 1e18
-               and greatest(min_scale(r.price), min_scale(r.size)) <= 18) is not true;
+           or market.is_trade(r.ts, v_now, r.seq, r.price, r.size) is not true;
 
         get diagnostics v_quarantined = row_count;
     end if;
