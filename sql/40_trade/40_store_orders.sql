@@ -145,7 +145,7 @@ begin
                 raise;
             end if;
 
-            perform risk.note_failed_item('due_amends', format('intent %s', v_id), sqlstate, sqlerrm);
+            perform risk.note_failed_item('claim_amends', format('intent %s', v_id), sqlstate, sqlerrm);
         end;
     end loop;
 

@@ -1,6 +1,22 @@
 -- 44_leases: work on orders at the broker is leased to one worker at a time: cancels, and orders whose fate is in
 -- doubt.
 
+create or replace view trade.order_refs as
+select
+    o.order_id,
+    o.fence,
+    o.client_order_id,
+    o.broker_order_id,
+    a.broker,
+    a.account,
+    i.symbol
+from trade.orders as o
+join trade.accounts as a on a.account_id = o.account_id
+join market.instruments as i on i.instrument_id = o.instrument_id;
+
+comment on view trade.order_refs is
+    'An order as its broker is asked about it: the row that claim_cancels, claim_doubts and claim_checks return.';
+
 create or replace function trade.lease(
     p_worker_id bigint,
     p_order_ids bigint[]
@@ -23,27 +39,18 @@ create or replace function trade.lease_orders(
     p_worker_id bigint,
     p_order_ids bigint[]
 )
-returns table (
-    order_id        bigint,
-    fence           bigint,
-    client_order_id text,
-    broker_order_id text,
-    broker          text,
-    account         text,
-    symbol          text
-)
+returns setof trade.order_refs
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
-#variable_conflict use_column
 declare
     v_id   bigint;
-    v_lent bigint[] := '{}';
+    v_leased bigint[] := '{}';
 begin
     begin
         perform trade.lease(p_worker_id, p_order_ids);
-        v_lent := p_order_ids;
+        v_leased := p_order_ids;
     exception when others then
         if bus.concerns_all(sqlstate) then
             raise;
@@ -52,7 +59,7 @@ begin
         foreach v_id in array p_order_ids loop
             begin
                 perform trade.lease(p_worker_id, array[v_id]);
-                v_lent := v_lent || v_id;
+                v_leased := v_leased || v_id;
             exception when others then
                 if bus.concerns_all(sqlstate) then
                     raise;
@@ -64,12 +71,10 @@ begin
     end;
 
     return query
-    select o.order_id, o.fence, o.client_order_id, o.broker_order_id, a.broker, a.account, i.symbol
-    from trade.orders as o
-    join trade.accounts as a on a.account_id = o.account_id
-    join market.instruments as i on i.instrument_id = o.instrument_id
-    where o.order_id = any(v_lent)
-    order by o.order_id;
+    select r.*
+    from trade.order_refs as r
+    where r.order_id = any(v_leased)
+    order by r.order_id;
 end;
 $$;
 
@@ -81,15 +86,7 @@ create or replace function api.claim_cancels(
     p_worker_id bigint,
     p_limit     integer
 )
-returns table (
-    order_id        bigint,
-    fence           bigint,
-    client_order_id text,
-    broker_order_id text,
-    broker          text,
-    account         text,
-    symbol          text
-)
+returns setof trade.order_refs
 language plpgsql
 volatile
 security definer
@@ -120,19 +117,11 @@ comment on function api.claim_cancels is
     'Takes orders to cancel, live ones that somebody asked for and strays, each for one lease, with a new fence. '
     'None in a database that waits for its adoption. Raises TRI01, TRI04, TRH01.';
 
-create or replace function api.orders_in_doubt(
+create or replace function api.claim_doubts(
     p_worker_id bigint,
     p_limit     integer
 )
-returns table (
-    order_id        bigint,
-    fence           bigint,
-    client_order_id text,
-    broker_order_id text,
-    broker          text,
-    account         text,
-    symbol          text
-)
+returns setof trade.order_refs
 language plpgsql
 volatile
 security definer
@@ -172,6 +161,6 @@ begin
 end;
 $$;
 
-comment on function api.orders_in_doubt is
+comment on function api.claim_doubts is
     'Orphans in SENDING become IN_DOUBT; returns the orders to ask the broker about, each for one lease, with a new '
     'fence. Raises TRI01, TRI04, TRH01.';

@@ -30,25 +30,16 @@ end;
 comment on function trade.brokers_needing_order_checks is
     'Brokers whose turn it is to be asked about live orders; each is asked again after a second at the earliest.';
 
-create or replace function api.orders_to_check(
+create or replace function api.claim_checks(
     p_worker_id bigint,
     p_limit     integer
 )
-returns table (
-    order_id        bigint,
-    fence           bigint,
-    client_order_id text,
-    broker_order_id text,
-    broker          text,
-    account         text,
-    symbol          text
-)
+returns setof trade.order_refs
 language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-#variable_conflict use_column
 declare
     v_brokers text[];
     v_ids     bigint[];
@@ -84,6 +75,6 @@ begin
 end;
 $$;
 
-comment on function api.orders_to_check is
+comment on function api.claim_checks is
     'Live orders to ask the broker about because nobody has for check_every: at most ten a second of one broker, '
     'each for one lease, with a new fence. Raises TRI01, TRI04, TRH01.';

@@ -91,7 +91,7 @@ where o.amend_at <= bus.clock()
 
 comment on view trade.amends_due is 'Intents whose order is to be replaced now and has no child yet.';
 
-create or replace function api.due_amends(
+create or replace function api.claim_amends(
     p_worker_id bigint,
     p_limit     integer
 )
@@ -163,6 +163,6 @@ begin
 end;
 $$;
 
-comment on function api.due_amends is
+comment on function api.claim_amends is
     'Stores the children of orders whose rest is to be replaced now, and returns what to ask the broker for. Send '
     'within send_within, or unsend. Raises TRM02, TRI01, TRI04, TRH01.';

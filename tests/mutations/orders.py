@@ -16,7 +16,7 @@ HOME: tuple[Mutation, ...] = (
     *(
         code("L6", function, "perform bus.require_home();", "", ELSEWHERE)
         for function in (
-            *("api.claim_cancels", "api.orders_in_doubt", "api.orders_to_check", "api.due_amends"),
+            *("api.claim_cancels", "api.claim_doubts", "api.claim_checks", "api.claim_amends"),
             *("api.fire_exits", "api.route_picks"),
         )
     ),
@@ -301,7 +301,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     code(
         "L5",
-        "api.due_amends",
+        "api.claim_amends",
         "where d.intent_id = any(v_ids)",
         "where d.intent_id = any(v_ids) union select unnest(v_ids)",
         "test_amends.py::test_a_worker_that_looked_before_another_stored_the_child_stores_none",
@@ -423,7 +423,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     code(
         "L6",
-        "api.orders_in_doubt",
+        "api.claim_doubts",
         "s.send_before < bus.clock()",
         "true",
         "test_claims.py::test_an_order_of_a_dead_worker_is_in_doubt_once_its_time_to_leave_has_passed",
@@ -478,7 +478,7 @@ MUTATIONS: tuple[Mutation, ...] = (
                 "an_order_that_never_answered_is_not_tried_again_after_a_persons_word",
             ),
             (
-                "api.orders_to_check",
+                "api.claim_checks",
                 "least(p_limit, 10)",
                 "p_limit",
                 "a_broker_is_asked_about_ten_a_second_whoever_asks",

@@ -55,7 +55,7 @@ class LateFacts:
         return children if children and self.chance(60) else ended
 
     def do_check(self) -> None:
-        self._take("select order_id, fence from orders_to_check(%s, 100)", self.model.checks_due)
+        self._take("select order_id, fence from claim_checks(%s, 100)", self.model.checks_due)
 
     def do_read_fills(self) -> None:
         self._read(self.choices.one_of(ACCOUNTS))

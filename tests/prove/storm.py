@@ -222,7 +222,7 @@ class Client:
 
     def _amend(self) -> None:
         rows = self.ask(
-            f"select {ORDER} from due_amends(%s, 5)",
+            f"select {ORDER} from claim_amends(%s, 5)",
             self.me(),
         )
         self._known = (self._known + rows)[-20:]
@@ -270,7 +270,7 @@ class Client:
             self.ask("select order_cancelled(%s, %s, 0)", number, fence)
 
     def _doubts(self) -> None:
-        for number, fence in self.ask("select order_id, fence from orders_in_doubt(%s, 5)", self.me()):
+        for number, fence in self.ask("select order_id, fence from claim_doubts(%s, 5)", self.me()):
             verb = self.random.choice(
                 ("order_not_found(%s, %s)", "order_accepted(%s, %s, 'D' || gen_random_uuid())")
             )

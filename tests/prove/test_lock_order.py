@@ -136,7 +136,7 @@ def resting(kit: Kit) -> Any:
 def child(kit: Kit) -> Any:
     """The child of an amend that waits for its answer."""
     fired(kit)
-    kit.rows("execution", "select order_id from due_amends(%s, 100)", kit.worker())
+    kit.rows("execution", "select order_id from claim_amends(%s, 100)", kit.worker())
     return some(kit, "is_pending")
 
 
@@ -278,10 +278,10 @@ CALLS: dict[str, Callable[[Kit], Call]] = {
     "expire_due": after(late, "risk", "select expire_due()"),
     "claim_intents": by_worker("select order_id from claim_intents(%s, 100)"),
     "claim_cancels": by_worker("select order_id from claim_cancels(%s, 100)", cancels_asked),
-    "orders_in_doubt": by_worker("select order_id from orders_in_doubt(%s, 100)", doubtful),
-    "orders_to_check": by_worker("select order_id from orders_to_check(%s, 100)", unheard),
+    "claim_doubts": by_worker("select order_id from claim_doubts(%s, 100)", doubtful),
+    "claim_checks": by_worker("select order_id from claim_checks(%s, 100)", unheard),
     "declare_lost": lambda kit: ("desk", "select declare_lost(%s, 'test')", (unheard(kit).order_id,)),
-    "due_amends": by_worker("select order_id from due_amends(%s, 100)", fired),
+    "claim_amends": by_worker("select order_id from claim_amends(%s, 100)", fired),
     "unsend": answer("unsend", claimed),
     "unsend, a child": answer("unsend", child),
     "order_accepted": answer("order_accepted", claimed, "B"),
@@ -332,7 +332,7 @@ def test_a_lock_is_waited_for_only_with_earlier_ones_in_hand(kit: Kit, name: str
         broken += [f"waits for {lock.key} with {key} in hand" for key in held if key > lock.key]
 
     assert broken == []
-    assert tracer.waited or name in ("claim_cancels", "orders_in_doubt", "orders_to_check"), (
+    assert tracer.waited or name in ("claim_cancels", "claim_doubts", "claim_checks"), (
         "it wanted none: it had nothing to do"
     )
 

@@ -103,14 +103,14 @@ CALLS: dict[str, tuple[str, str, Callable[[Place], tuple[Any, ...]]]] = {
         "select order_id from claim_cancels(%s, 100)",
         lambda p: (p.workers["execution"],),
     ),
-    "orders_in_doubt": (
+    "claim_doubts": (
         "execution",
-        "select order_id from orders_in_doubt(%s, 100)",
+        "select order_id from claim_doubts(%s, 100)",
         lambda p: (p.workers["execution"],),
     ),
-    "due_amends": (
+    "claim_amends": (
         "execution",
-        "select order_id from due_amends(%s, 100)",
+        "select order_id from claim_amends(%s, 100)",
         lambda p: (p.workers["execution"],),
     ),
     "fire_exits": ("exits", "select fire_exits()", lambda _: ()),
@@ -159,12 +159,12 @@ CALLS: dict[str, tuple[str, str, Callable[[Place], tuple[Any, ...]]]] = {
     ),
     "order_accepted": (
         "execution",
-        "select order_accepted(order_id, fence, null) from orders_in_doubt(%s, 1)",
+        "select order_accepted(order_id, fence, null) from claim_doubts(%s, 1)",
         lambda p: (p.workers["execution"],),
     ),
 }
 # The clock of a sweep and of a poll: what is due at another time.
-LATER = {"measure_equity", "expire_due", "orders_in_doubt", "order_accepted", "accounts_to_reconcile"}
+LATER = {"measure_equity", "expire_due", "claim_doubts", "order_accepted", "accounts_to_reconcile"}
 
 
 def _number(place: Place, query: str) -> Any:

@@ -223,7 +223,7 @@ FIRE = "exits", ("select fire_exits()",)
 
 
 def amend(kit: Kit) -> tuple[str, Query]:
-    query = "select order_id, quantity from due_amends(%s, 10)"
+    query = "select order_id, quantity from claim_amends(%s, 10)"
     return "execution", (query, kit.worker())
 
 
@@ -233,7 +233,7 @@ def test_a_stop_escalates_what_rests_while_it_is_filled(race: Race, old: bool, r
     _, two = race.run(FIRE, fill(kit, resting, 10, 74_000), old)
 
     assert two == ("yes", [("RECORDED",)])
-    assert kit.rows("execution", "select * from due_amends(%s, 10)", kit.worker()) == []
+    assert kit.rows("execution", "select * from claim_amends(%s, 10)", kit.worker()) == []
     assert kit.position("momo").qty == 0
     assert kit.audit() == []
 
@@ -306,7 +306,7 @@ def in_doubt(kit: Kit) -> Any:
 
 def test_an_answer_while_its_lease_is_taken_over(race: Race, old: bool) -> None:
     kit, order = race.kit, in_doubt(race.kit)
-    take = "execution", ("select order_id, fence from orders_in_doubt(%s, 10)", kit.worker())
+    take = "execution", ("select order_id, fence from claim_doubts(%s, 10)", kit.worker())
     answer = "execution", ("select order_accepted(%s, %s, 'B1')", order.order_id, order.fence)
 
     one, two = race.run(take, answer, old)
@@ -318,7 +318,7 @@ def test_an_answer_while_its_lease_is_taken_over(race: Race, old: bool) -> None:
 
 def test_a_lease_is_taken_over_while_its_answer_comes(race: Race, old: bool) -> None:
     kit, order = race.kit, in_doubt(race.kit)
-    take = "execution", ("select order_id, fence from orders_in_doubt(%s, 10)", kit.worker())
+    take = "execution", ("select order_id, fence from claim_doubts(%s, 10)", kit.worker())
     answer = "execution", ("select order_accepted(%s, %s, 'B1')", order.order_id, order.fence)
 
     _, two = race.run(answer, take, old)

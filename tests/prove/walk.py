@@ -77,7 +77,7 @@ CLAIM = (
     " from claim_intents(%s, %s)"
 )
 AMEND = (
-    "select order_id, client_order_id, parent_client_order_id, quantity, limit_price from due_amends(%s, 100)"
+    "select order_id, client_order_id, parent_client_order_id, quantity, limit_price from claim_amends(%s, 100)"
 )
 
 
@@ -531,7 +531,7 @@ class Walk(LateFacts):
             self.both("execution", query, (order.id, fence), lambda: self.model.order_not_found(order, fence))
 
     def do_ask_about_doubts(self) -> None:
-        self._take("select order_id, fence from orders_in_doubt(%s, 100)", self.model.doubts_due)
+        self._take("select order_id, fence from claim_doubts(%s, 100)", self.model.doubts_due)
 
     def do_claim_cancels(self) -> None:
         self._take("select order_id, fence from claim_cancels(%s, 100)", self.model.cancels_due)

@@ -43,7 +43,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class OrderRef:
-    """An order the broker may know: the row of `api.claim_cancels`, `orders_in_doubt`, `orders_to_check`."""
+    """An order the broker may know: the row of `api.claim_cancels`, `claim_doubts`, `claim_checks`."""
 
     order_id: int
     fence: int
@@ -56,7 +56,7 @@ class OrderRef:
 
 @dataclass(frozen=True, slots=True)
 class Amend:
-    """An order that shall take the place of another: the row of `api.due_amends`."""
+    """An order that shall take the place of another: the row of `api.claim_amends`."""
 
     order_id: int
     fence: int

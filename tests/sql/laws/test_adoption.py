@@ -136,7 +136,7 @@ def test_nothing_is_sent_before_the_adoption_not_even_what_was_approved(kit):
     kit.open_account()
     kit.call("risk", "select enforce_modes()")
     cancels = "select * from claim_cancels(%s, 10)"
-    amends = "select * from due_amends(%s, 10)"
+    amends = "select * from claim_amends(%s, 10)"
     kit.db.execute("update trade.orders set amend_at = bus.clock(), amend_price = 60000")
 
     assert kit.order(resting.order_id).cancel_requested_at is not None
@@ -159,7 +159,7 @@ def test_what_waited_expires_and_what_was_sent_is_asked_about(kit):
     for order in (resting, sending):
         row = kit.order(order.order_id)
         assert (row.status, row.fence) == ("IN_DOUBT", order.fence + 1)
-    asked = kit.rows("execution", "select * from orders_in_doubt(%s, 10)", kit.worker())
+    asked = kit.rows("execution", "select * from claim_doubts(%s, 10)", kit.worker())
     assert {order.order_id for order in asked} == {resting.order_id, sending.order_id}
     assert kit.audit() == []
 
@@ -175,7 +175,7 @@ def test_what_was_sent_before_an_adoption_is_never_tried_again(kit, answer):
     kit.advance(seconds=60)
 
     for _ in range(9):
-        for asked in kit.rows("execution", "select * from orders_in_doubt(%s, 10)", kit.worker()):
+        for asked in kit.rows("execution", "select * from claim_doubts(%s, 10)", kit.worker()):
             if answer == "rejected":
                 reject = "select order_rejected(%s, %s, 'BUSY', 'later', true)"
                 kit.call("execution", reject, asked.order_id, asked.fence)
@@ -299,9 +299,9 @@ def test_what_was_not_yet_read_in_the_old_server_is_not_passed_over(kit):
 WORKERS_CALLS = {
     "claim_intents": ("execution", "select order_id from claim_intents({worker}, 10)"),
     "claim_cancels": ("execution", "select order_id from claim_cancels({worker}, 10)"),
-    "orders_in_doubt": ("execution", "select order_id from orders_in_doubt({worker}, 10)"),
-    "orders_to_check": ("execution", "select order_id from orders_to_check({worker}, 10)"),
-    "due_amends": ("execution", "select order_id from due_amends({worker}, 10)"),
+    "claim_doubts": ("execution", "select order_id from claim_doubts({worker}, 10)"),
+    "claim_checks": ("execution", "select order_id from claim_checks({worker}, 10)"),
+    "claim_amends": ("execution", "select order_id from claim_amends({worker}, 10)"),
     "fire_exits": ("exits", "select fire_exits()"),
     "route_picks": ("router", "select route_picks(10)"),
 }

@@ -13,7 +13,7 @@ def fire(kit):
 
 
 def amends(kit):
-    return kit.rows("execution", "select * from due_amends(%s, 10)", kit.worker())
+    return kit.rows("execution", "select * from claim_amends(%s, 10)", kit.worker())
 
 
 def cancels(kit):
@@ -127,7 +127,7 @@ def test_a_worker_that_looked_before_another_stored_the_child_stores_none(kit, f
     )
     keeper.execute("select pg_advisory_lock(4711)")
     late.execute("set aegis.dawdles = 'yes'")
-    dawdling = kit.background(late, "select * from due_amends(%s, 10)", kit.register(late))
+    dawdling = kit.background(late, "select * from claim_amends(%s, 10)", kit.register(late))
     kit.wait_for_lock(late)
 
     (child,) = amends(kit)
@@ -228,7 +228,7 @@ def test_an_unknown_answer_is_a_doubt_that_is_asked_about_and_blocks_the_symbol(
     kit.sell(5)
     assert kit.claim() == []
 
-    (asked,) = kit.rows("execution", "select * from orders_in_doubt(%s, 10)", kit.worker())
+    (asked,) = kit.rows("execution", "select * from claim_doubts(%s, 10)", kit.worker())
     assert asked.order_id == child.order_id
     assert answer(kit, "order_not_found", asked) == "TOO_EARLY"
     answer(kit, "order_accepted", asked, "B-child", 10)
@@ -240,7 +240,7 @@ def test_an_unknown_answer_is_a_doubt_that_is_asked_about_and_blocks_the_symbol(
 def test_a_child_whose_worker_died_is_asked_about(kit, fallen, child):
     kit.advance(seconds=7)
 
-    (asked,) = kit.rows("execution", "select * from orders_in_doubt(%s, 10)", kit.worker())
+    (asked,) = kit.rows("execution", "select * from claim_doubts(%s, 10)", kit.worker())
 
     assert (asked.order_id, statuses(kit, child)) == (child.order_id, ["IN_DOUBT"])
     assert refusal(lambda: answer(kit, "order_accepted", child, "late", 10)) == "TRL03"
@@ -364,4 +364,4 @@ def test_a_snapshot_that_could_miss_a_halt_is_refused(kit, fallen):
     worker = kit.register(conn)
     conn.execute("set default_transaction_isolation = 'repeatable read'")
 
-    assert refusal(lambda: kit.call(conn, "select order_id from due_amends(%s, 1)", worker)) == "TRM02"
+    assert refusal(lambda: kit.call(conn, "select order_id from claim_amends(%s, 1)", worker)) == "TRM02"

@@ -296,7 +296,7 @@ def test_an_order_number_too_long_to_keep_is_an_incident(kit: Kit) -> None:
 def test_a_quantity_that_an_amend_cannot_have_is_not_believed(kit: Kit) -> None:
     order = kit.live_order("SELL" if kit.hold(10) else "", 10, 80_000)
     kit.db.execute("update trade.orders set amend_at = %s, amend_price = 80000", [kit.now])
-    amend = "select * from due_amends(%s, 1)"
+    amend = "select * from claim_amends(%s, 1)"
     (child,) = kit.rows("execution", amend, kit.worker())
 
     accepted = "select order_accepted(%s, %s, 'C', %s::numeric)"

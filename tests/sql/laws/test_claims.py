@@ -28,7 +28,7 @@ def not_found(kit, order):
 
 
 def doubts(kit, limit=10):
-    return kit.rows("execution", "select * from orders_in_doubt(%s, %s)", kit.worker(), limit)
+    return kit.rows("execution", "select * from claim_doubts(%s, %s)", kit.worker(), limit)
 
 
 def claimed_intent(kit, **row):
@@ -264,7 +264,7 @@ def test_only_a_living_worker_of_this_login_claims(kit, who):
     if who == "a stopped worker":
         kit.call("execution", "select stop_worker(%s)", worker)
 
-    for function in ("claim_intents", "claim_cancels", "orders_in_doubt", "due_amends"):
+    for function in ("claim_intents", "claim_cancels", "claim_doubts", "claim_amends"):
         with pytest.raises(NotAllowed):
             kit.rows("execution", f"select * from {function}(%s, 1)", worker)
 

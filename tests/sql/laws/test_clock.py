@@ -80,7 +80,7 @@ def test_what_waited_a_moment_does_not_wait_an_hour(kit, column):
         kit.db.execute("update trade.orders set cancel_requested_at = bus.clock()")
     kit.db.execute(f"update trade.orders set next_ask_at = {ahead}".encode())
 
-    function = "orders_in_doubt" if column == "doubt" else "claim_cancels"
+    function = "claim_doubts" if column == "doubt" else "claim_cancels"
     lent = kit.rows("execution", f"select order_id from {function}(%s, 10)", kit.worker())
     assert [row.order_id for row in lent] == [order.order_id]
 

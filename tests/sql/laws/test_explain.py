@@ -97,7 +97,7 @@ def test_a_doubt_is_told_with_its_cause_and_each_answer(kit):
     kit.call("execution", "select order_unknown(%s, %s, 'timeout')", order.order_id, order.fence)
     kit.advance(seconds=30)
     for _ in range(2):
-        (asked,) = kit.rows("execution", "select * from orders_in_doubt(%s, 1)", kit.worker())
+        (asked,) = kit.rows("execution", "select * from claim_doubts(%s, 1)", kit.worker())
         kit.call("execution", "select order_not_found(%s, %s)", asked.order_id, asked.fence)
         kit.advance(seconds=30)
 
@@ -115,7 +115,7 @@ def test_a_resting_sell_that_a_stop_escalates_says_so_and_so_does_its_amend(kit)
     intent = kit.order(order.order_id).intent_id
     kit.quote(60_000, 60_100)
     kit.call("exits", "select fire_exits()")
-    (amend,) = kit.rows("execution", "select * from due_amends(%s, 1)", kit.worker())
+    (amend,) = kit.rows("execution", "select * from claim_amends(%s, 1)", kit.worker())
 
     assert any(line.startswith("escalated by a stop (STOP_LOSS)") for line in told(kit, intent, "intent"))
     lines = told(kit, intent, "order")

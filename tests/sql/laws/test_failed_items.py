@@ -108,10 +108,10 @@ def test_an_amend_that_cannot_be_stored_keeps_no_other_from_the_broker(kit: Kit)
     )
     sabotage(kit, "trade.orders", "new.instrument_id = 1", "insert")
 
-    due = kit.rows("execution", "select symbol from due_amends(%s, 10)", kit.worker())
+    due = kit.rows("execution", "select symbol from claim_amends(%s, 10)", kit.worker())
 
     assert [row.symbol for row in due] == [OTHER]
-    assert failed(kit) == ["due_amends: intent 2"]
+    assert failed(kit) == ["claim_amends: intent 2"]
 
 
 def test_a_stop_that_fails_stops_no_other(kit: Kit) -> None:

@@ -83,7 +83,7 @@ def amend(case: Case) -> Any:
     case.answer("order_accepted", f"B{parent.order_id}")
     kit.quote(60_000, 60_100, symbol=case.symbol)
     assert kit.call("exits", "select fire_exits(%s)", [case.symbol]) == 1
-    (case.order,) = kit.rows("execution", "select * from due_amends(%s, 10)", kit.worker())
+    (case.order,) = kit.rows("execution", "select * from claim_amends(%s, 10)", kit.worker())
     return parent
 
 
@@ -273,7 +273,7 @@ def settle(kit: Kit) -> None:
     for _ in range(8):
         kit.advance(seconds=11)
         kit.call("execution", READ)
-        for query in ("claim_cancels", "orders_in_doubt"):
+        for query in ("claim_cancels", "claim_doubts"):
             for ref in kit.rows("execution", f"select * from {query}(%s, 1000)", kit.worker()):
                 row = kit.order(ref.order_id)
                 if query == "claim_cancels":

@@ -10,11 +10,11 @@ READ = "select advance_fills_cursor('demo', '')"
 
 
 def doubts(kit):
-    return kit.rows("execution", "select * from orders_in_doubt(%s, 10)", kit.worker())
+    return kit.rows("execution", "select * from claim_doubts(%s, 10)", kit.worker())
 
 
 def checks(kit, station="execution"):
-    return kit.rows(station, "select * from orders_to_check(%s, 100)", kit.worker(station))
+    return kit.rows(station, "select * from claim_checks(%s, 100)", kit.worker(station))
 
 
 def look(kit, ref):

@@ -253,10 +253,10 @@ def test_an_order_of_a_hung_worker_is_asked_about_by_its_time_alone(kit):
     number = kit.register(other)
 
     kit.advance(seconds=2)
-    assert kit.rows(other, "select * from orders_in_doubt(%s, 10)", number) == []
+    assert kit.rows(other, "select * from claim_doubts(%s, 10)", number) == []
     kit.advance(minutes=1)
 
-    (found,) = kit.rows(other, "select * from orders_in_doubt(%s, 10)", number)
+    (found,) = kit.rows(other, "select * from claim_doubts(%s, 10)", number)
     assert (found.order_id, hung != number) == (order.order_id, True)
 
 

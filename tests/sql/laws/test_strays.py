@@ -140,7 +140,7 @@ def test_whoever_lost_the_fence_is_heard_about_an_order_that_has_ended_and_about
     kit.buy(10)
     order = kit.claim_one()
     kit.advance(seconds=7)
-    (asked,) = kit.rows("execution", "select * from orders_in_doubt(%s, 10)", kit.worker())
+    (asked,) = kit.rows("execution", "select * from claim_doubts(%s, 10)", kit.worker())
     late = f"select order_accepted({order.order_id}, {order.fence}, 'B')"
     assert refusal(lambda: kit.call("execution", late)) == "TRL03"
     answer(kit, "order_not_found", asked)
