@@ -309,7 +309,8 @@ ELSEWHERE = {
     "ingest_trades", "log_error", "make_partitions", "measure_equity", "next_due", "open_feed",
     "paper_cancel", "paper_match", "paper_place", "paper_replace", "propose", "raise_incident", "read_events",
     "register_worker", "run_due_jobs", "seal_events", "set_override_code", "start_strategy", "stop_strategy",
-    "stop_worker", "report_overdue", "watch_sessions", "add_tick_table", "migration_is_running", "report_waiting",
+    "stop_worker", "report_overdue", "report_waiting", "watch_sessions", "add_tick_table",
+    "migration_is_running",
     "record_late_exits", "record_outage", "watch_workers",
 }  # fmt: skip
 

@@ -77,7 +77,8 @@ CLAIM = (
     " from claim_intents(%s, %s)"
 )
 AMEND = (
-    "select order_id, client_order_id, parent_client_order_id, quantity, limit_price from claim_amends(%s, 100)"
+    "select order_id, client_order_id, parent_client_order_id, quantity, limit_price"
+    " from claim_amends(%s, 100)"
 )
 
 
