@@ -58,3 +58,18 @@ end;
 
 comment on function market.day_start is
     'When the account day that an instant falls in began; days begin at the boundary in the venue''s zone.';
+
+create or replace function market.buy_cost_rate(
+    p_venue text,
+    p_at    timestamptz
+)
+returns numeric
+language sql
+stable
+begin atomic
+    select greatest(f.maker_rate, f.taker_rate) + f.buy_tax_rate
+    from market.fees_at(p_venue, p_at) as f;
+end;
+
+comment on function market.buy_cost_rate is
+    'Fee and tax of a buy at a venue, as a fraction of its notional, at the dearer of its rates.';

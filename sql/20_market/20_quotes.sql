@@ -55,3 +55,27 @@ end;
 comment on function market.mark is
     'What a unit is worth, from the last price, the mark before, and the sound bid and ask: never below that bid nor '
     'above that ask; without either the mark before.';
+
+create or replace function market.mark_of_quote(
+    p_last         numeric,
+    p_mark         numeric,
+    p_bid          numeric,
+    p_bid_is_sound boolean,
+    p_ask          numeric,
+    p_ask_is_sound boolean
+)
+returns numeric
+language sql
+immutable
+parallel safe
+begin atomic
+    select case
+        -- What market.mark says where both sides are sound, without asking about either again: nearly every quote.
+        when p_bid_is_sound and p_ask_is_sound then least(greatest(coalesce(p_last, p_bid), p_bid), p_ask)
+        else market.mark(
+            p_last, p_mark, case when p_bid_is_sound then p_bid end, case when p_ask_is_sound then p_ask end
+        )
+    end;
+end;
+
+comment on function market.mark_of_quote is 'The mark after a quote: market.mark of its sound sides.';

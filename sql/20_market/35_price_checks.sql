@@ -80,6 +80,17 @@ end;
 
 comment on function market.why_quarantined is 'The reason that a quarantined price is kept with.';
 
+create or replace function market.last_seq_of(p_seqs bigint[])
+returns bigint
+language sql
+immutable
+parallel safe
+begin atomic
+    select max(s.seq) from unnest(p_seqs) as s (seq) where s.seq <= 9000000000000000000;
+end;
+
+comment on function market.last_seq_of is 'The highest sequence number of a batch, leaving out what is none.';
+
 create or replace function market.lock_feed(p_feed text)
 returns market.feeds
 language plpgsql

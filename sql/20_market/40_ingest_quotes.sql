@@ -43,6 +43,148 @@ $$;
 comment on function market.quarantine_quotes is
     'Keeps the quotes of a batch that cannot be used, with the reason; returns how many.';
 
+create or replace function market.judge_quotes(
+    p_feed      market.feeds,
+    p_now       timestamptz,
+    p_symbols   text[],
+    p_quote_ts  timestamptz[],
+    p_seqs      bigint[],
+    p_bids      numeric[],
+    p_bid_sizes numeric[],
+    p_asks      numeric[],
+    p_ask_sizes numeric[]
+)
+returns table (
+    instrument_id bigint,
+    ts            timestamptz,
+    seq           bigint,
+    bid           numeric,
+    bid_size      numeric,
+    ask           numeric,
+    ask_size      numeric,
+    bid_is_sound  boolean,
+    ask_is_sound  boolean,
+    is_newest     boolean
+)
+language sql
+stable
+begin atomic
+    select
+        g.instrument_id,
+        g.ts,
+        g.seq,
+        case when g.has_bid then g.bid end,
+        case when g.has_bid then g.bid_size end,
+        case when g.has_ask then g.ask end,
+        case when g.has_ask then g.ask_size end,
+        -- A quote is crossed only where it has both sides; a limit that is not set limits nothing.
+        g.has_bid and (not g.has_ask or g.bid <= g.ask)
+        and (g.bid < g.limit_low or g.bid > g.limit_high) is not true,
+        g.has_ask and (not g.has_bid or g.bid <= g.ask)
+        and (g.ask < g.limit_low or g.ask > g.limit_high) is not true,
+        row_number() over (partition by g.instrument_id order by g.ts desc, g.seq desc) = 1
+    from (
+        select
+            i.instrument_id,
+            i.limit_low,
+            i.limit_high,
+            r.ts,
+            r.seq,
+            r.bid,
+            r.bid_size,
+            r.ask,
+            r.ask_size,
+            coalesce(r.bid > 0 and r.bid_size > 0, false) as has_bid,
+            coalesce(r.ask > 0 and r.ask_size > 0, false) as has_ask
+        from unnest(p_symbols, p_quote_ts, p_seqs, p_bids, p_bid_sizes, p_asks, p_ask_sizes)
+            as r (symbol, ts, seq, bid, bid_size, ask, ask_size)
+        join market.instruments as i on i.venue = p_feed.venue and i.symbol = r.symbol
+        where market.is_quote(r.ts, p_now, r.seq, r.bid, r.bid_size, r.ask, r.ask_size)
+    ) as g;
+end;
+
+comment on function market.judge_quotes is
+    'The quotes of a batch that are taken: which sides are there and sound, and which is the newest of its instrument.';
+
+create or replace function market.write_quotes(
+    p_feed        market.feeds,
+    p_now         timestamptz,
+    p_symbols     text[],
+    p_ts          timestamptz[],
+    p_seqs        bigint[],
+    p_bids        numeric[],
+    p_bid_sizes   numeric[],
+    p_asks        numeric[],
+    p_ask_sizes   numeric[],
+    out p_good    integer,
+    out p_applied integer
+)
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan  -- a plan for each batch takes longer than the batch
+as $$
+begin
+    with judged as (
+        select j.*
+        from market.judge_quotes(
+            p_feed, p_now, p_symbols, p_ts, p_seqs, p_bids, p_bid_sizes, p_asks, p_ask_sizes
+        ) as j
+    ),
+
+    written as (
+        insert into market.prices_best as b (
+            instrument_id, feed, source, bid, bid_size, ask, ask_size, quote_ts, received_seq, received_at,
+            bid_is_sound, ask_is_sound, mark
+        )
+        select
+            j.instrument_id,
+            p_feed.feed,
+            p_feed.source,
+            j.bid,
+            j.bid_size,
+            j.ask,
+            j.ask_size,
+            j.ts,
+            j.seq,
+            p_now,
+            j.bid_is_sound,
+            j.ask_is_sound,
+            case when j.bid_is_sound then j.bid when j.ask_is_sound then j.ask end
+        from judged as j
+        where j.is_newest
+        order by j.instrument_id
+        on conflict (instrument_id) do update
+        set feed = excluded.feed,
+            source = excluded.source,
+            bid = excluded.bid,
+            bid_size = excluded.bid_size,
+            ask = excluded.ask,
+            ask_size = excluded.ask_size,
+            quote_ts = excluded.quote_ts,
+            received_seq = excluded.received_seq,
+            received_at = excluded.received_at,
+            bid_is_sound = excluded.bid_is_sound,
+            ask_is_sound = excluded.ask_is_sound,
+            mark = market.mark_of_quote(
+                b.last, b.mark, excluded.bid, excluded.bid_is_sound, excluded.ask, excluded.ask_is_sound
+            )
+        where b.quote_ts is null
+           or (excluded.quote_ts, excluded.received_seq) > (b.quote_ts, b.received_seq)
+        returning 1
+    )
+
+    select
+        (select count(*) from judged),
+        (select count(*) from written)
+    into p_good, p_applied;
+end;
+$$;
+
+comment on function market.write_quotes is
+    'Writes the newest good quote of each instrument where it is newer than the price we have; says how many were good '
+    'and how many were written.';
+
 create or replace function api.ingest_quotes(
     p_feed      text,
     p_symbols   text[],
@@ -58,7 +200,6 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
-set plan_cache_mode = force_generic_plan  -- a plan for each batch takes longer than the batch
 as $$
 declare
     v_feed        market.feeds := market.lock_feed(p_feed);
@@ -68,94 +209,11 @@ declare
     v_applied     integer;
     v_quarantined integer := 0;
 begin
-    with raw as (
-        select *
-        from unnest(p_symbols, p_quote_ts, p_seqs, p_bids, p_bid_sizes, p_asks, p_ask_sizes)
-            as r (symbol, ts, seq, bid, bid_size, ask, ask_size)
-    ),
-
-    good as (
-        select
-            i.instrument_id,
-            i.limit_low,
-            i.limit_high,
-            r.*,
-            coalesce(r.bid > 0 and r.bid_size > 0, false) as has_bid,
-            coalesce(r.ask > 0 and r.ask_size > 0, false) as has_ask
-        from raw as r
-        join market.instruments as i on i.venue = v_feed.venue and i.symbol = r.symbol
-        where market.is_quote(r.ts, v_now, r.seq, r.bid, r.bid_size, r.ask, r.ask_size)
-    ),
-
-    newest as (
-        select distinct on (g.instrument_id) g.*
-        from good as g
-        order by g.instrument_id, g.ts desc, g.seq desc
-    ),
-
-    judged as (
-        -- A quote is crossed only where it has both sides; a limit that is not set limits nothing.
-        select
-            n.*,
-            n.has_bid and (not n.has_ask or n.bid <= n.ask)
-            and (n.bid < n.limit_low or n.bid > n.limit_high) is not true as bid_is_sound,
-            n.has_ask and (not n.has_bid or n.bid <= n.ask)
-            and (n.ask < n.limit_low or n.ask > n.limit_high) is not true as ask_is_sound
-        from newest as n
-    ),
-
-    written as (
-        insert into market.prices_best as b (
-            instrument_id, feed, source, bid, bid_size, ask, ask_size, quote_ts, received_seq, received_at,
-            bid_is_sound, ask_is_sound, mark
-        )
-        select
-            j.instrument_id,
-            p_feed,
-            v_feed.source,
-            case when j.has_bid then j.bid end,
-            case when j.has_bid then j.bid_size end,
-            case when j.has_ask then j.ask end,
-            case when j.has_ask then j.ask_size end,
-            j.ts,
-            j.seq,
-            v_now,
-            j.bid_is_sound,
-            j.ask_is_sound,
-            case when j.bid_is_sound then j.bid when j.ask_is_sound then j.ask end
-        from judged as j
-        order by j.instrument_id
-        on conflict (instrument_id) do update
-        set feed = excluded.feed,
-            source = excluded.source,
-            bid = excluded.bid,
-            bid_size = excluded.bid_size,
-            ask = excluded.ask,
-            ask_size = excluded.ask_size,
-            quote_ts = excluded.quote_ts,
-            received_seq = excluded.received_seq,
-            received_at = excluded.received_at,
-            bid_is_sound = excluded.bid_is_sound,
-            ask_is_sound = excluded.ask_is_sound,
-            mark = case
-                -- What market.mark says of both sides, without asking about either again: nearly every quote.
-                when excluded.bid_is_sound and excluded.ask_is_sound
-                    then least(greatest(coalesce(b.last, excluded.bid), excluded.bid), excluded.ask)
-                else market.mark(
-                    b.last, b.mark,
-                    case when excluded.bid_is_sound then excluded.bid end,
-                    case when excluded.ask_is_sound then excluded.ask end
-                )
-            end
-        where b.quote_ts is null
-           or (excluded.quote_ts, excluded.received_seq) > (b.quote_ts, b.received_seq)
-        returning 1
-    )
-
-    select
-        (select count(*) from good),
-        (select count(*) from written)
-    into v_good, v_applied;
+    select w.p_good, w.p_applied
+    into v_good, v_applied
+    from market.write_quotes(
+        v_feed, v_now, p_symbols, p_quote_ts, p_seqs, p_bids, p_bid_sizes, p_asks, p_ask_sizes
+    ) as w;
 
     if v_good < v_total then
         v_quarantined := market.quarantine_quotes(v_feed, v_now, p_symbols, p_quote_ts, p_seqs, p_bids, p_bid_sizes,
@@ -166,9 +224,7 @@ begin
     set quotes_applied = f.quotes_applied + v_applied,
         quotes_superseded = f.quotes_superseded + v_good - v_applied,
         quotes_quarantined = f.quotes_quarantined + v_quarantined,
-        last_seq = greatest(f.last_seq, (
-            select max(s.seq) from unnest(p_seqs) as s (seq) where s.seq <= 9000000000000000000
-        )),
+        last_seq = greatest(f.last_seq, market.last_seq_of(p_seqs)),
         last_heard_at = v_now
     where f.feed = p_feed;
 

@@ -1,6 +1,44 @@
 -- 42_ingest_trades: trades come in as quotes do: newer ones replace older ones, and what cannot be believed is
 -- quarantined.
 
+create or replace function market.quarantine_trades(
+    p_feed    market.feeds,
+    p_now     timestamptz,
+    p_symbols text[],
+    p_ts      timestamptz[],
+    p_seqs    bigint[],
+    p_prices  numeric[],
+    p_sizes   numeric[]
+)
+returns integer
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_count integer;
+begin
+    insert into market.quarantine (feed, symbol, reason, data)
+    select
+        p_feed.feed,
+        left(coalesce(r.symbol, ''), 100),
+        market.why_quarantined(i.instrument_id, r.ts, p_now),
+        jsonb_build_object(
+            'ts', r.ts, 'seq', r.seq, 'price', bus.clip_number(r.price), 'size', bus.clip_number(r.size)
+        )
+    from unnest(p_symbols, p_ts, p_seqs, p_prices, p_sizes) as r (symbol, ts, seq, price, size)
+    left join market.instruments as i on i.venue = p_feed.venue and i.symbol = r.symbol
+    where i.instrument_id is null
+       or market.is_trade(r.ts, p_now, r.seq, r.price, r.size) is not true;
+
+    get diagnostics v_count = row_count;
+    return v_count;
+end;
+$$;
+
+comment on function market.quarantine_trades is
+    'Keeps the trades of a batch that cannot be used, with the reason; returns how many.';
+
 create or replace function api.ingest_trades(
     p_feed     text,
     p_symbols  text[],
@@ -63,29 +101,14 @@ begin
     into v_good, v_applied;
 
     if v_good < v_total then
-        insert into market.quarantine (feed, symbol, reason, data)
-        select
-            p_feed,
-            left(coalesce(r.symbol, ''), 100),
-            market.why_quarantined(i.instrument_id, r.ts, v_now),
-            jsonb_build_object(
-                'ts', r.ts, 'seq', r.seq, 'price', bus.clip_number(r.price), 'size', bus.clip_number(r.size)
-            )
-        from unnest(p_symbols, p_trade_ts, p_seqs, p_prices, p_sizes) as r (symbol, ts, seq, price, size)
-        left join market.instruments as i on i.venue = v_feed.venue and i.symbol = r.symbol
-        where i.instrument_id is null
-           or market.is_trade(r.ts, v_now, r.seq, r.price, r.size) is not true;
-
-        get diagnostics v_quarantined = row_count;
+        v_quarantined := market.quarantine_trades(v_feed, v_now, p_symbols, p_trade_ts, p_seqs, p_prices, p_sizes);
     end if;
 
     update market.feeds as f
     set trades_applied = f.trades_applied + v_applied,
         trades_superseded = f.trades_superseded + v_good - v_applied,
         trades_quarantined = f.trades_quarantined + v_quarantined,
-        last_seq = greatest(f.last_seq, (
-            select max(s.seq) from unnest(p_seqs) as s (seq) where s.seq <= 9000000000000000000
-        )),
+        last_seq = greatest(f.last_seq, market.last_seq_of(p_seqs)),
         last_heard_at = v_now
     where f.feed = p_feed;
 

@@ -1,4 +1,27 @@
--- 12_gate_holders: A change of mode waits for nobody longer than a moment: it ends the sessions in its way.
+-- 12_gate_holders: a change of mode waits for nobody longer than a moment: it ends the sessions in its way.
+
+create or replace view risk.gate_locks as
+select
+    l.pid,
+    l.virtualtransaction,
+    l.granted,
+    l.relation = 'risk.gate'::regclass as is_gate,
+    l.mode
+from pg_locks as l
+join pg_class as c on c.oid = l.relation
+where l.locktype = 'relation'
+  and l.database = (select d.oid from pg_database as d where d.datname = current_database())
+  and l.pid is distinct from pg_backend_pid()
+  and case
+      when l.relation = 'risk.gate'::regclass then l.granted and l.mode <> 'AccessShareLock'
+      -- Whoever waits for such a lock is in the way as well: all others queue behind it.
+      else c.relnamespace in ('risk'::regnamespace, 'bus'::regnamespace, 'trade'::regnamespace)
+          and l.relation <> 'bus.seals'::regclass
+          and l.mode in ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+  end;
+
+comment on view risk.gate_locks is
+    'Locks of other sessions on the gate, and table locks of the rooms that a change of mode writes to.';
 
 create or replace function risk.gate_holders()
 returns table (pid integer, is_idle boolean, changes_mode boolean, who text)
@@ -10,33 +33,12 @@ begin
     perform pg_stat_clear_snapshot();  -- else a transaction keeps seeing the sessions it saw first
 
     return query
-    with locks as (
-        select
-            l.pid,
-            l.virtualtransaction,
-            l.granted,
-            l.relation = 'risk.gate'::regclass as is_gate,
-            l.mode
-        from pg_locks as l
-        join pg_class as c on c.oid = l.relation
-        where l.locktype = 'relation'
-          and l.database = (select d.oid from pg_database as d where d.datname = current_database())
-          and l.pid is distinct from pg_backend_pid()
-          and case
-              when l.relation = 'risk.gate'::regclass then l.granted and l.mode <> 'AccessShareLock'
-              -- Whoever waits for such a lock is in the way as well: all others queue behind it.
-              else c.relnamespace in ('risk'::regnamespace, 'bus'::regnamespace, 'trade'::regnamespace)
-                  and l.relation <> 'bus.seals'::regclass
-                  and l.mode in ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
-          end
-    ),
-
-    found as (
+    with found as (
         select k.pid, k.virtualtransaction, k.is_gate and k.mode = 'ExclusiveLock' as changes_mode
-        from locks as k
+        from risk.gate_locks as k
         union
         select b.pid, null, false
-        from locks as k
+        from risk.gate_locks as k
         cross join lateral unnest(pg_blocking_pids(k.pid)) as b (pid)
         where not k.granted and b.pid <> 0
         union

@@ -138,3 +138,26 @@ $$;
 comment on function trade.release_unsent_intents is
     'Cancels unsent intents, newest first, until the breach of the position and of the account is gone; returns how '
     'many.';
+
+create or replace function trade.position_of(
+    p_account_id    bigint,
+    p_instrument_id bigint,
+    p_owner         text
+)
+returns trade.positions
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_position trade.positions;
+begin
+    select p.* into strict v_position
+    from trade.positions as p
+    where p.account_id = p_account_id and p.instrument_id = p_instrument_id and p.owner = p_owner;
+
+    return v_position;
+end;
+$$;
+
+comment on function trade.position_of is 'A position that exists, as it is now.';

@@ -1,6 +1,59 @@
 -- 24_locks: locks, always in one order: account, position, intent, order. Whoever changes several rows takes them
 -- here.
 
+create or replace function trade.lock_account(p_account_id bigint)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform from trade.balances as b where b.account_id = p_account_id for no key update;
+end;
+$$;
+
+comment on function trade.lock_account is 'Locks an account by its balance.';
+
+create or replace function trade.lock_position(
+    p_account_id    bigint,
+    p_instrument_id bigint,
+    p_owner         text
+)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform
+    from trade.positions as p
+    where p.account_id = p_account_id
+      and p.instrument_id = p_instrument_id
+      and p.owner = p_owner
+    for no key update;
+end;
+$$;
+
+comment on function trade.lock_position is 'Locks a position where there is one.';
+
+create or replace function trade.lock_holdings(p_account_id bigint)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform trade.lock_account(p_account_id);
+    perform
+    from trade.positions as p
+    where p.account_id = p_account_id
+    order by p.instrument_id, p.owner
+    for no key update;
+end;
+$$;
+
+comment on function trade.lock_holdings is 'Locks an account and all its positions, in that order.';
+
 create or replace function trade.lock_intent(p_intent_id bigint)
 returns trade.order_intents
 language plpgsql
@@ -19,14 +72,8 @@ begin
     end if;
 
     -- Lock order: account, position, intent.
-    perform from trade.balances as b where b.account_id = v_intent.account_id for no key update;
-    perform
-    from trade.positions as p
-    where p.account_id = v_intent.account_id
-      and p.instrument_id = v_intent.instrument_id
-      and p.owner = v_intent.owner
-    for no key update;
-
+    perform trade.lock_account(v_intent.account_id);
+    perform trade.lock_position(v_intent.account_id, v_intent.instrument_id, v_intent.owner);
     select i.* into v_intent from trade.order_intents as i where i.intent_id = p_intent_id for no key update;
     return v_intent;
 end;
@@ -90,7 +137,7 @@ begin
 
         if not found then
             begin
-                perform from trade.balances as b where b.account_id = v_id for no key update;
+                perform trade.lock_account(v_id);
             exception when lock_not_available then
                 continue;  -- left out, so that it stops none of the others
             end;
@@ -151,115 +198,3 @@ $$;
 comment on function trade.lock_free_intents is
     'Locks several intents and all they touch, as lock_intents does, and returns which: one that somebody holds for '
     'longer than 600 ms is left out, so that it stops none of the others.';
-
-create or replace function trade.lock_with_parent(p_order trade.orders)
-returns trade.orders
-language plpgsql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_order trade.orders;
-begin
-    -- What happens to the child of an amend may end its parent, which is older: it is locked first.
-    if p_order.parent_order_id is not null then
-        perform from trade.orders as o where o.order_id = p_order.parent_order_id for no key update;
-    end if;
-
-    select o.* into strict v_order from trade.orders as o where o.order_id = p_order.order_id for no key update;
-    return v_order;
-end;
-$$;
-
-comment on function trade.lock_with_parent is
-    'Locks an order, after the one it is to replace, and returns it as it is now. The caller holds its intent.';
-
-create or replace function trade.lock_unfenced(p_order_id bigint)
-returns trade.orders
-language plpgsql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_order trade.orders;
-begin
-    select o.* into v_order from trade.orders as o where o.order_id = p_order_id;
-
-    if not found then
-        raise exception 'order % does not exist', p_order_id
-            using errcode = 'TRI02', hint = 'select order_id, status from orders;';
-    end if;
-
-    perform trade.lock_intent(v_order.intent_id);
-    return trade.lock_with_parent(v_order);
-end;
-$$;
-
-comment on function trade.lock_unfenced is
-    'Locks account, position, intent and order, in that order, whoever answers for it. Raises TRI02.';
-
-create or replace function trade.check_fence(
-    p_order trade.orders,
-    p_fence bigint
-)
-returns void
-language plpgsql
-immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    if p_order.fence is distinct from p_fence then
-        raise exception 'order % was taken over: fence %, not %', p_order.order_id, p_order.fence, p_fence
-            using errcode = 'TRL03', hint = 'Another worker answers for it now; drop it.';
-    end if;
-end;
-$$;
-
-comment on function trade.check_fence is 'L6: one worker answers for an order that lives. Raises TRL03.';
-
-create or replace function trade.lock_order(
-    p_order_id bigint,
-    p_fence    bigint
-)
-returns trade.orders
-language plpgsql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_order trade.orders;
-begin
-    v_order := trade.lock_unfenced(p_order_id);
-    perform trade.check_fence(v_order, p_fence);
-    return v_order;
-end;
-$$;
-
-comment on function trade.lock_order is
-    'Locks account, position, intent and order, in that order, for the worker that holds the fence. Raises TRI02, '
-    'TRL03.';
-
-create or replace function trade.lock_for_fill(p_order_id bigint)
-returns trade.orders
-language plpgsql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_order trade.orders;
-    v_owner text;
-begin
-    select o.* into strict v_order from trade.orders as o where o.order_id = p_order_id;
-    select i.owner into strict v_owner from trade.order_intents as i where i.intent_id = v_order.intent_id;
-
-    -- Lock order: account, position, intent, order.
-    perform from trade.balances as b where b.account_id = v_order.account_id for no key update;
-    perform trade.ensure_position(v_order.account_id, v_order.instrument_id, v_owner);
-    perform from trade.order_intents as i where i.intent_id = v_order.intent_id for no key update;
-    return trade.lock_with_parent(v_order);
-end;
-$$;
-
-comment on function trade.lock_for_fill is
-    'Locks all that a fill of an order touches, making a flat position where there is none; returns the order as it '
-    'is now.';

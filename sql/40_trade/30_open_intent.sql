@@ -62,6 +62,117 @@ comment on function trade.worst_price is
     'The worst price an intent may trade at: its limit, else the best price plus the venue''s cap, on a tick. Raises '
     'TRP01, TRP02, TRI01.';
 
+create or replace function trade.action_of(
+    p_intent_type text,
+    p_side        text
+)
+returns text
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_action text;
+begin
+    select t.action into v_action from trade.intent_types as t where t.intent_type = p_intent_type and t.side = p_side;
+
+    if not found then
+        raise exception 'there is no % intent of type %', p_side, p_intent_type
+            using errcode = 'TRI01', hint = 'select intent_type, side from intent_types;';
+    end if;
+
+    return v_action;
+end;
+$$;
+
+comment on function trade.action_of is 'The action that the mode rules on, for a kind of intent. Raises TRI01.';
+
+create or replace function trade.known_intent(
+    p_account_id      bigint,
+    p_idempotency_key text,
+    p_request         jsonb
+)
+returns trade.order_intents
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_intent trade.order_intents;
+begin
+    select i.* into v_intent
+    from trade.order_intents as i
+    where i.account_id = p_account_id and i.idempotency_key = p_idempotency_key;
+
+    if found and v_intent.request is distinct from p_request then
+        raise exception 'idempotency key % was used for another intent, %', p_idempotency_key, v_intent.intent_id
+            using errcode = 'TRI03', hint = 'A new decision needs a new key.';
+    end if;
+
+    return v_intent;
+end;
+$$;
+
+comment on function trade.known_intent is
+    'The intent made earlier for this idempotency key; null when there is none. Raises TRI03 when it was for something '
+    'else.';
+
+create or replace function trade.require_tradable(
+    p_account    trade.accounts,
+    p_instrument market.instruments,
+    p_side       text
+)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if (p_instrument.venue, p_instrument.currency) is distinct from (p_account.venue, p_account.currency) then
+        raise exception 'account % cannot trade %', p_account.account, p_instrument.symbol
+            using errcode = 'TRI01', hint = 'Venue and currency of account and instrument must be the same.';
+    end if;
+
+    if p_side = 'BUY' and p_instrument.is_active is not true then
+        raise exception '% is not active', p_instrument.symbol
+            using errcode = 'TRI01', hint = 'select symbol, is_active from instruments;';
+    end if;
+
+    if market.phase_at(p_instrument.venue, bus.clock()) is null then
+        raise exception '% is closed', p_instrument.venue
+            using errcode = 'TRS01', hint = 'select * from session_phases;';
+    end if;
+end;
+$$;
+
+comment on function trade.require_tradable is
+    'Refuses what an account cannot trade now: another venue or currency, an inactive instrument, a closed venue. '
+    'Raises TRI01, TRS01.';
+
+create or replace function trade.require_enough(
+    p_instrument market.instruments,
+    p_asked      numeric,
+    p_quantity   numeric,
+    p_price      numeric
+)
+returns void
+language plpgsql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if market.is_enough(p_instrument, p_quantity, p_price) is not true then
+        raise exception '% of % is too little to trade',
+            coalesce(trim_scale(p_asked)::text, 'null'), p_instrument.symbol
+            using errcode = 'TRI01',
+                  hint = format('The lot is %s and the least notional %s.',
+                      trim_scale(p_instrument.lot_size), trim_scale(p_instrument.min_notional));
+    end if;
+end;
+$$;
+
+comment on function trade.require_enough is 'Refuses what was asked for when the lots in it are below the smallest order of the venue. Raises TRI01.';
+
 create or replace function trade.open_intent(
     p_account_id      bigint,
     p_instrument_id   bigint,
@@ -84,7 +195,6 @@ as $$
 declare
     v_instrument market.instruments;
     v_account    trade.accounts;
-    v_fees       market.fee_rates;
     v_action     text;
     v_verdict    text;
     v_real       boolean;
@@ -97,34 +207,19 @@ declare
         'quantity', trim_scale(p_quantity), 'limit_price', trim_scale(p_limit_price)
     );
 begin
-    select t.action into v_action from trade.intent_types as t where t.intent_type = p_intent_type and t.side = p_side;
-
-    if not found then
-        raise exception 'there is no % intent of type %', p_side, p_intent_type
-            using errcode = 'TRI01', hint = 'select intent_type, side from intent_types;';
-    end if;
+    v_action := trade.action_of(p_intent_type, p_side);
 
     -- Lock order: gate, account, position.
     v_verdict := risk.admit(p_account_id, v_action);
 
     if p_side = 'BUY' then
-        perform from trade.balances as b where b.account_id = p_account_id for no key update;
+        perform trade.lock_account(p_account_id);
     end if;
 
-    perform
-    from trade.positions as p
-    where p.account_id = p_account_id and p.instrument_id = p_instrument_id and p.owner = p_owner
-    for no key update;
+    perform trade.lock_position(p_account_id, p_instrument_id, p_owner);
+    v_intent := trade.known_intent(p_account_id, p_idempotency_key, v_request);
 
-    select i.* into v_intent
-    from trade.order_intents as i
-    where i.account_id = p_account_id and i.idempotency_key = p_idempotency_key;
-
-    if found then
-        if v_intent.request is distinct from v_request then
-            raise exception 'idempotency key % was used for another intent, %', p_idempotency_key, v_intent.intent_id
-                using errcode = 'TRI03', hint = 'A new decision needs a new key.';
-        end if;
+    if v_intent.intent_id is not null then
         return v_intent;
     end if;
 
@@ -132,34 +227,14 @@ begin
     select i.* into strict v_instrument from market.instruments as i where i.instrument_id = p_instrument_id;
     select b.is_real into strict v_real from trade.brokers as b where b.broker = v_account.broker;
 
-    if (v_instrument.venue, v_instrument.currency) is distinct from (v_account.venue, v_account.currency) then
-        raise exception 'account % cannot trade %', v_account.account, v_instrument.symbol
-            using errcode = 'TRI01', hint = 'Venue and currency of account and instrument must be the same.';
-    end if;
-
-    if p_side = 'BUY' and v_instrument.is_active is not true then
-        raise exception '% is not active', v_instrument.symbol
-            using errcode = 'TRI01', hint = 'select symbol, is_active from instruments;';
-    end if;
-
-    if market.phase_at(v_instrument.venue, bus.clock()) is null then
-        raise exception '% is closed', v_instrument.venue
-            using errcode = 'TRS01', hint = 'select * from session_phases;';
-    end if;
-
+    perform trade.require_tradable(v_account, v_instrument, p_side);
     v_quantity := div(p_quantity, v_instrument.lot_size) * v_instrument.lot_size;
     v_worst := trade.worst_price(v_instrument, p_side, v_action, p_limit_price, v_real);
 
-    if market.is_enough(v_instrument, v_quantity, v_worst) is not true then
-        raise exception '% of % is too little to trade', coalesce(trim_scale(p_quantity)::text, 'null'), v_instrument.symbol
-            using errcode = 'TRI01',
-                  hint = format('The lot is %s and the least notional %s.',
-                      trim_scale(v_instrument.lot_size), trim_scale(v_instrument.min_notional));
-    end if;
+    perform trade.require_enough(v_instrument, p_quantity, v_quantity, v_worst);
 
     if p_side = 'BUY' then
-        v_fees := market.fees_at(v_instrument.venue, bus.clock());
-        v_rate := greatest(v_fees.maker_rate, v_fees.taker_rate) + v_fees.buy_tax_rate;
+        v_rate := market.buy_cost_rate(v_instrument.venue, bus.clock());
     end if;
 
     insert into trade.order_intents (

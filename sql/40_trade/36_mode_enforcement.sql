@@ -1,5 +1,43 @@
 -- 36_mode_enforcement: after a change of mode: what it forbids ends, what now needs a person waits for one.
 
+create or replace function trade.apply_verdict(
+    p_intent  trade.order_intents,
+    p_verdict text,
+    p_mode    text
+)
+returns boolean
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if p_verdict = 'DENY' then
+        return trade.close_or_request_cancel(p_intent.intent_id, 'CANCELLED', format('mode %s', p_mode));
+    elsif p_verdict = 'ALLOW' and p_intent.status = 'PENDING_APPROVAL' then
+        if p_intent.intent_type <> 'EXIT' or p_intent.pick_id is not null then
+            return trade.release_if_priced(p_intent.intent_id);
+        end if;
+
+        -- Its price dates from the approval request: a stop that still holds fires again at the current price.
+        perform trade.close_intent(p_intent.intent_id, 'CANCELLED', 'it needs no approval any more');
+        return true;
+    elsif p_verdict = 'APPROVE' and p_intent.status = 'NEW' and p_intent.approved_by is null then
+        -- A person needs longer than an exit lives.
+        update trade.order_intents as i
+        set status = 'PENDING_APPROVAL',
+            expires_at = greatest(i.expires_at, bus.clock() + interval '1 day')
+        where i.intent_id = p_intent.intent_id;
+        return true;
+    end if;
+
+    return false;
+end;
+$$;
+
+comment on function trade.apply_verdict is
+    'Does to a locked intent what the mode says of it: cancels it, lets it go, or has it wait for a person. Returns '
+    'whether there was anything to do.';
+
 create or replace function api.enforce_modes()
 returns integer
 language plpgsql
@@ -37,10 +75,7 @@ begin
 
     for v_row in
         select
-            i.intent_id,
-            i.status,
-            i.approved_by,
-            i.intent_type = 'EXIT' and i.pick_id is null as fires_anew,
+            i as intent,
             coalesce(v.verdict, 'DENY') as verdict,
             coalesce(v.mode, 'UNKNOWN') as mode
         from trade.order_intents as i
@@ -50,29 +85,15 @@ begin
         order by i.intent_id
     loop
         begin
-            if v_row.verdict = 'DENY' then
-                v_count := v_count
-                    + trade.close_or_request_cancel(v_row.intent_id, 'CANCELLED', format('mode %s', v_row.mode))::integer;
-            elsif v_row.verdict = 'ALLOW' and v_row.status = 'PENDING_APPROVAL' and v_row.fires_anew then
-                -- Its price dates from the approval request: a stop that still holds fires again at the current price.
-                perform trade.close_intent(v_row.intent_id, 'CANCELLED', 'it needs no approval any more');
-                v_count := v_count + 1;
-            elsif v_row.verdict = 'ALLOW' and v_row.status = 'PENDING_APPROVAL' then
-                v_count := v_count + trade.release_if_priced(v_row.intent_id)::integer;
-            elsif v_row.verdict = 'APPROVE' and v_row.status = 'NEW' and v_row.approved_by is null then
-                -- A person needs longer than an exit lives.
-                update trade.order_intents as i
-                set status = 'PENDING_APPROVAL',
-                    expires_at = greatest(i.expires_at, bus.clock() + interval '1 day')
-                where i.intent_id = v_row.intent_id;
-                v_count := v_count + 1;
-            end if;
+            v_count := v_count + trade.apply_verdict(v_row.intent, v_row.verdict, v_row.mode)::integer;
         exception when others then
             if bus.concerns_all(sqlstate) then
                 raise;
             end if;
 
-            perform risk.note_failed_item('enforce_modes', format('intent %s', v_row.intent_id), sqlstate, sqlerrm);
+            perform risk.note_failed_item(
+                'enforce_modes', format('intent %s', (v_row.intent).intent_id), sqlstate, sqlerrm
+            );
         end;
     end loop;
 

@@ -1,4 +1,31 @@
--- 50_stop_escalation: A stop whose order does not fill lowers its price, step by step.
+-- 50_stop_escalation: a stop whose order does not fill lowers its price, step by step.
+
+create or replace view trade.stops_to_escalate as
+select
+    s.intent_id,
+    s.account_id,
+    s.instrument_id,
+    s.owner,
+    n.symbol
+from trade.position_exits as e
+join market.instruments as n on n.instrument_id = e.instrument_id
+join market.quotes_now as q on q.instrument_id = e.instrument_id
+join trade.accounts as a on a.account_id = e.account_id
+join trade.brokers as b on b.broker = a.broker
+join trade.order_intents as s
+    on s.account_id = e.account_id and s.instrument_id = e.instrument_id and s.owner = e.owner
+where e.is_armed
+  and q.bid <= e.stop_price
+  and q.can_sell
+  and (q.source = 'live' or not b.is_real)
+  and s.closed_at is null
+  and s.side = 'SELL'
+  and s.limit_price is not null
+  and s.escalated_at is null
+  and (market.phase_at(n.venue, bus.clock())).exits_fire;
+
+comment on view trade.stops_to_escalate is
+    'Resting sells with a limit, of positions whose bid has reached the stop.';
 
 create or replace function trade.escalate_stops(p_symbols text[])
 returns integer
@@ -16,23 +43,8 @@ declare
 begin
     v_ids := array(
         select s.intent_id
-        from trade.position_exits as e
-        join market.instruments as n on n.instrument_id = e.instrument_id
-        join market.quotes_now as q on q.instrument_id = e.instrument_id
-        join trade.accounts as a on a.account_id = e.account_id
-        join trade.brokers as b on b.broker = a.broker
-        join trade.order_intents as s
-            on s.account_id = e.account_id and s.instrument_id = e.instrument_id and s.owner = e.owner
-        where e.is_armed
-          and q.bid <= e.stop_price
-          and q.can_sell
-          and (q.source = 'live' or not b.is_real)
-          and s.closed_at is null
-          and s.side = 'SELL'
-          and s.limit_price is not null
-          and s.escalated_at is null
-          and (p_symbols is null or n.symbol = any(p_symbols))
-          and (market.phase_at(n.venue, bus.clock())).exits_fire
+        from trade.stops_to_escalate as s
+        where p_symbols is null or s.symbol = any(p_symbols)
         order by s.account_id, s.instrument_id, s.owner, s.intent_id
     );
     v_ids := case v_ids when '{}' then v_ids else trade.lock_free_intents(v_ids) end;
@@ -40,10 +52,14 @@ begin
     foreach v_id in array v_ids loop
         begin
             select i.* into strict v_intent from trade.order_intents as i where i.intent_id = v_id;
-            select n.* into strict v_instrument from market.instruments as n where n.instrument_id = v_intent.instrument_id;
+            select n.* into strict v_instrument
+            from market.instruments as n
+            where n.instrument_id = v_intent.instrument_id;
             v_worst := trade.worst_price(v_instrument, 'SELL', 'PROTECTIVE_SELL', null, false);
 
-            continue when v_intent.closed_at is not null or v_intent.limit_price is null or v_worst >= v_intent.worst_price;
+            continue when v_intent.closed_at is not null
+                or v_intent.limit_price is null
+                or v_worst >= v_intent.worst_price;
 
             update trade.order_intents as i
             set worst_price = v_worst,

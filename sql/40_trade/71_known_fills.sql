@@ -107,3 +107,38 @@ begin atomic
 end;
 
 comment on function trade.next_revision is 'The revision of a corrected execution that is reported for a day.';
+
+create or replace function trade.answer_to_known_fill(
+    p_known     trade.fills,
+    p_intent_id bigint,
+    p_quantity  numeric,
+    p_notional  numeric,
+    p_fee       numeric,
+    p_tax       numeric,
+    p_fee_qty   numeric
+)
+returns text
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if p_known.intent_id <> p_intent_id then
+        return 'UNMATCHED';
+    elsif (p_known.revision > 0 or trade.is_busted(p_known.fill_id))
+        and trade.is_repeat_of_busted_fill(p_known, p_quantity, p_notional) then
+        return 'DUPLICATE';
+    elsif trade.is_busted(p_known.fill_id) then
+        return null;
+    end if;
+
+    return case
+        when p_known.quantity = p_quantity then trade.correct_fill(p_known, p_notional, p_fee_qty, p_fee, p_tax)
+        else 'UNMATCHED'
+    end;
+end;
+$$;
+
+comment on function trade.answer_to_known_fill is
+    'What a repeated report of an execution changes: DUPLICATE, RESTATED or UNMATCHED; null when the known one was '
+    'busted, so that this report is booked as its correction. The caller holds the locks.';

@@ -37,7 +37,7 @@ begin
     perform bus.require_read_committed('the order of a fill');
 
     -- One after the other, so that each different fact of one subject gets an incident of its own.
-    perform from trade.balances as b where b.account_id = v_account_id for no key update;
+    perform trade.lock_account(v_account_id);
 
     insert into trade.unmatched_fills as u (account_id, subject, digest, facts)
     values (

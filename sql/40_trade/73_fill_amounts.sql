@@ -120,3 +120,41 @@ $$;
 
 comment on function trade.book_oversold_quantity is
     'Adopts, as a recorded reconciliation, what a sale took beyond the position we knew; returns the position now.';
+
+create or replace function trade.use_up_order(
+    p_order    trade.orders,
+    p_quantity numeric
+)
+returns trade.order_intents
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_intent trade.order_intents;
+begin
+    perform trade.activate_replacement(p_order, null);
+    perform trade.apply_to_order(p_order, p_quantity);
+    perform trade.apply_to_intent(p_order.intent_id, p_quantity);
+    perform trade.cancel_excess_orders(p_order.intent_id);
+
+    if p_order.closed_at is not null and p_quantity > 0 then
+        perform trade.handle_stray_activity(p_order.order_id, 'it was filled');
+    end if;
+
+    select i.* into strict v_intent from trade.order_intents as i where i.intent_id = p_order.intent_id;
+
+    if v_intent.overfill_qty > 0 and p_quantity > 0 then
+        perform api.raise_incident('overfill', format('intent %s', v_intent.intent_id), jsonb_build_object(
+            'message', format('the broker filled %s more than was asked', trim_scale(v_intent.overfill_qty)),
+            'order_id', p_order.order_id, 'overfill_qty', v_intent.overfill_qty
+        ));
+    end if;
+
+    return v_intent;
+end;
+$$;
+
+comment on function trade.use_up_order is
+    'Counts a filled quantity in an order and its intent and frees what they reserved for it; returns the intent as it '
+    'is then. The caller holds the locks.';

@@ -31,6 +31,32 @@ create or replace trigger _900_record
 after insert on trade.fills
 for each row execute function trade.tg_fills__record();
 
+create or replace function trade.plausible_time(p_at timestamptz)
+returns timestamptz
+language sql
+volatile
+begin atomic
+    select case when p_at between '1970-01-01' and bus.clock() + interval '1 day' then p_at end;
+end;
+
+comment on function trade.plausible_time is 'The time of an execution as reported; null when it is impossible.';
+
+create or replace function trade.trade_date(
+    p_account_id bigint,
+    p_at         timestamptz
+)
+returns date
+language sql
+stable
+begin atomic
+    select (p_at at time zone v.time_zone)::date
+    from trade.accounts as a
+    join market.venues as v on v.venue = a.venue
+    where a.account_id = p_account_id;
+end;
+
+comment on function trade.trade_date is 'The date of an execution, in the time zone of the account''s venue.';
+
 create or replace function trade.apply_fill(
     p_order          trade.orders,
     p_broker_fill_id text,
@@ -49,41 +75,29 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_intent    trade.order_intents;
-    v_position  trade.positions;
-    v_sign      integer := case p_order.side when 'BUY' then 1 else -1 end;
-    v_change    numeric := v_sign * p_quantity - p_fee_qty;
-    -- A time that cannot be is taken for none.
-    v_told_at   timestamptz := case
-        when p_filled_at between '1970-01-01' and bus.clock() + interval '1 day' then p_filled_at
-    end;
-    v_filled_at timestamptz := coalesce(v_told_at, bus.clock());
-    v_date      date;
-    v_realized  numeric;
-    v_known     trade.fills;
-    v_corrected numeric := coalesce(p_corrected_qty, 0);
-    v_revision  integer := 0;
-    v_fill_id   bigint;
+    v_intent      trade.order_intents;
+    v_position    trade.positions;
+    v_sign        integer := case p_order.side when 'BUY' then 1 else -1 end;
+    v_change      numeric := v_sign * p_quantity - p_fee_qty;
+    v_reported_at timestamptz := trade.plausible_time(p_filled_at);
+    v_filled_at   timestamptz := coalesce(v_reported_at, bus.clock());
+    v_date        date := trade.trade_date(p_order.account_id, v_filled_at);
+    v_realized    numeric;
+    v_known       trade.fills;
+    v_corrected   numeric := coalesce(p_corrected_qty, 0);
+    v_revision    integer := 0;
+    v_fill_id     bigint;
+    v_answer      text;
 begin
-    select (v_filled_at at time zone v.time_zone)::date
-    into strict v_date
-    from trade.accounts as a
-    join market.venues as v on v.venue = a.venue
-    where a.account_id = p_order.account_id;
-
-    v_known := trade.known_fill(p_order, p_broker_fill_id, v_date, v_told_at is not null);
+    v_known := trade.known_fill(p_order, p_broker_fill_id, v_date, v_reported_at is not null);
 
     if v_known.fill_id is not null then
-        if v_known.intent_id <> p_order.intent_id then
-            return 'UNMATCHED';
-        elsif (v_known.revision > 0 or trade.is_busted(v_known.fill_id))
-            and trade.is_repeat_of_busted_fill(v_known, p_quantity, p_notional) then
-            return 'DUPLICATE';
-        elsif not trade.is_busted(v_known.fill_id) then
-            return case
-                when v_known.quantity = p_quantity then trade.correct_fill(v_known, p_notional, p_fee_qty, p_fee, p_tax)
-                else 'UNMATCHED'
-            end;
+        v_answer := trade.answer_to_known_fill(
+            v_known, p_order.intent_id, p_quantity, p_notional, p_fee, p_tax, p_fee_qty
+        );
+
+        if v_answer is not null then
+            return v_answer;
         end if;
 
         -- Taken back and reported with other facts: it corrects the one before, and uses up no more of its order.
@@ -91,29 +105,10 @@ begin
         v_revision := trade.next_revision(v_known, v_date);
     end if;
 
-    perform trade.activate_replacement(p_order, null);
-
     -- The reservation is freed first, so that an ordinary fill never looks like a breach.
-    perform trade.apply_to_order(p_order, p_quantity - v_corrected);
-    perform trade.apply_to_intent(p_order.intent_id, p_quantity - v_corrected);
-    perform trade.cancel_excess_orders(p_order.intent_id);
+    v_intent := trade.use_up_order(p_order, p_quantity - v_corrected);
 
-    if p_order.closed_at is not null and p_quantity > v_corrected then
-        perform trade.handle_stray_activity(p_order.order_id, 'it was filled');
-    end if;
-
-    select i.* into strict v_intent from trade.order_intents as i where i.intent_id = p_order.intent_id;
-
-    if v_intent.overfill_qty > 0 and p_quantity > v_corrected then
-        perform api.raise_incident('overfill', format('intent %s', v_intent.intent_id), jsonb_build_object(
-            'message', format('the broker filled %s more than was asked', trim_scale(v_intent.overfill_qty)),
-            'order_id', p_order.order_id, 'overfill_qty', v_intent.overfill_qty
-        ));
-    end if;
-
-    select p.* into strict v_position
-    from trade.positions as p
-    where p.account_id = p_order.account_id and p.instrument_id = p_order.instrument_id and p.owner = v_intent.owner;
+    v_position := trade.position_of(p_order.account_id, p_order.instrument_id, v_intent.owner);
 
     if v_change < 0 then
         v_position := trade.book_oversold_quantity(v_position, -v_change, p_price);
@@ -127,7 +122,7 @@ begin
     ) values (
         p_order.order_id, p_order.intent_id, p_order.account_id, p_order.instrument_id, v_intent.owner, p_order.side,
         v_date, p_broker_fill_id, p_quantity, p_price, coalesce(p_fee, 0), coalesce(p_tax, 0), p_fee_qty, v_realized,
-        v_filled_at, v_told_at is not null, v_revision, v_corrected
+        v_filled_at, v_reported_at is not null, v_revision, v_corrected
     )
     returning fill_id into v_fill_id;
 

@@ -87,7 +87,9 @@ begin
                 raise;
             end if;
 
-            perform risk.note_failed_item('reconcile', format('%s of account %s', v_diff.item, p_account_id), sqlstate, sqlerrm);
+            perform risk.note_failed_item(
+                'reconcile', format('%s of account %s', v_diff.item, p_account_id), sqlstate, sqlerrm
+            );
         end;
     end loop;
 end;
@@ -95,6 +97,50 @@ $$;
 
 comment on function trade.correct_account is
     'Brings holdings and cash to the broker''s by recorded rows, where no order in flight may explain the difference.';
+
+create or replace function trade.last_reconciliation(p_account_id bigint)
+returns trade.reconciliation_runs
+language sql
+stable
+begin atomic
+    select r
+    from trade.reconciliation_runs as r
+    where r.account_id = p_account_id
+    order by r.run_id desc
+    limit 1;
+end;
+
+comment on function trade.last_reconciliation is 'The newest comparison of an account with its broker; null before the first.';
+
+create or replace function trade.report_reconciliation(
+    p_account_id  bigint,
+    p_account     text,
+    p_answer      text,
+    p_differences jsonb,
+    p_is_again    boolean,
+    p_last        trade.reconciliation_runs
+)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if p_answer = 'AGREES' then
+        perform trade.enable_account_claims(p_account_id, p_account);
+    elsif p_answer <> 'WAITS' or (
+        p_is_again and p_last.answer = 'WAITS'
+        and p_last.ran_at not between bus.clock() - interval '1 min' and bus.clock()
+    ) then
+        perform api.raise_incident('disagreement', p_account,
+            jsonb_build_object('answer', p_answer, 'differences', p_differences));
+    end if;
+end;
+$$;
+
+comment on function trade.report_reconciliation is
+    'Lets an account that agrees with its broker take part, and alerts a person to a disagreement, or to a wait of a '
+    'minute.';
 
 create or replace function api.reconcile(
     p_account  text,
@@ -124,14 +170,7 @@ begin
     end if;
 
     perform risk.end_incident('unreadable_snapshot', p_account);
-
-    -- Lock order: account, positions.
-    perform from trade.balances as b where b.account_id = v_account_id for no key update;
-    perform
-    from trade.positions as p
-    where p.account_id = v_account_id
-    order by p.instrument_id, p.owner
-    for no key update;
+    perform trade.lock_holdings(v_account_id);
 
     if api.holdings_mark(p_account) is distinct from p_mark then
         return 'CHANGED';
@@ -144,12 +183,7 @@ begin
     into v_found, v_waiting
     from trade.holdings_differences(v_account_id, p_snapshot) as d;
 
-    select r.* into v_last
-    from trade.reconciliation_runs as r
-    where r.account_id = v_account_id
-    order by r.run_id desc
-    limit 1;
-
+    v_last := trade.last_reconciliation(v_account_id);
     v_is_again := v_last.mark = p_mark and v_last.differences = v_found || v_waiting;
     v_answer := case
         when v_found <> '[]' and v_is_again and v_last.answer = 'DIFFERS' then 'CORRECTED'
@@ -169,14 +203,7 @@ begin
     end if;
 
     perform trade.report_unknown_holdings(a, p_snapshot) from trade.accounts as a where a.account_id = v_account_id;
-
-    if v_answer = 'AGREES' then
-        perform trade.enable_account_claims(v_account_id, p_account);
-    elsif v_answer <> 'WAITS' or (v_is_again and v_last.answer = 'WAITS' and v_last.ran_at not between bus.clock() - interval '1 min' and bus.clock()) then
-        perform api.raise_incident('disagreement', p_account,
-            jsonb_build_object('answer', v_answer, 'differences', v_found || v_waiting));
-    end if;
-
+    perform trade.report_reconciliation(v_account_id, p_account, v_answer, v_found || v_waiting, v_is_again, v_last);
     return v_answer;
 end;
 $$;

@@ -146,7 +146,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     -- Before the balance has it: what follows needs the equity on either side of the flow.
-    perform from trade.balances as b where b.account_id = new.account_id for no key update;
+    perform trade.lock_account(new.account_id);
     perform trade.measure_equity(array[new.account_id]);
 
     update risk.account_equity as q

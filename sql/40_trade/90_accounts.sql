@@ -93,7 +93,7 @@ begin
             using errcode = 'TRI01', hint = 'Leave it out, or choose another.';
     end if;
 
-    perform from trade.balances as b where b.account_id = v_account_id for no key update;
+    perform trade.lock_account(v_account_id);
 
     insert into trade.cash_entries (account_id, kind, amount, note, idempotency_key)
     values (v_account_id, p_kind, p_amount, v_note, p_idempotency_key)

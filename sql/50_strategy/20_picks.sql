@@ -75,6 +75,45 @@ $$;
 comment on function strategy.next_pick_turn is
     'Counts one more pick of a strategy, unless its key is known. Raises TRX01.';
 
+create or replace function strategy.tradable_instrument(
+    p_strategy    strategy.strategies,
+    p_symbol      text,
+    p_intent_type text,
+    p_side        text
+)
+returns market.instruments
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_instrument market.instruments;
+begin
+    if (p_symbol = any(p_strategy.symbols)) is not true then
+        raise exception 'strategy % may not trade %', p_strategy.strategy, p_symbol
+            using errcode = 'TRI04', hint = 'select symbols from my_strategy;';
+    end if;
+
+    select i.* into v_instrument
+    from market.instruments as i
+    join trade.accounts as a on a.venue = i.venue
+    where a.account_id = p_strategy.account_id and i.symbol = p_symbol;
+
+    if not found or not exists (
+        select from trade.intent_types as t where t.intent_type = p_intent_type and t.side = p_side
+    ) then
+        raise exception 'there is no % % of %', p_intent_type, p_side, p_symbol
+            using errcode = 'TRI01',
+                  hint = 'ENTRY, ADD, PYRAMID and REENTRY buy, EXIT sells; the symbol must be in the universe.';
+    end if;
+
+    return v_instrument;
+end;
+$$;
+
+comment on function strategy.tradable_instrument is
+    'The instrument of a symbol that a strategy may trade in this way. Raises TRI04, TRI01.';
+
 create or replace function api.propose(
     p_symbol          text,
     p_side            text,
@@ -110,22 +149,7 @@ begin
         bus.require_text('the key', p_idempotency_key), bus.require_amount('the quantity', p_quantity),
         bus.require_amount('the limit price', p_limit_price);
 
-    if (p_symbol = any(v_mine.symbols)) is not true then
-        raise exception 'strategy % may not trade %', v_mine.strategy, p_symbol
-            using errcode = 'TRI04', hint = 'select symbols from my_strategy;';
-    end if;
-
-    select i.* into v_instrument
-    from market.instruments as i
-    join trade.accounts as a on a.venue = i.venue
-    where a.account_id = v_mine.account_id and i.symbol = p_symbol;
-
-    if not found or not exists (
-        select from trade.intent_types as t where t.intent_type = p_intent_type and t.side = p_side
-    ) then
-        raise exception 'there is no % % of %', p_intent_type, p_side, p_symbol
-            using errcode = 'TRI01', hint = 'ENTRY, ADD, PYRAMID and REENTRY buy, EXIT sells; the symbol must be in the universe.';
-    end if;
+    v_instrument := strategy.tradable_instrument(v_mine, p_symbol, p_intent_type, p_side);
 
     if p_quantity <= 0 or p_limit_price <= 0 or (p_ttl > interval '0') is not true then
         raise exception 'quantity, limit price and time to live must be positive'

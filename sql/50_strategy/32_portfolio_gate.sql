@@ -115,6 +115,31 @@ end;
 
 comment on function strategy.portfolio_refusal is 'Why the portfolio takes no such pick now; null when it does.';
 
+create or replace function strategy.mark_routed(
+    p_pick   strategy.picks,
+    p_intent trade.order_intents,
+    p_bound  text,
+    p_bounds jsonb
+)
+returns boolean
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    update strategy.picks as p
+    set status = 'ROUTED',
+        routed_at = bus.clock()
+    where p.pick_id = p_pick.pick_id;
+
+    return strategy.answer_pick(p_pick, 3, true, 'ok', format('%s bound by %s', trim_scale(p_intent.quantity), p_bound),
+        jsonb_build_object('intent_id', p_intent.intent_id, 'bound_by', p_bound, 'bounds', p_bounds));
+end;
+$$;
+
+comment on function strategy.mark_routed is
+    'Answers a pick that became an intent: how large it is, by which bound, and what the other bounds were.';
+
 create or replace function strategy.gate_portfolio(p_pick strategy.picks)
 returns boolean
 language plpgsql
@@ -123,7 +148,6 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_instrument market.instruments;
-    v_fees       market.fee_rates;
     v_real       boolean;
     v_action     text;
     v_worst      numeric;
@@ -144,11 +168,8 @@ begin
     from trade.accounts as a
     join trade.brokers as b on b.broker = a.broker
     where a.account_id = p_pick.account_id;
-    select t.action into strict v_action
-    from trade.intent_types as t
-    where t.intent_type = p_pick.intent_type and t.side = p_pick.side;
-    v_fees := market.fees_at(v_instrument.venue, bus.clock());
-    v_rate := greatest(v_fees.maker_rate, v_fees.taker_rate) + v_fees.buy_tax_rate;
+    v_action := trade.action_of(p_pick.intent_type, p_pick.side);
+    v_rate := market.buy_cost_rate(v_instrument.venue, bus.clock());
 
     -- The door may refuse: whatever it says is the gate's answer.
     begin
@@ -180,13 +201,7 @@ begin
         ));
     end;
 
-    update strategy.picks as p
-    set status = 'ROUTED',
-        routed_at = bus.clock()
-    where p.pick_id = p_pick.pick_id;
-
-    return strategy.answer_pick(p_pick, 3, true, 'ok', format('%s bound by %s', trim_scale(v_intent.quantity), v_bound),
-        jsonb_build_object('intent_id', v_intent.intent_id, 'bound_by', v_bound, 'bounds', v_bounds));
+    return strategy.mark_routed(p_pick, v_intent, v_bound, v_bounds);
 end;
 $$;
 

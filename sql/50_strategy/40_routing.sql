@@ -1,5 +1,33 @@
 -- 40_routing: the router takes picks through the three gates, strategy by strategy in turn.
 
+create or replace function strategy.lock_picks_in_turn(p_limit integer)
+returns bigint[]
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- Each strategy's first, then each one's second: whoever has many waiting delays only its own.
+    return array(
+        select p.pick_id
+        from (
+            select
+                w.pick_id,
+                row_number() over (partition by w.strategy order by w.pick_id) as turn
+            from strategy.picks as w
+            where w.status = 'NEW' and w.expires_at > bus.clock()
+        ) as t
+        join strategy.picks as p on p.pick_id = t.pick_id and p.status = 'NEW'
+        order by t.turn, t.pick_id
+        limit p_limit
+        for no key update of p skip locked
+    );
+end;
+$$;
+
+comment on function strategy.lock_picks_in_turn is
+    'Locks waiting picks and returns their ids, a strategy after the other; what others hold is left out.';
+
 create or replace function api.route_picks(p_limit integer)
 returns integer
 language plpgsql
@@ -17,21 +45,7 @@ begin
     perform bus.require_home();
     perform risk.lock_gate_shared();
 
-    -- Each strategy's first, then each one's second: whoever has many waiting delays only its own.
-    v_ids := array(
-        select p.pick_id
-        from (
-            select
-                w.pick_id,
-                row_number() over (partition by w.strategy order by w.pick_id) as turn
-            from strategy.picks as w
-            where w.status = 'NEW' and w.expires_at > bus.clock()
-        ) as t
-        join strategy.picks as p on p.pick_id = t.pick_id and p.status = 'NEW'
-        order by t.turn, t.pick_id
-        limit p_limit
-        for no key update of p skip locked
-    );
+    v_ids := strategy.lock_picks_in_turn(p_limit);
 
     if v_ids = '{}' then
         return 0;

@@ -2,6 +2,41 @@
 -- fills when the other side reaches its limit, up to the size shown, each quote's size once) and keeps its
 -- own books, which the rest of the house asks like any broker's.
 
+create or replace function paper.take_size(
+    p_order        paper.orders,
+    p_received_seq bigint,
+    p_size         numeric
+)
+returns numeric
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_qty numeric;
+begin
+    select least(p_order.quantity - p_order.filled_qty, p_size - coalesce(sum(t.quantity), 0))
+    into v_qty
+    from paper.taken as t
+    where (t.instrument_id, t.side, t.received_seq) = (p_order.instrument_id, p_order.side, p_received_seq);
+
+    if v_qty > 0 then
+        insert into paper.taken as t (instrument_id, side, received_seq, quantity)
+        values (p_order.instrument_id, p_order.side, p_received_seq, v_qty)
+        on conflict (instrument_id, side) do update
+        set quantity = excluded.quantity
+                + case when t.received_seq = excluded.received_seq then t.quantity else 0 end,
+            received_seq = excluded.received_seq;
+    end if;
+
+    return v_qty;
+end;
+$$;
+
+comment on function paper.take_size is
+    'Takes for an order what it can still have of the size that a quote showed, and returns how much: all orders '
+    'together take each quote''s size once.';
+
 create or replace function paper.match_order(p_paper_order_id bigint)
 returns integer
 language plpgsql
@@ -39,22 +74,11 @@ begin
     -- Fill numbers are read with a cursor: they must become visible in their order.
     lock table paper.fills in exclusive mode;
 
-    select v_size - coalesce(sum(t.quantity), 0)
-    into v_size
-    from paper.taken as t
-    where (t.instrument_id, t.side, t.received_seq) = (v_order.instrument_id, v_order.side, v_price.received_seq);
-
-    v_qty := least(v_order.quantity - v_order.filled_qty, v_size);
+    v_qty := paper.take_size(v_order, v_price.received_seq, v_size);
 
     if v_qty <= 0 then
         return 0;
     end if;
-
-    insert into paper.taken as t (instrument_id, side, received_seq, quantity)
-    values (v_order.instrument_id, v_order.side, v_price.received_seq, v_qty)
-    on conflict (instrument_id, side) do update
-    set quantity = excluded.quantity + case when t.received_seq = excluded.received_seq then t.quantity else 0 end,
-        received_seq = excluded.received_seq;
 
     insert into paper.fills (paper_order_id, account, quantity, price, fee, tax)
     values (

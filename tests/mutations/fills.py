@@ -38,8 +38,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     code(
         "L7",
         "trade.apply_fill",
-        "when p_filled_at between '1970-01-01' and bus.clock() + interval '1 day' then",
-        "when true then",
+        "trade.plausible_time(p_filled_at)",
+        "p_filled_at",
         "test_fills.py::test_a_time_that_cannot_be_is_taken_for_none",
     ),
     code(
@@ -65,8 +65,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     code(
         "L7",
-        "trade.apply_fill",
-        "or trade.is_busted(v_known.fill_id))",
+        "trade.answer_to_known_fill",
+        "or trade.is_busted(p_known.fill_id))",
         ")",
         "test_busts.py::test_costs_of_what_was_busted_are_not_booked_any_more",
     ),
@@ -249,8 +249,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     code(
         "L7",
-        "trade.apply_fill",
-        "v_known.quantity = p_quantity",
+        "trade.answer_to_known_fill",
+        "p_known.quantity = p_quantity",
         "true",
         "test_restatements.py::test_another_quantity_is_kept_as_an_incident",
     ),

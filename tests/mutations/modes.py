@@ -120,7 +120,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     code(
         "approval",
-        "api.enforce_modes",
+        "trade.apply_verdict",
         "expires_at = greatest(i.expires_at, bus.clock() + interval '1 day')",
         "expires_at = i.expires_at",
         "test_approvals.py::test_a_sell_that_a_halt_puts_up_for_approval_waits_as_long_as_a_person_needs",

@@ -174,7 +174,7 @@ MUTATIONS: tuple[Mutation, ...] = (
             ),
             (
                 "L5",
-                "trade.apply_fill",
+                "trade.use_up_order",
                 "perform trade.handle_stray_activity(p_order.order_id, 'it was filled');",
                 "",
                 "a_stop_does_not_sell_what_a_stray_may_sell_and_fires_once_that_is_gone",
@@ -216,8 +216,8 @@ MUTATIONS: tuple[Mutation, ...] = (
             ),
             (
                 "L7",
-                "trade.apply_fill",
-                "trade.is_repeat_of_busted_fill(v_known, p_quantity, p_notional)",
+                "trade.answer_to_known_fill",
+                "trade.is_repeat_of_busted_fill(p_known, p_quantity, p_notional)",
                 "false",
                 "a_busted_execution_told_otherwise_is_recorded_and_uses_up_no_more_of_its_order",
             ),
@@ -359,14 +359,14 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     code(
         "L5",
-        "trade.apply_fill",
+        "trade.use_up_order",
         "perform trade.activate_replacement(p_order, null);",
         "",
         "test_amends.py::test_a_fill_of_the_child_says_that_it_was_accepted",
     ),
     code(
         "L5",
-        "trade.apply_fill",
+        "trade.use_up_order",
         "perform trade.cancel_excess_orders(p_order.intent_id);",
         "",
         "test_amends.py::test_a_late_fill_of_the_replaced_parent_counts_and_what_is_too_much_is_called_back",

@@ -15,12 +15,13 @@ MARKS = "test_sides.py::test_a_mark_is_never_above_the_sound_ask_nor_below_the_s
 AWAY = "test_rounding.py::test_stop_and_target_are_rounded_away_from_the_trade"
 NO_GRID = "test_universe.py::test_a_tick_table_that_makes_no_grid_is_refused"
 FINITE = "test_universe.py::test_no_writer_makes_a_step_that_is_no_number"
+JUDGED = "market.judge_quotes"
 FRESH = "when 'BUY' then v_quote.is_fresh else v_quote.is_fresh"
 
 MUTATIONS: tuple[Mutation, ...] = (
     code(
         "L8",
-        "api.ingest_quotes",
+        "market.write_quotes",
         "(excluded.quote_ts, excluded.received_seq) > (b.quote_ts, b.received_seq)",
         "true",
         "test_prices.py::test_the_newest_quote_is_best_in_whatever_order_and_batches_they_come",
@@ -32,27 +33,27 @@ MUTATIONS: tuple[Mutation, ...] = (
         "true",
         "test_prices.py::test_the_newest_trade_is_last_in_whatever_order_they_come",
     ),
-    code("L8", "api.ingest_quotes", "r.ts <= v_now + interval '2 s'", "true", QUARANTINE),
+    code("L8", "market.is_timely", "(p_ts <= (p_now + '00:00:02'::interval))", "true", QUARANTINE),
     view("L8", "market.quotes_now", "f.status = 'CONNECTED'::text", "true", STALE),
     view("L8", "market.quotes_now", "f.last_heard_at >=", "now() >=", STALE),
     view("L8", "market.quotes_now", "LEAST(b.quote_ts, b.received_at) >=", "now() >=", STALE),
     view("L8", "market.quotes_now", "f.last_heard_at <=", "'-infinity' <=", FUTURE),
     view("L8", "market.quotes_now", "b.received_at <=", "'-infinity' <=", FUTURE),
-    code("L8", "api.ingest_quotes", "(not n.has_ask or n.bid <= n.ask)", "true", EACH_SIDE),
-    code("L8", "api.ingest_quotes", "(not n.has_bid or n.bid <= n.ask)", "true", EACH_SIDE),
-    code("L8", "api.ingest_quotes", "not n.has_ask or", "", EACH_SIDE),
-    code("L8", "api.ingest_quotes", "not n.has_bid or", "", EACH_SIDE),
+    code("L8", JUDGED, "((NOT g.has_ask) OR (g.bid <= g.ask))", "true", EACH_SIDE),
+    code("L8", JUDGED, "((NOT g.has_bid) OR (g.bid <= g.ask))", "true", EACH_SIDE),
+    code("L8", JUDGED, "(NOT g.has_ask) OR", "", EACH_SIDE),
+    code("L8", JUDGED, "(NOT g.has_bid) OR", "", EACH_SIDE),
     code(
         "L8",
-        "api.ingest_quotes",
-        "(n.bid < n.limit_low or n.bid > n.limit_high) is not true",
+        JUDGED,
+        "(((g.bid < g.limit_low) OR (g.bid > g.limit_high)) IS NOT TRUE)",
         "true",
         OUT_SIDE,
     ),
     code(
         "L8",
-        "api.ingest_quotes",
-        "(n.ask < n.limit_low or n.ask > n.limit_high) is not true",
+        JUDGED,
+        "(((g.ask < g.limit_low) OR (g.ask > g.limit_high)) IS NOT TRUE)",
         "true",
         OUT_SIDE,
     ),

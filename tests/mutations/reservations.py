@@ -128,9 +128,9 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     code(
         "L3",
-        "trade.open_intent",
-        "greatest(v_fees.maker_rate, v_fees.taker_rate) + v_fees.buy_tax_rate",
-        "v_fees.taker_rate",
+        "market.buy_cost_rate",
+        "(GREATEST(f.maker_rate, f.taker_rate) + f.buy_tax_rate)",
+        "f.taker_rate",
         "test_costs.py::test_a_buy_reserves_the_dearer_commission_and_its_tax_but_not_that_of_the_sell",
     ),
     trigger(

@@ -76,9 +76,15 @@ MUTATIONS: tuple[Mutation, ...] = (
         "false",
         "test_exhaustion.py::test_a_long_detail_is_kept_by_its_beginning",
     ),
-    code("L11", "risk.gate_holders", "l.mode <> 'AccessShareLock'", "l.mode = 'RowShareLock'", HALT_ENDS),
+    view(
+        "L11",
+        "risk.gate_locks",
+        "l.mode <> 'AccessShareLock'::text",
+        "l.mode = 'RowShareLock'::text",
+        HALT_ENDS,
+    ),
     code("L11", "risk.gate_holders", "where h.pid <> pg_backend_pid()", "where false", HALT_ENDS),
-    code("L11", "risk.gate_holders", "'bus'::regnamespace,", "", HALT_ENDS),
+    view("L11", "risk.gate_locks", "('bus'::regnamespace)::oid,", "", HALT_ENDS),
     code(
         "L11",
         "risk.gate_holders",

@@ -164,7 +164,7 @@ def test_every_trigger_fires_under_replica_too(kit):
 def test_a_deployment_leaves_them_so(kit, rebuild, tmp_path):
     code = tmp_path / "sql"
     shutil.copytree(sql_dir(), code)
-    (code / "000_door.sql").open("a").write("-- another version\n")
+    (code / "10_bus" / "00_api.sql").open("a").write("-- another version\n")
 
     migrate(kit.db, kind=None, sql_dir=code, force=rebuild)
 

@@ -144,7 +144,7 @@ def test_they_are_only_added_to(kit, old, writer):
 def test_a_deployment_leaves_them_guarded(kit, old, rebuild, tmp_path):
     code = tmp_path / "sql"
     shutil.copytree(sql_dir(), code)
-    (code / "000_door.sql").open("a").write("-- another version\n")
+    (code / "10_bus" / "00_api.sql").open("a").write("-- another version\n")
 
     report = migrate(kit.db, kind=None, sql_dir=code, force=rebuild)
 
