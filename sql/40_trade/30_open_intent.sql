@@ -226,7 +226,6 @@ begin
     select a.* into strict v_account from trade.accounts as a where a.account_id = p_account_id;
     select i.* into strict v_instrument from market.instruments as i where i.instrument_id = p_instrument_id;
     select b.is_real into strict v_real from trade.brokers as b where b.broker = v_account.broker;
-
     perform trade.require_tradable(v_account, v_instrument, p_side);
     v_quantity := div(p_quantity, v_instrument.lot_size) * v_instrument.lot_size;
     v_worst := trade.worst_price(v_instrument, p_side, v_action, p_limit_price, v_real);

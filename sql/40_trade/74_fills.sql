@@ -95,7 +95,6 @@ begin
         v_answer := trade.answer_to_known_fill(
             v_known, p_order.intent_id, p_quantity, p_notional, p_fee, p_tax, p_fee_qty
         );
-
         if v_answer is not null then
             return v_answer;
         end if;
