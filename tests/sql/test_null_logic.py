@@ -52,7 +52,7 @@ ALLOWED = {
         "columns that are not null, and a count",
     ("trade.worst_price", "v_price < p_instrument.limit_low or v_price > p_instrument.limit_high"):
         "the price was checked above; a limit that is null is none",
-    ("trade.open_intent", "p_side = 'BUY' and v_instrument.is_active is not true"):
+    ("trade.require_tradable", "p_side = 'BUY' and p_instrument.is_active is not true"):
         "the side was found in trade.intent_types",
     ("api.propose", "p_quantity <= 0 or p_limit_price <= 0 or (p_ttl > interval '0') is not true"):
         "what is null is chosen by the router",

@@ -48,7 +48,7 @@ def old(tmp_path, new_database):
     """A database of version 8 with that past; its folders hold what ships now."""
     folders = Folders.real(tmp_path, new_database())
     later = {path: path.read_text() for path in folders.schema.glob("*.sql") if int(path.name[:4]) > 8}
-    code = {path: path.read_text() for path in folders.sql.glob("*.sql")}
+    code = {path: path.read_text() for path in folders.sql.rglob("*.sql")}
     for path in later | code:
         path.unlink()
     folders.deploy()

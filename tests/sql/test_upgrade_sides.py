@@ -30,7 +30,7 @@ insert into market.prices_best (instrument_id, feed, source, bid, bid_size, ask,
 def test_prices_and_equities_are_carried_over(tmp_path, new_database):
     folders = Folders.real(tmp_path, new_database())
     later = {path: path.read_text() for path in folders.schema.glob("*.sql") if int(path.name[:4]) > 18}
-    code = {path: path.read_text() for path in folders.sql.glob("*.sql")}
+    code = {path: path.read_text() for path in folders.sql.rglob("*.sql")}
     for path in later | code:
         path.unlink()
     folders.deploy()
