@@ -1,4 +1,4 @@
--- 90_grants: who may call what.  Last, so that nothing above can be forgotten.  Public gets nothing.
+-- 90_grants: who may call what.  It comes last, so that nothing above is missed.  Public gets nothing.
 
 revoke all on all functions in schema api, market, trade, risk, strategy, learn, paper, bus from public;
 revoke all on all tables in schema api from public;
@@ -7,7 +7,7 @@ revoke all on schema api, market, trade, risk, strategy, learn, paper, bus from 
 grant usage on schema api
 to aegis_operator, aegis_strategy, aegis_feed, aegis_engine, aegis_executor, aegis_supervisor, aegis_viewer;
 
--- what views call, with the rights of whoever reads them
+-- functions that views call with the reader's rights
 grant execute on function bus.now(), bus.clock(), bus.worker_lock_class(), bus.worker_is_alive(bigint),
     bus.has_beaten(timestamptz, jsonb),
     market.is_enough(market.instruments, numeric, numeric)
@@ -24,7 +24,7 @@ grant execute on function
     api.migration_is_running()
 to aegis_strategy, aegis_feed, aegis_engine, aegis_executor;
 
--- every process but those of strategies
+-- every process except those of strategies
 grant execute on function api.record_outage(bigint, interval, interval, integer, text)
 to aegis_feed, aegis_engine, aegis_executor;
 
@@ -61,7 +61,7 @@ grant execute on function
     api.report_waiting(text[], text[])
 to aegis_engine;
 
--- the supervisor alone: a start is a claim about which database this is
+-- the supervisor only: starting a run asserts which database this is
 grant execute on function
     api.begin_run(text),
     api.run_marker(text)
@@ -122,7 +122,7 @@ grant execute on function
 to aegis_operator;
 grant update (mode, reason, code) on api.system_mode to aegis_operator;
 
--- everyone who may look
+-- everyone with read access
 grant execute on function
     api.explain(bigint),
     api.explain_order(bigint),

@@ -1,6 +1,6 @@
--- 95_always: laws hold for every writer.  With session_replication_role = replica, which a superuser may set and
--- the worker of a logical subscription has, a trigger fires only where it is enabled always.  `create or replace
--- trigger` enables it as usual again, so this comes after all of them, at each deployment.
+-- 95_always: laws hold for every writer.  With session_replication_role = replica, which a superuser may set and the
+-- worker of a logical subscription has, a trigger fires only if it is enabled `always`.  `create or replace trigger`
+-- resets that, so this file runs after all triggers, at each deployment.
 
 do $$
 declare
@@ -14,7 +14,7 @@ begin
         where pg_catalog.pg_get_userbyid(n.nspowner) = 'aegis_owner'
           and c.relkind in ('r', 'p')
           and not t.tgisinternal
-          and t.tgparentid = 0  -- those of partitions follow
+          and t.tgparentid = 0  -- triggers of partitions follow their parent
           and t.tgenabled <> 'A'
         order by 1, 2
     loop

@@ -1,6 +1,6 @@
--- 10_arguments: what the door accepts as a number and as a text.  Whatever is outside is refused as an argument,
--- and kept as quarantine or incident where it is a fact from outside; so no later sum, product or message
--- built from it can fail, and one bad row never stops the others.
+-- 10_arguments: which numbers and texts the api functions accept.  An argument out of bounds is refused; a fact from
+-- outside goes to quarantine or an incident instead.  So no later sum, product or message built from it can fail, and
+-- one bad row never stops the others.
 
 create or replace function bus.is_amount(p_value numeric)
 returns boolean
@@ -8,12 +8,12 @@ language sql
 immutable
 parallel safe
 begin atomic
-    -- NaN sorts above Infinity, so both comparisons reject it; two amounts always have a product.
+    -- NaN sorts above Infinity, so the upper bound rejects it. The product of two amounts always fits into numeric.
     select p_value > -1e18 and p_value < 1e18 and min_scale(p_value) <= 18;
 end;
 
 comment on function bus.is_amount is
-    'Whether a price, quantity or amount of money can be worked with: finite, below 1e18 in size, at most 18 '
+    'Whether a price, quantity or amount of money is usable: finite, below 1e18 in absolute value, at most 18 '
     'decimals. Null for null.';
 
 create or replace function bus.is_text(
@@ -28,7 +28,7 @@ begin atomic
     select octet_length(p_value) <= p_most;
 end;
 
-comment on function bus.is_text is 'Whether a text has at most so many bytes. Null for null.';
+comment on function bus.is_text is 'Whether a text has at most p_most bytes. Null for null.';
 
 create or replace function bus.refuse_argument(
     p_name text,
@@ -46,10 +46,10 @@ end;
 $$;
 
 comment on function bus.refuse_argument is
-    'Refuses an argument by its name and the rule it breaks, never by its value, which may be huge. Raises TRI01.';
+    'Refuses an argument. Names it and the rule it breaks, but never its value, which may be huge. Raises TRI01.';
 
--- Each of these is one expression, so that a check that passes costs a comparison.  Null passes: whether an
--- argument may be left out is for its function to say.
+-- Each check below is a single expression, so a passing check costs one comparison.  Null passes: the calling
+-- function decides whether an argument is optional.
 create or replace function bus.require_amount(
     p_name  text,
     p_value numeric
@@ -65,7 +65,7 @@ begin atomic
     end;
 end;
 
-comment on function bus.require_amount is 'Refuses a number that cannot be worked with. Raises TRI01.';
+comment on function bus.require_amount is 'Refuses a number that is not an amount (see bus.is_amount). Raises TRI01.';
 
 create or replace function bus.require_text(
     p_name  text,
@@ -94,7 +94,7 @@ returns boolean
 language sql
 volatile
 begin atomic
-    -- An array of two dimensions reads as one list in some places and as none in others.
+    -- A two-dimensional array is read as one flat list in some places and as no list in others.
     select case
         when p_value is not null and (
             coalesce(array_ndims(p_value), 1) > 1
@@ -107,7 +107,7 @@ begin atomic
 end;
 
 comment on function bus.require_list is
-    'Refuses an array with nulls or dimensions, or of too many or too long items. Raises TRI01.';
+    'Refuses an array that contains nulls, has several dimensions, or has too many or too long items. Raises TRI01.';
 
 create or replace function bus.require_duration(
     p_name  text,
@@ -125,7 +125,7 @@ begin atomic
     end;
 end;
 
-comment on function bus.require_duration is 'Refuses a duration that is not positive or too long. Raises TRI01.';
+comment on function bus.require_duration is 'Refuses a duration that is not positive or is too long. Raises TRI01.';
 
 create or replace function bus.require_limit(p_limit integer)
 returns boolean
@@ -139,7 +139,7 @@ begin atomic
     end;
 end;
 
-comment on function bus.require_limit is 'Refuses a number of rows that nobody can want. Raises TRI01.';
+comment on function bus.require_limit is 'Refuses a row limit that is null or outside 0 to 100000. Raises TRI01.';
 
 create or replace function bus.clip_json(
     p_value jsonb,
@@ -150,7 +150,7 @@ language sql
 immutable
 parallel safe
 begin atomic
-    -- The text of a value may be six times its size, and a text ends at 1 GB.
+    -- The text of a jsonb value can be six times its size, and a text is limited to 1 GB.
     select case
         when pg_column_size(p_value) > 10000000 then jsonb_build_object('bytes', pg_column_size(p_value))
         when pg_column_size(p_value) > p_most
@@ -160,7 +160,8 @@ begin atomic
 end;
 
 comment on function bus.clip_json is
-    'A fact to be kept: whole, or its beginning and size where it is too large; an empty object for null.';
+    'A JSON value to store: unchanged, or its size and beginning when it is too large (only the size above 10 MB); '
+    'an empty object for null.';
 
 create or replace function bus.clip_number(p_value numeric)
 returns jsonb
@@ -175,9 +176,9 @@ begin atomic
 end;
 
 comment on function bus.clip_number is
-    'A number to be kept as it came; as the beginning of its text where it cannot be worked with.';
+    'A number to store as JSON: unchanged, or the first 100 characters of its text when it is not an amount.';
 
--- Behind the door, for rows that are new: a row of an older database takes its facts whatever it holds.
+-- Table triggers use these on insert only. Facts about a row of an older database are stored whatever the row holds.
 create or replace function bus.refuse_row(
     p_schema text,
     p_table  text
@@ -194,7 +195,7 @@ begin
 end;
 $$;
 
-comment on function bus.refuse_row is 'Refuses a row by the table it was meant for. Raises TRI01.';
+comment on function bus.refuse_row is 'Refuses a row, naming its table. Raises TRI01.';
 
 create or replace function bus.tg_out_of_bounds()
 returns trigger
@@ -209,5 +210,4 @@ end;
 $$;
 
 comment on function bus.tg_out_of_bounds is
-    'Refuses a row whose numbers, texts or times cannot be worked with: the condition is the trigger''s. Raises '
-    'TRI01.';
+    'Refuses a row with unusable numbers, texts or times; the trigger''s WHEN condition detects it. Raises TRI01.';

@@ -8,10 +8,9 @@ returns boolean
 language sql
 volatile
 begin atomic
-    -- A wait is never longer than p_most: an end further ahead was set by a clock that has been put back since.
+    -- A wait is never longer than p_most, so an end further ahead was set before the clock was set back.
     select p_until <= bus.clock() or p_until > bus.clock() + p_most;
 end;
 
 comment on function bus.is_over is
-    'Whether a wait has ended that was for at most so long; the machine''s clock may have been put back meanwhile. '
-    'Null for null.';
+    'Whether a wait of at most p_most has ended, even if the machine''s clock was set back meanwhile. Null for null.';

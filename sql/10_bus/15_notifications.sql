@@ -1,6 +1,7 @@
--- 15_notifications: a hint never forbids or delays anything.  PostgreSQL refuses the commit of a transaction that notifies
--- while the notification queue is full, and lets it wait while another one writes its notifications.  Any login can
--- bring about both: a listener that never reads, and a transaction that notifies by the megabyte.
+-- 15_notifications: sending notifications without risk to the transaction.  PostgreSQL fails the commit of a
+-- transaction that notifies while the notification queue is full, and makes it wait while another commit writes its
+-- notifications.  Any login can cause both: with a listener that never reads, or a transaction that sends megabytes
+-- of notifications.
 
 create or replace function bus.can_notify()
 returns boolean
@@ -12,8 +13,8 @@ declare
     v_first text;
     v_now   text;
 begin
-    -- A commit that notifies holds this lock until all its notifications are in the queue: mostly for a moment.
-    -- One that holds it for 20 ms floods the queue, and then even the question how full it is would wait.
+    -- A commit that notifies holds this lock until all its notifications are in the queue, usually for a moment. One
+    -- that holds it for 20 ms is flooding the queue; then even asking how full the queue is would wait.
     for v_look in 1..20 loop
         v_now := (
             select min(l.virtualtransaction)
@@ -25,13 +26,14 @@ begin
         perform pg_sleep(0.001);
     end loop;
 
-    -- Asking also frees what everybody has heard. The rest is room for what others send until we commit.
+    -- Asking also frees what every listener has read. The other three quarters are room for what others send before
+    -- we commit.
     return (v_now is null or v_now <> v_first) and pg_notification_queue_usage() < 0.25;
 end;
 $$;
 
 comment on function bus.can_notify is
-    'Whether a notification would neither fail nor wait behind somebody who floods the queue.';
+    'Whether a notification would neither fail nor wait behind a session that floods the queue.';
 
 create or replace function bus.notify(
     p_channel text,
@@ -46,8 +48,8 @@ declare
     v_now   constant bigint := extract(epoch from bus.clock()) * 1000;
     v_asked bigint := coalesce(nullif(current_setting('aegis.notify_asked_at', true), ''), '0');
 begin
-    -- Asking costs as much as ten notifications, so a session that notifies often asks every 50 ms: the time when
-    -- it last did, negative where the answer was no.
+    -- Asking costs as much as ten notifications, so a session asks at most every 50 ms. The setting holds the time of
+    -- the last answer in ms, negative if the answer was no.
     if v_now - abs(v_asked) not between 0 and 50 then
         v_asked := case when bus.can_notify() then v_now else -v_now end;
         perform set_config('aegis.notify_asked_at', v_asked::text, false);
@@ -60,5 +62,5 @@ end;
 $$;
 
 comment on function bus.notify is
-    'Wakes whoever listens, unless that could fail or take long; then they find the rows at their next poll. Anybody '
-    'may listen: a payload holds no secret.';
+    'Wakes the listeners of a channel, unless that could fail or take long; then they find the rows at their next '
+    'poll. Anyone may listen, so a payload must hold no secret.';

@@ -1,5 +1,5 @@
--- 18_home: is this database where it was started?  A copy made by `create database ... template` and a dump
--- restored elsewhere know everything the original knew, so whatever hands out work asks the server itself.
+-- 18_home: whether this database runs where it was started.  A copy made by `create database ... template` or a dump
+-- restored elsewhere holds everything the original held, so functions that hand out work ask the server itself.
 
 create or replace function bus.server_identity()
 returns text
@@ -13,8 +13,8 @@ begin atomic
 end;
 
 comment on function bus.server_identity is
-    'System identifier and timeline of the server and the number of this database: all three change with a restore '
-    'of some kind.';
+    'System identifier and timeline of the server, and the oid of this database. Each of the three changes with some '
+    'kind of restore.';
 
 create or replace function bus.is_home(p_instance bus.instance)
 returns boolean
@@ -23,8 +23,8 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    -- The full identity reads a file of the server, so it is asked only where what costs nothing differs: in a
-    -- copy, in a restored dump, and after a restart of the server until the supervisor has noted that.
+    -- server_identity() reads a file of the server. Call it only if the cheap comparison fails: in a copy, in a
+    -- restored dump, and after a restart of the server until the supervisor has called note_home.
     if p_instance.home_path = pg_relation_filepath('bus.instance')
         and p_instance.home_started_at = pg_postmaster_start_time()
     then
@@ -36,7 +36,7 @@ end;
 $$;
 
 comment on function bus.is_home is
-    'Whether the database is on the server, the timeline and under the number with which its last run began.';
+    'Whether the database is on the server and timeline, and has the oid, with which its last run began.';
 
 create or replace function bus.note_home()
 returns void
@@ -51,7 +51,8 @@ begin atomic
 end;
 
 comment on function bus.note_home is
-    'Remembers where the database is now, so that is_home need not read the identity. The caller has compared that.';
+    'Stores the file path and server start time, so that is_home need not read the identity. The caller has already '
+    'compared the identity.';
 
 create or replace function bus.require_home()
 returns void
@@ -72,9 +73,10 @@ begin
         else format('its run began on server %s, this is %s', v_instance.identity, bus.server_identity())
     end
         using errcode = 'TRH01',
-              hint = 'Start it by its supervisor: aegis up. A copy or a restored backup is halted then, until aegis adopt.';
+              hint =
+                'Start it by its supervisor: aegis up. A copy or a restored backup is halted then, until aegis adopt.';
 end;
 $$;
 
 comment on function bus.require_home is
-    'Refuses to hand out work in a database that begin_run has not seen on this server. Raises TRH01.';
+    'Refuses to hand out work in a database for which begin_run has not run on this server. Raises TRH01.';

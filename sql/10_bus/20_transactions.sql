@@ -1,5 +1,5 @@
--- 20_transactions: what a transaction must be like: durable, and reading what was committed last; and which errors
--- concern more than the item at hand.
+-- 20_transactions: rules for transactions (durable commits, read committed), and which errors concern more than the
+-- item being processed.
 
 create or replace function bus.make_durable()
 returns void
@@ -8,7 +8,7 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    -- A replay can be made again, and writes faster than a disk can confirm.
+    -- Not in a replay: it can be run again, and it commits faster than a disk can confirm.
     if exists (select from bus.instance as n where n.kind <> 'replay') then
         perform set_config('synchronous_commit', 'on', true);
     end if;
@@ -16,8 +16,8 @@ end;
 $$;
 
 comment on function bus.make_durable is
-    'Whatever the session or the server says of synchronous_commit: this transaction is on disk when it has '
-    'committed.';
+    'Turns synchronous_commit on for this transaction, whatever the session or server sets: once committed, it is on '
+    'disk. A replay is exempt.';
 
 create or replace function bus.require_read_committed(p_what text)
 returns void
@@ -35,7 +35,8 @@ end;
 $$;
 
 comment on function bus.require_read_committed is
-    'Refuses a transaction whose snapshot is older than its statement. Raises TRM02.';
+    'Refuses a transaction whose snapshot is older than its statement, that is, any isolation level but read '
+    'committed. Raises TRM02.';
 
 create or replace function bus.concerns_all(p_sqlstate text)
 returns boolean
@@ -43,9 +44,11 @@ language sql
 immutable
 parallel safe
 begin atomic
-    -- Deadlock and serialization, no resources, intervention, a lock that was not to be had, a broken disk.
+    -- 40 deadlock and serialization, 53 insufficient resources, 57 operator intervention, 58 system error (such as a
+    -- broken disk), 55P03 lock not available.
     select left(p_sqlstate, 2) in ('40', '53', '57', '58') or p_sqlstate = '55P03';
 end;
 
 comment on function bus.concerns_all is
-    'Whether an error is about the session or the server and not about the item at hand: it is raised again.';
+    'Whether an error concerns the session or the server, not just the item being processed. The caller then raises '
+    'it again.';

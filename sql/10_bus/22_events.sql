@@ -1,11 +1,11 @@
--- 22_events: the durable history: one event for each change, written once, and never changed.
+-- 22_events: the durable history: one event for each change, written once and never changed.
 
 create or replace function bus.cause_of(p_frame text)
 returns text
 language sql
 stable
 begin atomic
-    -- A frame of a function in SQL names it without its schema, in the language of the server's messages.
+    -- The frame of an SQL function names it without its schema, in the language of the server's messages.
     select coalesce(
         (
             select p.proname::text
@@ -22,8 +22,8 @@ begin atomic
 end;
 
 comment on function bus.cause_of is
-    'The function of the door that is the outermost frame of a call stack. That frame alone: the others hold text of '
-    'the caller, such as the body of a DO block, whose own frame names no function of the door.';
+    'The api function in the outermost frame of a call stack, or direct SQL if that frame names none, as for a DO '
+    'block. Other frames are ignored: they hold text of the caller, such as the body of a DO block.';
 
 create or replace function bus.record_event(
     p_entity    text,
@@ -47,7 +47,7 @@ begin
     v_frame := split_part(v_context, e'\n', -1);
     v_cause := split_part(split_part(v_frame, ' api.', 2), '(', 1);
 
-    -- Asked apart: as a part of the insert below its plan would be made ready for each event.
+    -- Keep this call separate: inside the insert below, its plan would be initialised for every event.
     if v_cause = '' then
         v_cause := bus.cause_of(v_frame);
     end if;
@@ -56,8 +56,8 @@ begin
         perform bus.make_durable();
     end if;
 
-    -- Not where the last run began: a copy or a restored dump that was not started yet. What it says belongs to
-    -- the generation that begin_run will open; its transactions may have lower numbers than those before.
+    -- If this is not where the last run began, it is a copy or a restored dump that was not started yet. Its events
+    -- belong to the generation that begin_run will open: its transaction ids may be lower than earlier ones.
     insert into bus.events (generation, cause, entity, entity_id, change, intent_id, correlation_id, data)
     select
         n.generation + case
@@ -80,7 +80,7 @@ end;
 $$;
 
 comment on function bus.record_event is
-    'Writes one event in the caller''s transaction, with its actor, cause and correlation; returns its id.';
+    'Writes one event in the caller''s transaction, with its actor, cause and correlation id; returns its id.';
 
 create or replace function bus.tg_append_only()
 returns trigger

@@ -1,4 +1,4 @@
--- 24_event_readers: readers of events: none can skip an event, whatever the order in which transactions commit.
+-- 24_event_readers: reading events with a cursor. No reader can skip an event, in whatever order transactions commit.
 
 create or replace view bus.settled_events as
 select e.*
@@ -8,8 +8,8 @@ where e.generation < n.generation
    or (e.generation = n.generation and e.xid < pg_snapshot_xmin(pg_current_snapshot()));
 
 comment on view bus.settled_events is
-    'Events of transactions that are over, as are all before them: nothing can appear among these any more. Those of '
-    'the next generation, written where the database was not started yet, wait until it has begun.';
+    'Events whose transactions, and all earlier ones, have ended: no event can appear among them any more. Events of '
+    'the next generation, written before the database was started here, appear once that generation has begun.';
 
 create or replace function api.read_events(
     p_consumer text,
@@ -43,7 +43,7 @@ end;
 $$;
 
 comment on function api.read_events is
-    'The next settled events for a reader, in their durable order. Reading does not move its cursor: '
+    'The next settled events for a reader, in their durable order. Reading does not move its cursor; '
     'advance_consumer does. Raises TRI01.';
 
 create or replace function api.advance_consumer(
@@ -75,4 +75,5 @@ end;
 $$;
 
 comment on function api.advance_consumer is
-    'A reader has done with everything up to this event. It never goes back. Raises TRI02.';
+    'Moves a reader''s cursor to this event, once it has processed everything up to it. A cursor never moves back. '
+    'Raises TRI02.';

@@ -1,4 +1,4 @@
--- 26_seals: seals make the history tamper-evident: each is a hash over an event and the seal before it.
+-- 26_seals: seals make the history tamper-evident: each is a hash over an event and the previous seal.
 
 create or replace function bus.event_hash(
     p_event   bus.events,
@@ -12,7 +12,7 @@ set datestyle = 'ISO'
 begin atomic
     select encode(sha256(convert_to(
         case p_version
-            -- Kept for the seals that were made with it: a | may stand in a field as well as between two.
+            -- Only for seals made with version 1, in which a | inside a field looks like the separator between two.
             when 1 then concat_ws(
                 '|', p_event.event_id, p_event.generation, p_event.xid, p_event.at, p_event.actor, p_event.cause,
                 p_event.entity, coalesce(p_event.entity_id::text, '-'), p_event.change,
@@ -29,7 +29,7 @@ begin atomic
 end;
 
 comment on function bus.event_hash is
-    'sha256 over an event, as hex, in the way of a version; null for a version nobody knows.';
+    'sha256 of an event, as hex, computed as p_version says; null for an unknown version.';
 
 create or replace function api.seal_events(p_limit integer)
 returns integer
@@ -70,7 +70,7 @@ end;
 $$;
 
 comment on function api.seal_events is
-    'Seals settled events in their order, off the hot path; returns how many. Raises 55P03 when it gets no lock for '
+    'Seals settled events in order, off the hot path; returns how many. Raises 55P03 if it cannot get a lock within '
     '200 ms.';
 
 create or replace view bus.dropped_events as
@@ -85,7 +85,8 @@ from (
 cross join lateral jsonb_array_elements(l.data -> 'dropped') as d;
 
 comment on view bus.dropped_events is
-    'Which events retention has dropped: told, and itself sealed, by the last drop, which also tells of those before.';
+    'Ranges of event ids that retention has dropped. Each drop writes one sealed event that lists every range '
+    'dropped so far; this view reads the last one.';
 
 create or replace function api.verify_seals()
 returns table (event_id bigint, problem text)
@@ -105,7 +106,7 @@ begin atomic
     join bus.events as e on e.event_id = s.event_id
     where bus.event_hash(e, s.hash_version) is distinct from s.event_hash
     union all
-    -- Where the seals around it count on without a gap, it never had one.
+    -- If neighbouring seal numbers are consecutive, the event was never sealed.
     select e.event_id, case when coalesce(a.seal_no, 0) + 1 = z.seal_no then 'inserted' else 'its seal was removed' end
     from bus.events as e
     cross join (select n.* from bus.seals as n order by n.seal_no desc limit 1) as l
@@ -139,16 +140,16 @@ begin atomic
 end;
 
 comment on function api.verify_seals is
-    'Every sealed event that was changed or removed, every one inserted behind the seals, every seal that was '
-    'touched. Empty when history is as it was written.';
+    'Lists every sealed event that was changed or removed, every event inserted among the sealed ones, and every '
+    'seal that was altered or removed. Empty when the history is intact.';
 
 create or replace view api.seals as
 select s.seal_no, s.event_id, s.event_hash, s.chain, s.sealed_at
 from bus.seals as s;
 
 comment on view api.seals is
-    'The hash chain over the history. Keep a chain elsewhere now and then: as long as it stands here nobody rewrote '
-    'what came before.';
+    'The hash chain over the history. Save a chain value elsewhere now and then: while it is still found here, '
+    'nobody has rewritten the history before it.';
 
 create or replace trigger _100_append_only
 before update or delete on bus.seals

@@ -1,5 +1,5 @@
--- 28_partitions: the history is kept in monthly partitions: made ahead of time, and dropped once they are sealed and
--- old.
+-- 28_partitions: the history is kept in partitions by event id: created ahead of time, and dropped once they are
+-- sealed and old.
 
 create or replace function bus.guard_partition(p_partition regclass)
 returns void
@@ -9,7 +9,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     execute format(
-        'create or replace trigger _110_no_truncate before truncate on %s for each statement execute function bus.tg_append_only()',
+        'create or replace trigger _110_no_truncate before truncate on %s '
+        'for each statement execute function bus.tg_append_only()',
         p_partition
     );
     execute format('alter table %s enable always trigger _110_no_truncate', p_partition);
@@ -17,10 +18,10 @@ end;
 $$;
 
 comment on function bus.guard_partition is
-    'L9: a partition of the events is not truncated either: unlike the other guards of its table this one is not '
-    'inherited.';
+    'Law L9: refuses to truncate a partition of the events. Partitions inherit the other guard triggers of their '
+    'table, but not this one.';
 
--- Partitions are made by the clock and named in no file: each deployment guards those that are there.
+-- A job creates partitions, and no file lists them: each deployment guards those that exist.
 select bus.guard_partition(h.inhrelid::regclass)
 from pg_inherits as h
 where h.inhparent = 'bus.events'::regclass;
@@ -45,18 +46,19 @@ declare
     v_name  text;
     v_count integer := 0;
 begin
-    -- On from the last one, or, where events have come past it into the default partition, from the next border.
+    -- Continue after the last partition, or at the next border if events have passed it into the default partition.
     v_from := case when v_from > v_last then v_from else v_next end;
 
-    -- Until there are two after the one events go to now.
+    -- Stop when two partitions lie ahead of the one that events go to now.
     while v_from <= v_next + p_size loop
         v_name := format('events_from_%s', v_from);
-        -- Made apart and then attached: that takes no lock that a writer of events would wait for.
+        -- Create the table first, then attach it: this takes no lock that a writer of events would wait for.
         execute format('create table bus.%I (like bus.events including defaults including comments)', v_name);
         execute format('comment on table bus.%I is %L', v_name, format('Events from %s.', v_from));
         perform bus.guard_partition(format('bus.%I', v_name)::regclass);
         execute format(
-            'alter table bus.events attach partition bus.%I for values from (%s) to (%s)', v_name, v_from, v_from + p_size
+            'alter table bus.events attach partition bus.%I for values from (%s) to (%s)',
+            v_name, v_from, v_from + p_size
         );
         v_from := v_from + p_size;
         v_count := v_count + 1;
@@ -67,8 +69,8 @@ end;
 $$;
 
 comment on function api.make_partitions is
-    'Makes the partitions that events will soon need, p_size events each; returns how many were made. Raises 55P03 '
-    'when it gets no lock for 200 ms.';
+    'Creates the partitions that events will soon need, for p_size event ids each; returns how many. Raises 55P03 if '
+    'it cannot get a lock within 200 ms.';
 
 create or replace function bus.youngest_history()
 returns interval
@@ -79,7 +81,7 @@ begin atomic
     select interval '30 days';
 end;
 
-comment on function bus.youngest_history is 'Events younger than this are never dropped, whatever a person asks.';
+comment on function bus.youngest_history is 'Events younger than this are never dropped, even on request.';
 
 create or replace function api.drop_partitions(
     p_before timestamptz,
@@ -122,7 +124,8 @@ begin
         order by c.relname
     loop
         execute format(
-            'select count(*) = 0 or bool_or(e.at >= $1 or s.event_id is null) from bus.%I as e left join bus.seals as s on s.event_id = e.event_id',
+            'select count(*) = 0 or bool_or(e.at >= $1 or s.event_id is null) '
+            'from bus.%I as e left join bus.seals as s on s.event_id = e.event_id',
             v_name
         ) into v_young using p_before;
         continue when v_young;
@@ -133,7 +136,7 @@ begin
         v_old := v_old || jsonb_build_object(v_name, v_range);
     end loop;
 
-    -- Only now, when nothing has to be read any more: from the first drop on every writer of events waits.
+    -- Drop only after all reads: from the first drop to the commit, every writer of events waits.
     for v_name, v_range in
         select o.key, o.value from jsonb_each(v_old) as o order by (o.value -> 'from')::bigint
     loop
@@ -154,6 +157,6 @@ end;
 $$;
 
 comment on function api.drop_partitions is
-    'Retention: drops partitions whose events are all sealed and older than an instant at least 30 days ago; their '
-    'seals stay. Returns how many; one that somebody reads stays until the next time. The drop itself is an event, '
-    'with its reason. Raises TRI01.';
+    'Retention: drops partitions whose events are all sealed and older than p_before, which must be at least 30 days '
+    'ago; their seals stay. Returns how many. If a partition is in use, it and the later ones stay until the next '
+    'call. Each call writes an event with the reason. Raises TRI01.';

@@ -1,6 +1,6 @@
--- 30_runs: a restored backup or a copy must not trade by itself.  At each start the database compares
--- what it knows of itself with the server it is on and with a marker kept outside; when they disagree it
--- halts under a new epoch until a person adopts it.
+-- 30_runs: a restored backup or a copy must not trade by itself.  At each start the database compares its stored
+-- identity with the server it is on and with a marker kept outside the database.  If they disagree, it halts under a
+-- new epoch until a person adopts it.
 
 create or replace function bus.run_marker()
 returns text
@@ -12,8 +12,8 @@ begin atomic
 end;
 
 comment on function bus.run_marker is
-    'What to keep outside the database: epoch, run, and how far its log is safely on disk; a database with less is '
-    'an older one.';
+    'The marker to keep outside the database: epoch, run number, and the WAL position flushed to disk. A database '
+    'that has less than its marker is an older state.';
 
 create or replace function bus.why_foreign(
     p_instance bus.instance,
@@ -25,7 +25,7 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    -- epoch:run_number:how far the log was on disk
+    -- epoch:run_number:flushed WAL position
     v_marker text[] := regexp_match(left(p_marker, 200), '^([^:]+):(\d{1,18}):([0-9A-F]{1,8}/[0-9A-F]{1,8})$');
 begin
     return case
@@ -40,14 +40,15 @@ begin
         when v_marker[2]::bigint > p_instance.run_number then
             format('the marker has seen run %s, this database only %s', v_marker[2], p_instance.run_number)
         when v_marker[3]::pg_lsn > pg_current_wal_flush_lsn() then
-            format('the marker has seen its log up to %s, which here ends at %s', v_marker[3], pg_current_wal_flush_lsn())
+            format('the marker has seen its log up to %s, which here ends at %s', v_marker[3],
+                pg_current_wal_flush_lsn())
     end;
 end;
 $$;
 
 comment on function bus.why_foreign is
-    'Why a database is not the one that ran here last; null when it is. The marker is what run_marker gave, empty '
-    'when missing, null where none is kept.';
+    'Why this database is not the one that last ran here; null when it is. p_marker is what run_marker returned, '
+    'empty when it is missing, null when none is kept.';
 
 create or replace function bus.open_epoch(p_why text)
 returns void
@@ -61,8 +62,8 @@ declare
 begin
     select n.* into strict v_before from bus.instance as n for update;
 
-    -- The generation and the identity first: in another server transactions have lower numbers, and what is
-    -- recorded from here on must come after all that was recorded before.
+    -- Set the generation and the identity first: another server may have lower transaction ids, and events recorded
+    -- from here on must sort after all earlier ones.
     update bus.instance as n
     set generation = n.generation + 1,
         epoch = left(replace(gen_random_uuid()::text, '-', ''), 8),
@@ -90,8 +91,8 @@ end;
 $$;
 
 comment on function bus.open_epoch is
-    'This database is a restored backup or a copy: a new generation and epoch begin, halted. The caller holds the '
-    'gate. Raises TRI04.';
+    'Treats this database as a restored backup or a copy: begins a new generation and epoch, and halts. The caller '
+    'holds the gate. Raises TRI04.';
 
 create or replace function api.begin_run(p_marker text default null)
 returns table (run_number bigint, marker text, foreign_because text)
@@ -128,9 +129,10 @@ end;
 $$;
 
 comment on function api.begin_run is
-    'A start of all workers: each account''s claims wait for its first reconciliation since. Give the marker kept '
-    'outside the database (empty when missing, null where none is kept) and keep the one returned. A database that '
-    'is not the one that ran here last is halted under a new epoch. Only the supervisor''s login may. Raises TRI04.';
+    'Begins a run; called when all workers start. Each account''s claims then wait for its first reconciliation in '
+    'the run. Pass the marker kept outside the database (empty when missing, null when none is kept) and keep the '
+    'one returned. A database that is not the one that last ran here is halted under a new epoch. Only the '
+    'supervisor''s login may call it. Raises TRI04.';
 
 create or replace function api.run_marker(p_marker text)
 returns text
@@ -158,8 +160,8 @@ end;
 $$;
 
 comment on function api.run_marker is
-    'Given the marker kept last, the one to keep now: asked for every few seconds, so that an older state of the '
-    'same run is recognised. Raises TRI04.';
+    'Given the marker kept last, returns the one to keep now. The supervisor calls it every few seconds, so that an '
+    'older state of the same run is recognised. Raises TRI04.';
 
 create or replace function api.adopt(
     p_reason text,
@@ -177,7 +179,7 @@ declare
     v_expired integer := 0;
     v_doubt   integer;
 begin
-    -- The code before the gate: no guesser holds it, and nobody waits for a slow look.
+    -- Check the code before locking the gate: a guesser must not hold it, and nobody should wait for the slow check.
     if (select n.is_foreign from bus.instance as n) is not true then
         v_answer := 'this database needs no adoption';
     else
@@ -228,11 +230,14 @@ begin
     perform bus.record_event('instance', null, 'adopted', null,
         jsonb_build_object('reason', left(p_reason, 2000), 'expired', v_expired, 'in_doubt', v_doubt));
 
-    return query select true, format('adopted: %s intents expired, %s orders in doubt; resume(reason, code) lets trading go on',
-        v_expired, v_doubt);
+    return query select true, format(
+        'adopted: %s intents expired, %s orders in doubt; resume(reason, code) lets trading go on',
+        v_expired, v_doubt
+    );
 end;
 $$;
 
 comment on function api.adopt is
-    'A person takes a restored or copied database into use: waiting intents expire, open orders are asked about; it '
-    'stays halted until resume. A wrong code is answered, not raised, and remembered. Raises TRI04.';
+    'Puts a restored or copied database into use, by decision of a person: waiting intents expire, and the broker is '
+    'asked about open orders. Trading stays halted until resume. A wrong code is returned, not raised, and recorded. '
+    'Raises TRI04.';

@@ -1,6 +1,6 @@
--- 40_workers: the processes: who registers under which name, lives, stops, and tells of an error.
+-- 40_workers: worker processes: registration, session lock, heartbeat, stop, and error reports.
 
--- Advisory locks are keyed by (class, id), so that no two uses can meet by chance.
+-- Advisory locks are keyed by (class, id), so that two uses cannot collide by chance.
 create or replace function bus.worker_lock_class()
 returns integer
 language sql
@@ -11,7 +11,7 @@ begin atomic
 end;
 
 comment on function bus.worker_lock_class is
-    'First key of the session advisory lock a worker holds; the second is its id.';
+    'First key of the session advisory lock that a worker holds; the second key is its worker id.';
 
 create or replace function bus.worker_is_alive(p_worker_id bigint)
 returns boolean
@@ -30,10 +30,12 @@ begin atomic
 end;
 
 comment on function bus.worker_is_alive is
-    'Whether the worker still holds its session lock: its process exists. A hint: the lease and the fence decide.';
+    'Whether the worker still holds its session lock, so that its process exists. Only a hint: the lease and the '
+    'fence decide.';
 
--- A heartbeat comes every two seconds: one that is eight seconds old has missed three. Before its first a process
--- loads what it runs, which may take a while. One from the future was written before the clock was set back.
+-- A heartbeat is due every two seconds, so one that is eight seconds old means three were missed. Before the first
+-- heartbeat a process loads its code, which may take a while. A heartbeat from the future was written before the
+-- clock was set back.
 create or replace function bus.has_beaten(
     p_heartbeat_at timestamptz,
     p_detail       jsonb
@@ -48,7 +50,7 @@ begin atomic
 end;
 
 comment on function bus.has_beaten is
-    'Whether a worker whose last heartbeat is of this time and said this has missed fewer than three.';
+    'Whether a worker has missed fewer than three heartbeats, given the time and the detail of its last one.';
 
 create or replace function bus.require_worker(p_worker_id bigint)
 returns void
@@ -71,7 +73,8 @@ begin
 end;
 $$;
 
-comment on function bus.require_worker is 'Refuses a caller that is not the worker it says it is. Raises TRI04.';
+comment on function bus.require_worker is
+    'Refuses a worker id that this login has not registered or that has stopped. Raises TRI04.';
 
 create or replace function api.register_worker(
     p_name text,
@@ -121,8 +124,8 @@ end;
 $$;
 
 comment on function api.register_worker is
-    'Announces a worker process; returns the id it claims work under. A restarted process gets a new one. Raises '
-    'TRI01, TRI04, TRX01.';
+    'Registers a worker process; returns the id under which it claims work. A restarted process gets a new id. '
+    'Raises TRI01, TRI04, TRX01.';
 
 create or replace function bus.forget_workers()
 returns void
@@ -131,7 +134,7 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    -- No order names a strategy's worker, so nothing but this list remembers it.
+    -- No order refers to a strategy's worker, so its row is needed nowhere else.
     delete from bus.workers as w
     where w.login = session_user
       and w.worker_id < (
@@ -148,7 +151,8 @@ begin
 end;
 $$;
 
-comment on function bus.forget_workers is 'Keeps the 50 newest processes of this login and those that live.';
+comment on function bus.forget_workers is
+    'Deletes old worker rows of this login; keeps the 50 newest and every worker that is alive.';
 
 create or replace function api.hold_worker_lock(p_worker_id bigint)
 returns boolean
@@ -160,7 +164,7 @@ as $$
 begin
     perform bus.require_worker(p_worker_id);
 
-    -- The lock table is shared by the whole server: when one session could fill it, nobody else got a lock.
+    -- The whole server shares one lock table: if a session could fill it, nobody else would get a lock.
     if exists (
         select
         from pg_locks as l
@@ -178,7 +182,7 @@ end;
 $$;
 
 comment on function api.hold_worker_lock is
-    'Takes the worker''s session lock on this connection, so that PostgreSQL tells everyone at once when it dies. '
+    'Takes the worker''s session lock on this connection, so that PostgreSQL shows everyone at once when it dies. '
     'Raises TRI04.';
 
 create or replace function api.heartbeat(
@@ -210,8 +214,8 @@ end;
 $$;
 
 comment on function api.heartbeat is
-    'Says that a worker lives: state running, degraded or draining, and what it says of itself in at most 8 kB. What '
-    'a strategy says beyond its writes of a minute is not kept. Raises TRI01, TRI04.';
+    'Records that a worker is alive: its state (running, degraded or draining) and a detail of at most 8 kB. '
+    'Heartbeats beyond a strategy''s writes per minute are not stored. Raises TRI01, TRI04.';
 
 create or replace function api.stop_worker(p_worker_id bigint)
 returns void
@@ -232,7 +236,7 @@ begin
 end;
 $$;
 
-comment on function api.stop_worker is 'The worker''s goodbye. Raises TRI04.';
+comment on function api.stop_worker is 'Records that a worker has stopped. Raises TRI04.';
 
 create or replace function api.log_error(
     p_worker_id bigint,
@@ -251,7 +255,7 @@ begin
         return null;
     end if;
 
-    -- Whoever says so: that the database was not started here is looked at, not believed.
+    -- Any caller can report TRH01: check that the database is not home before opening an incident.
     perform api.raise_incident(
         'not_started_here', current_database(), jsonb_build_object('message', left(p_message, 2000))
     )
@@ -269,5 +273,5 @@ end;
 $$;
 
 comment on function api.log_error is
-    'Remembers an error or refusal whose own transaction was rolled back; returns the event''s id, null for what a '
-    'strategy says beyond its writes of a minute.';
+    'Records an error or refusal whose own transaction was rolled back; returns the event id. Null when it is not '
+    'stored, because a strategy has used up its writes of this minute.';

@@ -1,5 +1,5 @@
--- 42_write_limits: how often a strategy may write.  Whatever it calls, and however its calls are rolled back or nested
--- in savepoints, what it may leave behind in a minute is bounded: rows, dead rows and locks of subtransactions.
+-- 42_write_limits: how often a strategy may write.  This bounds what it can leave behind in a minute (rows, dead
+-- rows, locks of subtransactions), whatever it calls and however it rolls back or nests savepoints.
 
 create or replace function bus.may_write()
 returns boolean
@@ -18,8 +18,8 @@ begin
         return true;
     end if;
 
-    -- A sequence is not turned back by a rollback, and taking its next value locks and writes next to nothing.
-    -- Its value is the minute, followed by the number of the write in it.
+    -- A rollback does not reset a sequence, and nextval locks and writes next to nothing. Its value is the minute,
+    -- followed by the number of the write in that minute.
     v_minute := extract(epoch from bus.clock())::bigint / 60;
     v_sequence := coalesce(
         to_regclass(format('bus.%I', 'writes_of_' || substr(session_user, 9))), 'bus.writes_of_others'
@@ -36,8 +36,8 @@ end;
 $$;
 
 comment on function bus.may_write is
-    'Counts a write of this login and says whether it may be stored: a strategy has 120 a minute, others are not '
-    'limited.';
+    'Counts a write of this login and returns whether it may be stored: a strategy may write 120 times a minute, '
+    'other logins are not limited.';
 
 create or replace function strategy.tg_strategies__count_writes()
 returns trigger
@@ -52,7 +52,7 @@ end;
 $$;
 
 comment on function strategy.tg_strategies__count_writes is
-    'Gives a new strategy the sequence by which its writes are counted.';
+    'Creates the sequence that counts the writes of a new strategy.';
 
 create or replace trigger _800_count_writes
 after insert on strategy.strategies

@@ -1,5 +1,5 @@
--- 44_sessions: who is in a transaction, for how long, and what he holds.  Ages are real: PostgreSQL says when a
--- transaction began by the machine's clock, which a replay's clock has nothing to do with.
+-- 44_sessions: sessions in a transaction: whose they are, since when, and what they lock.  Their ages follow the
+-- machine's clock, as pg_stat_activity does, not the clock of a replay.
 
 create or replace view bus.sessions as
 select
@@ -26,7 +26,7 @@ select
     l.in_the_way
 from pg_stat_activity as a
 left join lateral (
-    -- A login in several groups has the rights of each, so the longest time of each.
+    -- A login in several groups has the rights of each, so take the longest limit of each kind.
     select
         bool_or(n.role_group in ('aegis_feed', 'aegis_engine', 'aegis_executor')) as is_worker,
         max(n.idle_in_transaction) as idle_in_transaction,
@@ -44,8 +44,8 @@ where a.xact_start is not null
   and a.pid <> pg_backend_pid();
 
 comment on view bus.sessions is
-    'Sessions of the whole server that are in a transaction, with the limits of their logins: null where the login '
-    'is none of ours.';
+    'Sessions of the whole server that are in a transaction, with the limits of their logins. The limits are null '
+    'for a login that is not ours.';
 
 create or replace function bus.row_holders(p_xmax xid)
 returns setof integer
@@ -67,18 +67,18 @@ begin
         return;
     end if;
 
-    -- Several transactions hold the row: then its xmax is the number of their group.
+    -- If several transactions hold the row, xmax is a multixact id.
     return query
     select l.pid
     from pg_get_multixact_members(p_xmax) as m
     join pg_locks as l on l.locktype = 'transactionid' and l.granted and l.transactionid = m.xid;
 exception when internal_error or invalid_parameter_value then
-    return;  -- it was no such number either: whoever held the row has ended
+    return;  -- not a multixact id either: the holders have ended
 end;
 $$;
 
 comment on function bus.row_holders is
-    'The sessions whose open transactions hold a row with this xmax; null for a prepared transaction.';
+    'The sessions (pids) whose open transactions hold a row with this xmax; null for a prepared transaction.';
 
 create or replace function bus.door_function(p_query text)
 returns text
@@ -99,7 +99,7 @@ begin atomic
 end;
 
 comment on function bus.door_function is
-    'The first function of the door that a statement calls. Its text is never shown: it may hold a code.';
+    'The first api function that a statement calls. The text of the statement is never shown: it may hold a code.';
 
 create or replace function bus.held_by(p_pid integer)
 returns jsonb
@@ -121,7 +121,8 @@ begin atomic
     ) as h;
 end;
 
-comment on function bus.held_by is 'The tables a session has locked, and how: at most 20.';
+comment on function bus.held_by is
+    'The tables that a session has locked, with the lock modes (AccessShareLock left out): at most 20.';
 
 create or replace function bus.end_session(p_pid integer)
 returns boolean
@@ -132,12 +133,12 @@ as $$
 begin
     return pg_terminate_backend(p_pid);
 exception when insufficient_privilege then
-    -- A superuser's session, or a server that does not lend pg_signal_backend: it has to end by itself.
+    -- A superuser's session, or a server that does not grant pg_signal_backend: the session has to end by itself.
     return false;
 end;
 $$;
 
-comment on function bus.end_session is 'Ends a session; false where we may not.';
+comment on function bus.end_session is 'Terminates a session; false if we lack the privilege.';
 
 create or replace view bus.prepared as
 select
@@ -151,4 +152,4 @@ select
 from pg_prepared_xacts as p;
 
 comment on view bus.prepared is
-    'Prepared transactions: nobody can end one but its owner or a superuser, by rollback prepared.';
+    'Prepared transactions. Only the owner or a superuser can end one, by rollback prepared.';

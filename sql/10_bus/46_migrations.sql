@@ -1,4 +1,4 @@
--- 46_migrations: workers pause while a migration runs. They believe the migrator's lock, never a notification.
+-- 46_migrations: workers pause while a migration runs. They trust the migrator's lock, never a notification.
 
 create or replace function api.migration_is_running()
 returns boolean
@@ -7,8 +7,8 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 begin atomic
-    -- The lock of cli/database/migrate.py. Other logins may take advisory locks as well: the holder must be one
-    -- that may deploy.
+    -- The advisory lock of cli/database/migrate.py. Other logins can take advisory locks too, so the holder must be
+    -- one that may deploy.
     select exists (
         select
         from pg_catalog.pg_locks as l
@@ -24,4 +24,5 @@ begin atomic
 end;
 
 comment on function api.migration_is_running is
-    'Whether somebody who may deploy holds the lock of a deployment: drains wait for its end, for a bounded time.';
+    'Whether a login that may deploy holds the deployment lock: workers then wait for its release, for a bounded '
+    'time.';

@@ -1,4 +1,4 @@
--- 48_next_due: when something is next due: a worker that waits sleeps until then.
+-- 48_next_due: when work is next due: an idle worker sleeps until then.
 
 create or replace function api.next_due()
 returns interval
@@ -38,7 +38,7 @@ begin atomic
         from trade.position_exits as e
         where e.is_armed and e.not_before > bus.clock()
         union all
-        -- An account that has not agreed with its broker since the start is asked about until it has.
+        -- An account not yet reconciled in this run is due every second until it is.
         select bus.clock() + interval '1 s'
         where exists (
             select
@@ -54,4 +54,4 @@ begin atomic
 end;
 
 comment on function api.next_due is
-    'How long until the tables themselves want a worker to look; null when nothing is due.';
+    'How long until the tables next hold work that is due; null when none is scheduled.';

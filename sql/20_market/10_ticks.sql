@@ -1,4 +1,4 @@
--- 10_ticks: tick sizes, rounding to them, and the smallest order a venue takes.
+-- 10_ticks: tick sizes, rounding to them, and the smallest order a venue accepts.
 
 create or replace function market.tick_size(
     p_tick_table text,
@@ -17,7 +17,7 @@ begin atomic
     limit 1;
 end;
 
-comment on function market.tick_size is 'The price step at a price.';
+comment on function market.tick_size is 'The tick size at a price.';
 
 create or replace function market.round_to_tick(
     p_tick_table text,
@@ -29,7 +29,7 @@ language sql
 stable
 parallel safe
 begin atomic
-    -- div is exact; a quotient is rounded before floor sees it and may already be the next whole number.
+    -- Use div, which is exact: a quotient is rounded before floor sees it, and may already be the next whole number.
     select (div(p_price, s.tick) + case when p_side <> 'BUY' and p_price % s.tick > 0 then 1 else 0 end) * s.tick
     from (select market.tick_size(p_tick_table, p_price) as tick) as s;
 end;
@@ -47,9 +47,11 @@ language sql
 immutable
 parallel safe
 begin atomic
-    -- One expression, so that the planner puts it into the views that ask it.
+    -- A single expression, so that the planner can inline it into the views that call it.
     select p_quantity >= p_instrument.lot_size
         and div(p_quantity, p_instrument.lot_size) * p_instrument.lot_size * p_price >= p_instrument.min_notional;
 end;
 
-comment on function market.is_enough is 'Whether the whole lots in a quantity are an order its venue takes at a price.';
+comment on function market.is_enough is
+    'Whether the venue accepts an order for the whole lots in a quantity at a price: at least one lot and the '
+    'minimum notional.';

@@ -1,5 +1,5 @@
--- 15_sessions_and_fees: what depends on the time of day or the date: session phases, fees and taxes, and when a
--- trading day begins.
+-- 15_sessions_and_fees: what depends on the time of day or the date: session phases, fees and taxes, and when an
+-- account day begins.
 
 create or replace function market.phase_at(
     p_venue text,
@@ -20,7 +20,7 @@ begin atomic
       and coalesce(s.is_open, extract(isodow from local.at)::integer = any(ph.weekdays));
 end;
 
-comment on function market.phase_at is 'The phase a venue is in at an instant; null when it is closed.';
+comment on function market.phase_at is 'The session phase of a venue at an instant; null when the venue is closed.';
 
 create or replace function market.fees_at(
     p_venue text,
@@ -39,7 +39,7 @@ begin atomic
     limit 1;
 end;
 
-comment on function market.fees_at is 'The commission and tax in force at an instant.';
+comment on function market.fees_at is 'The commission and tax rates of a venue in force at an instant.';
 
 create or replace function market.day_start(
     p_time_zone text,
@@ -57,7 +57,7 @@ begin atomic
 end;
 
 comment on function market.day_start is
-    'When the account day that an instant falls in began; days begin at the boundary in the venue''s zone.';
+    'When the account day that contains an instant began. Days begin at the boundary, in the venue''s zone.';
 
 create or replace function market.buy_cost_rate(
     p_venue text,
@@ -72,4 +72,4 @@ begin atomic
 end;
 
 comment on function market.buy_cost_rate is
-    'Fee and tax of a buy at a venue, as a fraction of its notional, at the dearer of its rates.';
+    'Fee and tax of a buy at a venue, as a fraction of its notional, at the higher of the maker and taker rates.';

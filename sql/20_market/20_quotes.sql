@@ -1,7 +1,8 @@
--- 20_quotes: which quotes are fresh and sound, on which side, and the mark an instrument is valued at.
+-- 20_quotes: which quotes are fresh and sound, on which side, and the mark at which an instrument is valued.
 
--- A quote is fresh when its feed is alive and it is not older than its limit, nor from the future: then the clock
--- was put back, and nobody knows how old it is.  Which of its sides may be traded on is a question of its own.
+-- A quote is fresh when its feed is alive and it is neither older than its limit nor from the future.  A time in the
+-- future means that the clock was set back, so the age is unknown.  Whether a side may be traded on is a separate
+-- question.
 create or replace view market.quotes_now as
 select
     n.*,
@@ -31,8 +32,7 @@ from (
 ) as n;
 
 comment on view market.quotes_now is
-    'Best prices, each with whether it is fresh at this instant, and whether one may sell to its bid and buy at its '
-    'ask.';
+    'Best prices: whether each is fresh now, and whether one may sell at its bid and buy at its ask.';
 
 create or replace function market.mark(
     p_last numeric,
@@ -45,7 +45,7 @@ language sql
 immutable
 parallel safe
 begin atomic
-    -- greatest and least pass over nulls: only the side that is there bounds the mark.
+    -- greatest and least ignore nulls, so only a side that exists bounds the mark.
     select case
         when p_bid is null and p_ask is null then p_mark
         else least(greatest(coalesce(p_last, p_bid, p_mark, p_ask), p_bid), p_ask)
@@ -53,8 +53,8 @@ begin atomic
 end;
 
 comment on function market.mark is
-    'What a unit is worth, from the last price, the mark before, and the sound bid and ask: never below that bid nor '
-    'above that ask; without either the mark before.';
+    'The value of a unit, from the last price, the previous mark, and the sound bid and ask: never below that bid or '
+    'above that ask. With neither side, the previous mark.';
 
 create or replace function market.mark_of_quote(
     p_last         numeric,
@@ -70,7 +70,7 @@ immutable
 parallel safe
 begin atomic
     select case
-        -- What market.mark says where both sides are sound, without asking about either again: nearly every quote.
+        -- What market.mark returns when both sides are sound, without checking either again: nearly every quote.
         when p_bid_is_sound and p_ask_is_sound then least(greatest(coalesce(p_last, p_bid), p_bid), p_ask)
         else market.mark(
             p_last, p_mark, case when p_bid_is_sound then p_bid end, case when p_ask_is_sound then p_ask end

@@ -1,4 +1,4 @@
--- 30_feeds: price feeds: one writer each, told apart by a fence, and what they report about themselves.
+-- 30_feeds: price feeds: opening one, where it continues after a crash, and the status it reports.
 
 create or replace function api.open_feed(
     p_feed   text,
@@ -50,8 +50,8 @@ end;
 $$;
 
 comment on function api.open_feed is
-    'Declares a feed connected; source is live, sim or replay. Returns the next received_seq to use. Raises TRI01, '
-    'TRI02, TRI04.';
+    'Marks a feed as connected; its source is live, sim or replay. Returns the next received_seq to use. Raises '
+    'TRI01, TRI02, TRI04.';
 
 create or replace function api.feed_position(p_feed text)
 returns bigint
@@ -64,8 +64,8 @@ begin atomic
 end;
 
 comment on function api.feed_position is
-    'How many events a feed has brought since all workers were last started: where a recording goes on after a crash '
-    'of its reader.';
+    'How many events a feed has brought since all workers were last started: where a recording continues after its '
+    'reader has crashed.';
 
 create or replace function api.feed_status(
     p_feed   text,
@@ -89,7 +89,8 @@ begin
     select f.status into v_before from market.feeds as f where f.feed = p_feed for no key update;
 
     if not found then
-        raise exception 'feed % does not exist', left(p_feed, 100) using errcode = 'TRI02', hint = 'Call open_feed first.';
+        raise exception 'feed % does not exist', left(p_feed, 100)
+            using errcode = 'TRI02', hint = 'Call open_feed first.';
     end if;
 
     update market.feeds as f
@@ -106,4 +107,4 @@ end;
 $$;
 
 comment on function api.feed_status is
-    'Heartbeat of a feed: CONNECTED, DISCONNECTED or ENDED, and a word for people. Raises TRI01, TRI02.';
+    'Heartbeat of a feed: its status (CONNECTED, DISCONNECTED or ENDED) and a note for people. Raises TRI01, TRI02.';

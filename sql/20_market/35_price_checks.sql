@@ -1,5 +1,5 @@
--- 35_price_checks: which quotes and trades are taken.  Each rule is stated once; PostgreSQL inlines these functions
--- into the statements of ingestion, so they must stay single expressions without settings of their own.
+-- 35_price_checks: which quotes and trades are accepted.  Each rule is stated once.  PostgreSQL inlines these
+-- functions into the ingest statements, so they must stay single expressions without SET clauses.
 
 create or replace function market.is_timely(
     p_ts  timestamptz,
@@ -15,7 +15,8 @@ begin atomic
 end;
 
 comment on function market.is_timely is
-    'Whether a price can be ordered among others: at most 2 s ahead of our clock, with a sequence number.';
+    'Whether a price can be ordered among others: at most 2 s ahead of our clock, not before 1970, and with a valid '
+    'sequence number.';
 
 create or replace function market.is_quote(
     p_ts       timestamptz,
@@ -31,7 +32,8 @@ language sql
 stable
 parallel safe
 begin atomic
-    -- A missing side is null or 0. What exists is an amount (bus.is_amount); NaN sorts above Infinity.
+    -- A missing side is null or 0. Present values must be amounts (bus.is_amount); NaN sorts above Infinity, so this
+    -- rejects it.
     select market.is_timely(p_ts, p_now, p_seq)
         and coalesce(least(p_bid, p_ask, p_bid_size, p_ask_size), 0) >= 0
         and coalesce(greatest(p_bid, p_ask, p_bid_size, p_ask_size), 0) < 1e18
@@ -40,7 +42,8 @@ begin atomic
         ), 0) <= 18;
 end;
 
-comment on function market.is_quote is 'Whether a quote is taken; the others are quarantined. Null where something is missing.';
+comment on function market.is_quote is
+    'Whether a quote is accepted; the others are quarantined. Null when a required value is missing.';
 
 create or replace function market.is_trade(
     p_ts    timestamptz,
@@ -59,7 +62,8 @@ begin atomic
         and greatest(min_scale(p_price), min_scale(p_size)) <= 18;
 end;
 
-comment on function market.is_trade is 'Whether a trade is taken; the others are quarantined. Null where something is missing.';
+comment on function market.is_trade is
+    'Whether a trade is accepted; the others are quarantined. Null when a required value is missing.';
 
 create or replace function market.why_quarantined(
     p_instrument_id bigint,
@@ -78,7 +82,7 @@ begin atomic
     end;
 end;
 
-comment on function market.why_quarantined is 'The reason that a quarantined price is kept with.';
+comment on function market.why_quarantined is 'The reason stored with a quarantined price.';
 
 create or replace function market.last_seq_of(p_seqs bigint[])
 returns bigint
@@ -89,7 +93,7 @@ begin atomic
     select max(s.seq) from unnest(p_seqs) as s (seq) where s.seq <= 9000000000000000000;
 end;
 
-comment on function market.last_seq_of is 'The highest sequence number of a batch, leaving out what is none.';
+comment on function market.last_seq_of is 'The highest valid sequence number of a batch.';
 
 create or replace function market.lock_feed(p_feed text)
 returns market.feeds
@@ -111,4 +115,5 @@ begin
 end;
 $$;
 
-comment on function market.lock_feed is 'Locks a feed: its batches are taken one after the other. Raises TRI02.';
+comment on function market.lock_feed is
+    'Locks a feed, so that its batches are processed one after the other. Raises TRI02.';

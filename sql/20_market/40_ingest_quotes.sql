@@ -1,5 +1,5 @@
--- 40_ingest_quotes: prices come in.  Set-based and monotone: the newest by (venue time, arrival) wins, whatever
--- the order batches arrive in, so a batch may be sent again.  Whatever is not applied is counted.
+-- 40_ingest_quotes: storing quotes.  Set-based and monotone: the newest by (venue time, arrival) wins, in whatever
+-- order batches arrive, so a batch may be sent again.  Quotes that are not applied are counted.
 
 create or replace function market.quarantine_quotes(
     p_feed      market.feeds,
@@ -41,7 +41,7 @@ end;
 $$;
 
 comment on function market.quarantine_quotes is
-    'Keeps the quotes of a batch that cannot be used, with the reason; returns how many.';
+    'Quarantines the unusable quotes of a batch, each with the reason; returns how many.';
 
 create or replace function market.judge_quotes(
     p_feed      market.feeds,
@@ -77,7 +77,7 @@ begin atomic
         case when g.has_bid then g.bid_size end,
         case when g.has_ask then g.ask end,
         case when g.has_ask then g.ask_size end,
-        -- A quote is crossed only where it has both sides; a limit that is not set limits nothing.
+        -- A quote can be crossed only if it has both sides. A price limit that is null does not apply.
         g.has_bid and (not g.has_ask or g.bid <= g.ask)
         and (g.bid < g.limit_low or g.bid > g.limit_high) is not true,
         g.has_ask and (not g.has_bid or g.bid <= g.ask)
@@ -104,7 +104,8 @@ begin atomic
 end;
 
 comment on function market.judge_quotes is
-    'The quotes of a batch that are taken: which sides are there and sound, and which is the newest of its instrument.';
+    'The accepted quotes of a batch: which sides exist and are sound, and which quote is the newest of its '
+    'instrument.';
 
 create or replace function market.write_quotes(
     p_feed        market.feeds,
@@ -122,7 +123,7 @@ create or replace function market.write_quotes(
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
-set plan_cache_mode = force_generic_plan  -- a plan for each batch takes longer than the batch
+set plan_cache_mode = force_generic_plan  -- planning a batch takes longer than running it
 as $$
 begin
     with judged as (
@@ -182,8 +183,8 @@ end;
 $$;
 
 comment on function market.write_quotes is
-    'Writes the newest good quote of each instrument where it is newer than the price we have; says how many were good '
-    'and how many were written.';
+    'Writes the newest good quote of each instrument if it is newer than the stored one; returns how many quotes '
+    'were good and how many were written.';
 
 create or replace function api.ingest_quotes(
     p_feed      text,
@@ -233,5 +234,5 @@ end;
 $$;
 
 comment on function api.ingest_quotes is
-    'Takes a batch of quotes; a side that is not there is null or 0, in price or size. Returns how many were '
-    'applied, superseded by newer ones and quarantined. Raises TRI02.';
+    'Stores a batch of quotes. A missing side has null or 0 as its price or size. Returns how many were applied, '
+    'superseded by newer ones, and quarantined. Raises TRI02.';

@@ -1,4 +1,4 @@
--- 42_ingest_trades: trades come in as quotes do: newer ones replace older ones, and what cannot be believed is
+-- 42_ingest_trades: storing trades, as quotes are stored: newer ones replace older ones, and unusable ones are
 -- quarantined.
 
 create or replace function market.quarantine_trades(
@@ -37,7 +37,7 @@ end;
 $$;
 
 comment on function market.quarantine_trades is
-    'Keeps the trades of a batch that cannot be used, with the reason; returns how many.';
+    'Quarantines the unusable trades of a batch, each with the reason; returns how many.';
 
 create or replace function api.ingest_trades(
     p_feed     text,
@@ -52,7 +52,7 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
-set plan_cache_mode = force_generic_plan  -- a plan for each batch takes longer than the batch
+set plan_cache_mode = force_generic_plan  -- planning a batch takes longer than running it
 as $$
 declare
     v_feed        market.feeds := market.lock_feed(p_feed);
@@ -117,4 +117,5 @@ end;
 $$;
 
 comment on function api.ingest_trades is
-    'Takes a batch of trades as last prices; returns how many were applied, superseded and quarantined. Raises TRI02.';
+    'Stores a batch of trades as last prices; returns how many were applied, superseded and quarantined. Raises '
+    'TRI02.';

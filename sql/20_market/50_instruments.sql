@@ -1,4 +1,4 @@
--- 50_instruments: what can be traded, and in which steps of price and quantity.
+-- 50_instruments: which instruments can be traded, and in which steps of price and quantity.
 
 create or replace function api.add_tick_table(
     p_tick_table text,
@@ -19,7 +19,7 @@ begin
             using errcode = 'TRI01', hint = '1 to 40 letters, digits and . _ -';
     end if;
 
-    -- Each band begins on its own grid, so that a price rounded at its edge is a price of both bands.
+    -- Each band must begin on a multiple of its tick, so that a price rounded at its edge is valid in both bands.
     select b.price, b.tick into v_bad
     from unnest(p_prices, p_ticks) as b (price, tick)
     where (bus.is_amount(b.price) and bus.is_amount(b.tick) and b.price >= 0 and b.tick > 0
@@ -29,7 +29,8 @@ begin
     if found then
         raise exception 'a tick of % from a price of % makes no grid', coalesce(left(v_bad.tick::text, 40), 'null'),
             coalesce(left(v_bad.price::text, 40), 'null')
-            using errcode = 'TRI01', hint = 'Both are amounts, the tick is above zero, and the price is a multiple of it.';
+            using errcode = 'TRI01',
+                  hint = 'Both are amounts, the tick is above zero, and the price is a multiple of it.';
     end if;
 
     if (0 = any(p_prices)) is not true
@@ -51,8 +52,8 @@ end;
 $$;
 
 comment on function api.add_tick_table is
-    'Adds a table of price steps, or replaces its bands: from each price on, inclusive, the tick beside it. Returns '
-    'how many bands it has. Raises TRI01.';
+    'Adds a tick table, or replaces its bands: each tick applies from the price beside it, inclusive. Returns the '
+    'number of bands. Raises TRI01.';
 
 create or replace function api.add_instrument(
     p_venue        text,
@@ -88,8 +89,8 @@ begin
 
     if (bus.is_amount(p_lot_size) and p_lot_size > 0 and bus.is_amount(p_min_notional) and p_min_notional >= 0)
         is not true then
-        raise exception 'a lot of % and a least notional of % are not amounts', coalesce(left(p_lot_size::text, 40), 'null'),
-            coalesce(left(p_min_notional::text, 40), 'null')
+        raise exception 'a lot of % and a least notional of % are not amounts',
+            coalesce(left(p_lot_size::text, 40), 'null'), coalesce(left(p_min_notional::text, 40), 'null')
             using errcode = 'TRI01', hint = 'The lot is above zero, the least notional not below; 18 decimals at most.';
     end if;
 
@@ -118,4 +119,4 @@ end;
 $$;
 
 comment on function api.add_instrument is
-    'Adds an instrument to the universe, or changes its rules; returns its id. Raises TRI01.';
+    'Adds an instrument, or changes the rules of an existing one; returns its id. Raises TRI01.';

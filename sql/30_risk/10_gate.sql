@@ -1,6 +1,6 @@
--- 10_gate: the mode and its gate.  Whoever admits an intent or claims an order holds risk.gate in row
--- share mode and reads the mode in a later statement; whoever changes the mode holds it exclusively.  So
--- once a halt has committed, nothing it forbids can commit.
+-- 10_gate: the mode and its gate.  A transaction that admits an intent or claims an order holds risk.gate in row
+-- share mode and reads the mode in a later statement.  A transaction that changes the mode holds the gate
+-- exclusively.  So once a halt has committed, nothing it forbids can commit.
 
 create or replace view risk.verdicts as
 select
@@ -21,13 +21,14 @@ cross join lateral (
     ) as s
     left join risk.modes as o on o.mode = s.mode
     where exists (select from risk.system_mode)
-    -- A mode nobody knows is the strictest: it has no rules.
+    -- An unknown mode has no rules: sort it first, so that it counts as the strictest.
     order by o.severity desc nulls first
     limit 1
 ) as m
 join risk.mode_rules as r on r.mode = m.mode;
 
-comment on view risk.verdicts is 'What the strictest mode says of each action of each account. No row means DENY.';
+comment on view risk.verdicts is
+    'What the strictest mode says about each action of each account. A missing row means DENY.';
 
 create or replace function risk.lock_gate_shared()
 returns void
@@ -42,7 +43,7 @@ end;
 $$;
 
 comment on function risk.lock_gate_shared is
-    'Holds the gate until the transaction ends; the next statement sees the mode that counts. Raises TRM02.';
+    'Holds the gate until the transaction ends, so that the next statement reads the mode in force. Raises TRM02.';
 
 create or replace function risk.admit(
     p_account_id bigint,
@@ -74,4 +75,4 @@ end;
 $$;
 
 comment on function risk.admit is
-    'Holds the gate and says ALLOW or APPROVE for an action of an account. Raises TRM01, TRM02.';
+    'Holds the gate and returns ALLOW or APPROVE for an action of an account. Raises TRM01, TRM02.';

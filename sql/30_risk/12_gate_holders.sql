@@ -1,4 +1,4 @@
--- 12_gate_holders: a change of mode waits for nobody longer than a moment: it ends the sessions in its way.
+-- 12_gate_holders: a change of mode waits only briefly for locks: it ends the sessions that block it.
 
 create or replace view risk.gate_locks as
 select
@@ -14,14 +14,14 @@ where l.locktype = 'relation'
   and l.pid is distinct from pg_backend_pid()
   and case
       when l.relation = 'risk.gate'::regclass then l.granted and l.mode <> 'AccessShareLock'
-      -- Whoever waits for such a lock is in the way as well: all others queue behind it.
+      -- A session that waits for such a lock blocks as well: all others queue behind it.
       else c.relnamespace in ('risk'::regnamespace, 'bus'::regnamespace, 'trade'::regnamespace)
           and l.relation <> 'bus.seals'::regclass
           and l.mode in ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
   end;
 
 comment on view risk.gate_locks is
-    'Locks of other sessions on the gate, and table locks of the rooms that a change of mode writes to.';
+    'Locks of other sessions on the gate, and table locks in the schemas that a change of mode writes to.';
 
 create or replace function risk.gate_holders()
 returns table (pid integer, is_idle boolean, changes_mode boolean, who text)
@@ -30,7 +30,7 @@ stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    perform pg_stat_clear_snapshot();  -- else a transaction keeps seeing the sessions it saw first
+    perform pg_stat_clear_snapshot();  -- else this transaction keeps seeing the sessions it saw first
 
     return query
     with found as (
@@ -56,11 +56,11 @@ begin
         f.pid,
         bool_or(a.state like 'idle%') is true,
         bool_or(f.changes_mode and coalesce(a.state = 'active', true)),
-        max(coalesce(p.who, format('session %s of %s, %s since %s', f.pid, a.usename, coalesce(a.state, 'in a transaction'),
-            to_char(coalesce(a.xact_start, a.backend_start), 'HH24:MI:SS TZ'))))
+        max(coalesce(p.who, format('session %s of %s, %s since %s', f.pid, a.usename,
+            coalesce(a.state, 'in a transaction'), to_char(coalesce(a.xact_start, a.backend_start), 'HH24:MI:SS TZ'))))
     from found as f
     left join pg_stat_activity as a on a.pid = f.pid
-    -- A lock of no session is of a prepared transaction, which holds its own number as well.
+    -- A lock without a pid belongs to a prepared transaction, which also locks its own transaction id: match by that.
     left join bus.prepared as p
         on f.pid is null
         and p.database = current_database()
@@ -77,8 +77,8 @@ end;
 $$;
 
 comment on function risk.gate_holders is
-    'Who holds what a change of mode needs, in whatever lock mode: the gate, the rows of the modes, or a table it '
-    'writes. The pid of a prepared transaction is null.';
+    'The sessions and prepared transactions (pid null) that hold what a change of mode needs, in whatever lock mode: '
+    'the gate, the rows of the modes, or a table it writes.';
 
 create or replace function risk.end_gate_holders(p_try integer)
 returns jsonb
@@ -93,8 +93,8 @@ begin
     for v_holder in
         select w.* from risk.gate_holders() as w where w.pid is not null
     loop
-        -- Who is idle is not waited for. Who is busy gets a second turn, and who is just changing the mode a
-        -- third: of two halts at once both succeed.
+        -- End idle sessions at the first try, busy ones at the second, and one that is changing the mode at the
+        -- third, so that of two concurrent halts both succeed.
         continue when not v_holder.is_idle and p_try < case when v_holder.changes_mode then 3 else 2 end;
 
         if bus.end_session(v_holder.pid) then
@@ -107,8 +107,8 @@ end;
 $$;
 
 comment on function risk.end_gate_holders is
-    'Ends the sessions in the way of a change of mode, the idle ones at its first try; returns which. The caller has '
-    'waited for them in vain.';
+    'Ends the sessions that block a change of mode, idle ones already at its first try; returns which. The caller '
+    'has waited for them in vain.';
 
 create or replace function risk.set_lock_patience(
     p_try      integer,
@@ -120,16 +120,20 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    perform set_config('lock_timeout', format('%sms', greatest(1, round(1000 * extract(epoch from p_patience) * case p_try
-        when 1 then 0.25
-        when 2 then 0.75
-        else 1
-    end))), true);
+    perform set_config(
+        'lock_timeout',
+        format('%sms', greatest(1, round(1000 * extract(epoch from p_patience) * case p_try
+            when 1 then 0.25
+            when 2 then 0.75
+            else 1
+        end))),
+        true
+    );
 end;
 $$;
 
 comment on function risk.set_lock_patience is
-    'How long this try of a change of mode waits for a lock: the first two together for the whole patience.';
+    'Sets how long this try of a change of mode waits for a lock. The first two tries together wait p_patience.';
 
 create or replace function risk.refuse_change(p_what text)
 returns void
@@ -147,7 +151,8 @@ end;
 $$;
 
 comment on function risk.refuse_change is
-    'A change of mode gives up and names whom it could not end: superusers and prepared transactions. Raises TRI04.';
+    'Gives up a change of mode and names the holders it could not end: superusers and prepared transactions. Raises '
+    'TRI04.';
 
 create or replace function risk.lock_gate_exclusive()
 returns void
@@ -176,8 +181,8 @@ end;
 $$;
 
 comment on function risk.lock_gate_exclusive is
-    'Locks the gate exclusively; it ends whoever is in the way of a change of mode, who is idle after 50 ms, who is '
-    'busy after 200 ms. Raises TRI04.';
+    'Locks the gate exclusively. Ends the sessions that block a change of mode: idle ones after 50 ms, busy ones '
+    'after 200 ms. Raises TRI04.';
 
 create or replace function risk.record_ended(p_ended jsonb)
 returns void
@@ -192,4 +197,4 @@ begin
 end;
 $$;
 
-comment on function risk.record_ended is 'Each session that a change of mode ended is an event.';
+comment on function risk.record_ended is 'Writes one event for each session that a change of mode ended.';

@@ -1,5 +1,5 @@
--- 20_modes: who changes the mode and how: halt, safe, and the history that every change leaves, whoever makes
--- it.  Leaving HALT needs a code: 306_codes.
+-- 20_modes: changing the mode: halt, safe, and the history that every change leaves, whoever makes it.  Leaving HALT
+-- needs a code: see 32_override_code.
 
 create or replace function risk.write_mode(
     p_scope    text,
@@ -33,7 +33,7 @@ end;
 $$;
 
 comment on function risk.write_mode is
-    'Writes the mode of the system, a broker or an account; its history and its event follow by triggers.';
+    'Writes the mode of the system, a broker or an account; triggers write its history and its event.';
 
 create or replace function risk.change_mode(
     p_scope    text,
@@ -58,11 +58,11 @@ begin
             using errcode = 'TRI01', hint = 'Say why: it is shown to everyone who asks.';
     end if;
 
-    -- Whatever its length, it never stands in the way of a halt.
+    -- Cut a long reason instead of refusing it: it must never block a halt.
     p_reason := left(p_reason, 2000);
     perform risk.lock_gate_exclusive();
 
-    -- Behind the gate somebody may still hold a row or a table that the change writes.
+    -- Even with the gate locked, another session may hold a row or a table that the change writes.
     for v_try in 1..25 loop
         begin
             perform risk.set_lock_patience(v_try, v_patience);
@@ -79,7 +79,7 @@ end;
 $$;
 
 comment on function risk.change_mode is
-    'Changes the mode of the system, a broker or an account behind the locked gate, and ends whoever is in its way '
+    'Changes the mode of the system, a broker or an account with the gate locked, and ends sessions that block it, '
     'as lock_gate_exclusive does. Raises TRI01, TRI04.';
 
 create or replace function api.halt(p_reason text)
@@ -93,7 +93,8 @@ begin atomic
 end;
 
 comment on function api.halt is
-    'Stops all trading now; protective sells then need approval. Returns since when. Raises TRI01, TRI04.';
+    'Stops all trading now; protective sells then need approval. Returns when the mode was changed. Raises TRI01, '
+    'TRI04.';
 
 create or replace function api.safe(p_reason text)
 returns timestamptz
@@ -115,7 +116,8 @@ begin
 end;
 $$;
 
-comment on function api.safe is 'Stops all buying; sells go on. Returns since when. Raises TRI01, TRI04.';
+comment on function api.safe is
+    'Stops all buying; sells continue. Returns when the mode was changed. Raises TRI01, TRI04.';
 
 create or replace function risk.tg_mode__announce()
 returns trigger
@@ -133,8 +135,8 @@ end;
 $$;
 
 comment on function risk.tg_mode__announce is
-    'Each change of a mode is an event. It notifies nobody: a commit that does may have to wait, and a halt waits '
-    'for nothing.';
+    'Writes one event for each change of a mode. Sends no notification: a commit that notifies may have to wait, and '
+    'a halt must not.';
 
 create or replace trigger _900_announce
 after insert on risk.mode_history
@@ -148,7 +150,7 @@ create or replace trigger _110_no_truncate
 before truncate on risk.mode_history
 for each statement execute function bus.tg_append_only();
 
--- Whoever writes a mode, by whatever way: the gate is locked, the writer named, the change kept.
+-- These triggers fire for every writer of a mode: they lock the gate, record the login and keep the change.
 create or replace function risk.tg_modes__lock_gate()
 returns trigger
 language plpgsql
@@ -163,7 +165,8 @@ begin
 end;
 $$;
 
-comment on function risk.tg_modes__lock_gate is 'Any writer of a mode locks the gate first and is named. Raises TRI04.';
+comment on function risk.tg_modes__lock_gate is
+    'Locks the gate before a mode is written, and records the login and the time. Raises TRI04.';
 
 create or replace function risk.tg_modes__keep_history()
 returns trigger
@@ -184,14 +187,14 @@ begin
         new.evidence,
         new.changed_by,
         new.changed_at,
-        -- Behind the gate: whoever claims holds it from before the number of the order until the commit.
+        -- Exact behind the gate: a claim holds it from before it takes the order number until its commit.
         (select case when s.is_called then s.last_value else 0 end from trade.orders_order_id_seq as s)
     );
     return null;
 end;
 $$;
 
-comment on function risk.tg_modes__keep_history is 'Each write of a mode is a row of the history.';
+comment on function risk.tg_modes__keep_history is 'Writes one row of history for each write of a mode.';
 
 create or replace trigger _100_lock_gate
 before insert or update on risk.system_mode

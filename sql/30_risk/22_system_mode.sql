@@ -1,7 +1,7 @@
--- 22_system_mode: the mode as psql sees it: a view to read, and to halt with when no function is at hand.
+-- 22_system_mode: the mode as a view for psql: select reads it, and an update can halt without calling a function.
 
 create or replace view api.system_mode as
--- In a with clause: `select ... for update` of this view, as tools with a grid send it, must not lock the row.
+-- A with clause, because data-grid tools send `select ... for update` of this view, which must not lock the row.
 with current_mode as (
     select s.mode, s.reason, s.changed_by, s.changed_at, s.evidence
     from risk.system_mode as s
@@ -30,7 +30,8 @@ as $$
 declare
     v_answer record;
 begin
-    -- The same mode for another reason is a change, and a halt is never left out: the row may have changed since.
+    -- Skip only an unchanged NORMAL. The same mode with another reason is a change, and a halt is never skipped: the
+    -- row may have changed since it was read.
     if new.mode = 'NORMAL' and new.mode = old.mode and new.reason = old.reason then
         return new;
     end if;
@@ -57,8 +58,8 @@ end;
 $$;
 
 comment on function api.tg_system_mode__update is
-    'An update of the view is the same as halt, safe or resume; a wrong code is a warning and changes nothing. '
-    'Raises TRI01, TRI04.';
+    'An update of the view calls halt, safe or resume. A wrong code is a warning and changes nothing. Raises TRI01, '
+    'TRI04.';
 
 create or replace trigger _100_update
 instead of update on api.system_mode

@@ -1,7 +1,7 @@
--- 30_code_attempts: each try of the override code is counted before anybody looks at it; a rollback does not take it
--- back.
+-- 30_code_attempts: each attempt at the override code is counted before the code is checked, and a rollback does not
+-- undo that.
 
--- Advisory locks are keyed by (class, id): a try holds its own until its transaction has ended, either way.
+-- Advisory locks are keyed by (class, id): an attempt holds its own until its transaction commits or rolls back.
 create or replace function risk.attempt_lock_class()
 returns integer
 language sql
@@ -12,7 +12,7 @@ begin atomic
 end;
 
 comment on function risk.attempt_lock_class is
-    'First key of the advisory lock a try of the override code holds; the second is its number.';
+    'First key of the advisory lock that an attempt at the override code holds; the second key is its number.';
 
 create or replace function risk.count_attempt(
     out p_code    risk.override_codes,
@@ -28,8 +28,8 @@ declare
     v_locked bigint;
     v_wrong  bigint;
 begin
-    -- One try at a time.  The row lock ends with this block, which undoes itself: whoever leaves a transaction
-    -- open keeps nobody from trying, and what the sequences count stays counted.
+    -- One attempt at a time.  This block rolls itself back, which releases the row lock, so a session that leaves its
+    -- transaction open keeps nobody from trying.  The sequences keep their counts.
     begin
         select c.* into p_code from risk.override_codes as c for update;
         v_now := floor(extract(epoch from bus.clock()) * 1000);
@@ -44,7 +44,7 @@ begin
         else
             v_wrong := case when v_locked > 0 then 1 else v_wrong + 1 end;
             select s.last_value + 1 into strict p_attempt from risk.override_attempts_ever as s;
-            -- Held by the session, since the end of this block gives back what the transaction holds.
+            -- A session-level lock, since the rollback of this block releases transaction-level ones.
             perform pg_advisory_lock(risk.attempt_lock_class(), p_attempt::integer);
             perform setval('risk.override_attempts_ever', p_attempt);
             perform setval('risk.override_tries', v_wrong);
@@ -64,8 +64,8 @@ end;
 $$;
 
 comment on function risk.count_attempt is
-    'Counts a try of the override code before anybody looks at it, and the fifth in a row locks it for 15 minutes; '
-    'says the number of the try and what it is compared with, or why none is taken.';
+    'Counts an attempt at the override code before the code is checked; the fifth in a row locks it for 15 minutes. '
+    'Returns the number of the attempt and the stored code to compare with, or why no attempt is accepted.';
 
 create or replace function risk.note_lost_attempts()
 returns integer
@@ -92,7 +92,7 @@ begin
                 and l.classid = risk.attempt_lock_class()::oid
                 and l.objid = n.attempt_id::oid
           )
-        on conflict do nothing  -- it has ended since, and left its own record
+        on conflict do nothing  -- it has ended meanwhile and left its own record
         returning a.attempt_id
     )
 
@@ -114,8 +114,8 @@ end;
 $$;
 
 comment on function risk.note_lost_attempts is
-    'Records the tries of the override code whose own record was rolled back, as an event and an incident; returns '
-    'how many.';
+    'Records the attempts at the override code whose own record was rolled back, as an event and an incident; '
+    'returns how many.';
 
 create or replace trigger _100_append_only
 before update or delete on risk.override_attempts
@@ -128,4 +128,4 @@ for each statement execute function bus.tg_append_only();
 create or replace view api.override_attempts as
 select a.attempt_id, a.outcome, a.login, a.noted_at from risk.override_attempts as a;
 
-comment on view api.override_attempts is 'Every try of the override code.';
+comment on view api.override_attempts is 'Every attempt at the override code.';

@@ -1,7 +1,7 @@
--- 32_override_code: the override code, which leaves HALT, and what is remembered of every try.  How many were wrong in a
--- row, until when it is locked, and how many tries there ever were are sequences: a rollback does not turn those
--- back.  A refusal about a code is returned and never raised, so that the statement with the code in it is not
--- logged; and the gate is not locked while a code is looked at, so that no guesser delays a halt.
+-- 32_override_code: the override code, which leaves HALT.  Three sequences count wrong codes in a row and all
+-- attempts, and hold the end of a lock, because a rollback does not reset them.  A refusal about a code is returned,
+-- never raised, so that the statement with the code in it is not logged.  The gate is not locked while a code is
+-- checked, so no guesser delays a halt.
 
 create or replace function risk.code_digest(
     p_salt   text,
@@ -16,7 +16,7 @@ as $$
 declare
     v_hash bytea := sha256(convert_to(p_salt || p_code, 'UTF8'));
 begin
-    for v_round in 2..p_rounds loop  -- each round needs the one before: slow is what it is for
+    for v_round in 2..p_rounds loop  -- each round needs the one before: slow on purpose
         v_hash := sha256(v_hash);
     end loop;
 
@@ -25,7 +25,8 @@ end;
 $$;
 
 comment on function risk.code_digest is
-    'sha256 of salt and code, again and again, as hex: slow on purpose, so that guessing takes days. Null for null.';
+    'sha256 of salt and code, repeated p_rounds times, as hex: slow on purpose, so that guessing takes days. Null '
+    'for null.';
 
 create or replace function risk.code_weakness(p_code text)
 returns text
@@ -42,7 +43,7 @@ begin atomic
     end;
 end;
 
-comment on function risk.code_weakness is 'Why a text is too easy to guess for an override code; null when it will do.';
+comment on function risk.code_weakness is 'Why a text is not acceptable as an override code; null when it is.';
 
 create or replace function risk.check_override_code(p_code text)
 returns text
@@ -83,8 +84,8 @@ end;
 $$;
 
 comment on function risk.check_override_code is
-    'ok, or why the code is not accepted. Five wrong codes in a row lock it for 15 minutes; a rollback does not take '
-    'a try back.';
+    'Returns ok, or why the code is not accepted. Five wrong codes in a row lock it for 15 minutes; a rollback does '
+    'not undo an attempt.';
 
 create or replace function risk.refuse_code(p_message text)
 returns void
@@ -94,7 +95,8 @@ begin atomic
     select bus.record_event('refusal', null, 'TRA01', null, jsonb_build_object('message', p_message));
 end;
 
-comment on function risk.refuse_code is 'Keeps an answer about a code that is returned instead of raised.';
+comment on function risk.refuse_code is
+    'Records, as an event, a refusal about a code that is returned instead of raised.';
 
 create or replace function api.resume(
     p_reason text,
@@ -125,7 +127,9 @@ begin
         begin
             perform risk.lock_gate_exclusive();
 
-            if v_seen is distinct from (select max(h.mode_change_id) from risk.mode_history as h where h.scope = 'system') then
+            if v_seen is distinct from (
+                select max(h.mode_change_id) from risk.mode_history as h where h.scope = 'system'
+            ) then
                 v_answer := 'the mode was changed meanwhile: look why, then resume again';
             else
                 v_at := risk.change_mode('system', 'system', 'NORMAL', p_reason, '{}');
@@ -149,8 +153,8 @@ end;
 $$;
 
 comment on function api.resume is
-    'Lets trading go on. Leaving HALT needs the override code; every refusal is answered, not raised, and '
-    'remembered; a halt that comes while the code is looked at stands.';
+    'Resumes trading. Leaving HALT needs the override code. Every refusal is returned, not raised, and recorded. A '
+    'halt that comes while the code is checked stays in force.';
 
 create or replace function api.set_override_code(
     p_code    text,
@@ -201,8 +205,8 @@ end;
 $$;
 
 comment on function api.set_override_code is
-    'Sets the code that leaves HALT; changing it needs the current one. A code that is easy to guess, like every '
-    'refusal, is answered, not raised.';
+    'Sets the code that leaves HALT; changing it needs the current one. Every refusal, such as of a weak code, is '
+    'returned, not raised.';
 
 create or replace view api.override_code as
 select
@@ -221,5 +225,5 @@ cross join risk.override_locked_until as u
 cross join risk.override_attempts_ever as e;
 
 comment on view api.override_code is
-    'Whether a code that leaves HALT is set (no row when none is), and how it was tried: wrong ones in a row, the '
-    'end of a lock, all tries, and those that were rolled back.';
+    'Whether a code that leaves HALT is set (no row when none is), and its attempts: wrong ones in a row, the end of '
+    'a lock, the total, and how many were rolled back.';

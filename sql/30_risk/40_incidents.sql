@@ -1,4 +1,4 @@
--- 40_incidents: incidents: what a person should know of, one row for each kind and subject while it is open.
+-- 40_incidents: what a person should know about, one row for each kind and subject while it is open.
 
 create or replace function risk.tg_incidents__record()
 returns trigger
@@ -22,7 +22,7 @@ end;
 $$;
 
 comment on function risk.tg_incidents__record is
-    'L9: each change of an incident is one event, so that the facts it was refreshed with before are kept.';
+    'Law L9: writes one event for each change of an incident, so that earlier details are kept when it is refreshed.';
 
 create or replace trigger _900_record
 after insert or update on risk.incidents
@@ -40,7 +40,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 begin atomic
     insert into risk.incidents as i (kind, subject, detail)
-    -- As much as its index takes, and of the detail as much as anybody reads.
+    -- Cut kind and subject to what the index can hold, and the detail to what a person would read.
     values (left(coalesce(p_kind, ''), 100), left(coalesce(p_subject, ''), 500), bus.clip_json(p_detail))
     on conflict (kind, subject) where closed_at is null do update set detail = excluded.detail
     returning i.incident_id;
@@ -62,7 +62,7 @@ begin atomic
     where i.kind = p_kind and i.subject = left(p_subject, 500) and i.closed_at is null;
 end;
 
-comment on function risk.end_incident is 'What an incident was about is over; nothing where none is open.';
+comment on function risk.end_incident is 'Closes the open incident of this kind and subject, if there is one.';
 
 create or replace function api.close_incident(
     p_incident_id bigint,
@@ -97,5 +97,5 @@ end;
 $$;
 
 comment on function api.close_incident is
-    'A person has dealt with an incident. One that still holds is opened again by whoever sees it. Raises TRI01, '
-    'TRI02.';
+    'Closes an incident that a person has dealt with. If its cause persists, whatever detects it opens it again. '
+    'Raises TRI01, TRI02.';

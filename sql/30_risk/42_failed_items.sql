@@ -1,5 +1,5 @@
--- 42_failed_items: an unknown error of one item is the refusal of that item, and a person is alerted; the rest of
--- its set goes on.  Each loop over items catches what goes wrong with one in a block of its own.
+-- 42_failed_items: an unexpected error in one item refuses that item and alerts a person; the rest of its set
+-- continues. Each loop over items catches the error of an item in a block of its own.
 
 create or replace function risk.note_failed_item(
     p_action   text,
@@ -22,4 +22,5 @@ begin atomic
 end;
 
 comment on function risk.note_failed_item is
-    'Keeps an incident open of an item that failed with an error nobody foresaw, so that the others could go on.';
+    'Opens or refreshes an incident for an item that failed with an unexpected error, so that the others could '
+    'continue.';

@@ -1,5 +1,5 @@
--- 10_intent_laws: the laws of an intent (L1 mode, L2 no oversell, L3 no overspend, L4 lifecycle), kept by
--- triggers, whoever writes.
+-- 10_intent_laws: the laws of an intent (L1 mode, L2 no oversell, L3 no overspend, L4 lifecycle), enforced by
+-- triggers against every writer.
 
 create or replace function trade.tg_order_intents__guard()
 returns trigger
@@ -15,7 +15,7 @@ begin
         (select t.action from trade.intent_types as t where t.intent_type = new.intent_type and t.side = new.side)
     );
 
-    -- Nobody brings an approval along: it is given to a row that waits for it.
+    -- An insert cannot bring its own approval: a person approves a row that is stored as PENDING_APPROVAL.
     if v_verdict = 'APPROVE' and new.status = 'NEW' and (tg_op = 'INSERT' or new.approved_by is null) then
         raise exception 'this intent needs the approval of a person'
             using errcode = 'TRM03',
@@ -45,8 +45,8 @@ end;
 $$;
 
 comment on function trade.tg_order_intents__guard is
-    'L1: admits an intent only behind the gate and as the mode allows; refuses in breach. Raises TRM01, TRM02, '
-    'TRM03, TRC02, TRQ02.';
+    'L1: takes the gate lock and admits an intent only if the mode allows it. Also refuses a new intent while its '
+    'position is in breach, and a new buy while cash is. Raises TRM01, TRM02, TRM03, TRC02, TRQ02.';
 
 create or replace trigger _100_guard
 before insert on trade.order_intents
@@ -65,7 +65,7 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    -- Here and not in the trigger's own condition, which would be parsed again for each statement.
+    -- Check here, not in the trigger's WHEN condition, which would be parsed again for each statement.
     if (
         bus.is_amount(new.quantity) and bus.is_amount(new.worst_price) and isfinite(new.expires_at)
         and octet_length(new.reason) <= 2000 and octet_length(new.idempotency_key) <= 250
@@ -78,7 +78,7 @@ end;
 $$;
 
 comment on function trade.tg_order_intents__check_bounds is
-    'Refuses an intent whose numbers, texts or times cannot be worked with. Raises TRI01.';
+    'Refuses an intent whose numbers, texts or times are out of bounds. Raises TRI01.';
 
 create or replace trigger _120_within_bounds
 before insert on trade.order_intents
@@ -113,7 +113,7 @@ end;
 $$;
 
 comment on function trade.tg_order_intents__check_move is
-    'L4: an intent begins and moves only along its lifecycle. Raises TRL01.';
+    'L4: lets an intent begin and move only along its lifecycle. Raises TRL01.';
 
 create or replace trigger _200_check_beginning
 before insert on trade.order_intents
@@ -139,7 +139,7 @@ end;
 $$;
 
 comment on function trade.tg_order_intents__keep_decision is
-    'What was decided never changes; only how far it has come does. Raises TRL02.';
+    'Refuses a change to what was decided; only the progress of an intent may change. Raises TRL02.';
 
 create or replace trigger _300_keep_decision
 before update of intent_id, account_id, instrument_id, owner, intent_type, side, quantity, reserve_rate,
@@ -162,7 +162,7 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    -- A sell without a limit takes the price of the moment its wait for approval ends, up or down.
+    -- A sell without a limit is priced again, up or down, when its wait for approval ends.
     if old.status = 'PENDING_APPROVAL' and new.status = 'NEW' and old.side = 'SELL'
         and old.limit_price is null and new.limit_price is null then
         return new;
@@ -175,13 +175,13 @@ end;
 $$;
 
 comment on function trade.tg_order_intents__keep_price is
-    'The price of a decision changes only when a stop lowers it or an approval sets it. Raises TRL02.';
+    'Refuses a price change unless a stop lowers the price or the end of an approval wait sets it. Raises TRL02.';
 
 create or replace trigger _310_keep_price
 before update of worst_price, limit_price, escalated_at on trade.order_intents
 for each row
 when (
-    -- A stop lowers that of a sell, to get out, and takes its limit away.
+    -- Only a stop (it sets escalated_at) may lower the price of a sell and remove its limit.
     (new.worst_price <> old.worst_price
         and (old.side = 'BUY' or new.worst_price > old.worst_price or new.escalated_at is null))
     or (new.limit_price is distinct from old.limit_price

@@ -1,4 +1,4 @@
--- 12_intent_effects: what a new or changed intent brings about: its reservation, a notification, an event.
+-- 12_intent_effects: what follows from a new or changed intent: its reservation, a notification, an event.
 
 create or replace function trade.tg_order_intents__reserve()
 returns trigger
@@ -32,7 +32,10 @@ begin
                 ), 0),
                 (select i.symbol from market.instruments as i where i.instrument_id = new.instrument_id)
                 using errcode = 'TRQ01',
-                      hint = format('It must be held by %s and not promised to another live sell: select * from positions;', new.owner);
+                      hint = format(
+                          'It must be held by %s and not promised to another live sell: select * from positions;',
+                          new.owner
+                      );
         end if;
     end if;
 
@@ -45,7 +48,9 @@ begin
         if not found then
             raise exception 'cannot spend %: % is free', trim_scale(v_cash),
                 coalesce((
-                    select trim_scale(b.cash - b.locked_cash) from trade.balances as b where b.account_id = new.account_id
+                    select trim_scale(b.cash - b.locked_cash)
+                    from trade.balances as b
+                    where b.account_id = new.account_id
                 ), 0)
                 using errcode = 'TRC01',
                       hint = 'A buy reserves its worst price plus fees: select * from accounts;';
@@ -57,7 +62,8 @@ end;
 $$;
 
 comment on function trade.tg_order_intents__reserve is
-    'L2, L3: moves what an intent reserves to its position or account, and nothing else does. Raises TRQ01, TRC01.';
+    'L2, L3: adds each change of an intent''s reservation to its position (sell) or balance (buy); nothing else '
+    'does that. Raises TRQ01, TRC01.';
 
 create or replace trigger _500_reserve_new
 after insert on trade.order_intents
@@ -82,7 +88,7 @@ end;
 $$;
 
 comment on function trade.tg_order_intents__notify is
-    'Wakes execution when an intent waits. A hint: the row is the truth.';
+    'Notifies execution that an intent waits. Only a hint: the row is the truth.';
 
 create or replace trigger _900_notify_new
 after insert on trade.order_intents
@@ -115,7 +121,7 @@ begin
 end;
 $$;
 
-comment on function trade.tg_order_intents__record is 'L9: each change of an intent is one event.';
+comment on function trade.tg_order_intents__record is 'L9: records one event for each change of an intent.';
 
 create or replace trigger _950_record_new
 after insert on trade.order_intents

@@ -1,5 +1,5 @@
--- 14_position_laws: positions and balances.  Facts change them always; when a fact undercuts what live intents
--- have reserved, the breach is stored beside it, an incident is open and unsent intents are shed.
+-- 14_position_laws: positions and balances.  A fact may always change them.  If it leaves less than live intents
+-- have reserved, the shortfall is stored as the breach, an incident is opened and unsent intents are cancelled.
 
 create or replace function trade.tg_positions__derive()
 returns trigger
@@ -12,7 +12,8 @@ begin
         return new;
     end if;
 
-    -- A fact may raise the breach, also the one that an order we ended may still sell; a reservation only lowers it.
+    -- Facts may raise the breach: a changed quantity, or what a stray order may still sell. A changed reservation
+    -- can only lower it.
     if new.qty is distinct from old.qty or new.stray_qty is distinct from old.stray_qty then
         new.breach_qty := greatest(
             least(old.locked_qty + new.stray_qty - old.stray_qty, new.locked_qty) - new.qty, 0
@@ -32,7 +33,8 @@ end;
 $$;
 
 comment on function trade.tg_positions__derive is
-    'L2, L10: the breach follows from facts, the version from changes of facts.';
+    'L2, L10: derives the breach of a position, and raises its version when facts (quantity, cost, realized '
+    'profit) change.';
 
 create or replace trigger _100_derive
 before update on trade.positions
@@ -59,7 +61,7 @@ begin
 end;
 $$;
 
-comment on function trade.tg_balances__derive is 'L3: the breach follows from facts.';
+comment on function trade.tg_balances__derive is 'L3: derives the cash breach of an account.';
 
 create or replace trigger _100_derive
 before update on trade.balances
@@ -101,12 +103,14 @@ begin
     end if;
 
     if tg_op = 'INSERT' or old.version <> new.version or old.breach_qty <> new.breach_qty then
-        perform bus.record_event('position', new.instrument_id, case tg_op when 'INSERT' then 'created' else 'changed' end,
+        perform bus.record_event(
+            'position', new.instrument_id, case tg_op when 'INSERT' then 'created' else 'changed' end,
             null, jsonb_build_object(
                 'account_id', new.account_id, 'owner', new.owner, 'qty', new.qty, 'locked_qty', new.locked_qty,
                 'breach_qty', new.breach_qty, 'cost', new.cost, 'realized_pnl', new.realized_pnl,
                 'version', new.version
-            ));
+            )
+        );
     end if;
 
     if new.breach_qty <> v_before then
@@ -121,7 +125,7 @@ end;
 $$;
 
 comment on function trade.tg_positions__record is
-    'L9: each change of a position is one event; a breach is an incident.';
+    'L9: records one event for each change of a position; keeps an incident open during a breach.';
 
 create or replace trigger _900_record
 after insert or update on trade.positions
@@ -140,7 +144,7 @@ begin
 end;
 $$;
 
-comment on function trade.tg_balances__record is 'A breach of cash is an incident.';
+comment on function trade.tg_balances__record is 'Keeps an incident open while an account has a cash breach.';
 
 create or replace trigger _900_record
 after update on trade.balances
@@ -174,7 +178,7 @@ end;
 $$;
 
 comment on function trade.tg_cash_entries__add is
-    'The balance is the sum of its entries; they are on disk when they have committed.';
+    'Adds new cash entries to the balance, which is always their sum, and makes their transaction durable.';
 
 create or replace trigger _500_add
 after insert on trade.cash_entries

@@ -1,4 +1,4 @@
--- 16_position_moves: how a fill moves a position and its cost, and what an oversold position takes back.
+-- 16_position_moves: how a fill changes a position and its cost, and which unsent intents a breach cancels.
 
 create or replace function trade.ensure_position(
     p_account_id    bigint,
@@ -26,7 +26,8 @@ begin
 end;
 $$;
 
-comment on function trade.ensure_position is 'Locks a position, making a flat one where there is none.';
+comment on function trade.ensure_position is
+    'Locks a position and returns it; creates a flat one if there is none.';
 
 create or replace function trade.cost_of(
     p_position trade.positions,
@@ -36,13 +37,13 @@ returns numeric
 language sql
 immutable
 begin atomic
-    -- What stays is cut to 18 decimals (by div: a quotient would be rounded first) and what leaves is the rest of it:
-    -- together they are always the whole.
+    -- Truncate the cost of the rest to 18 decimals (with div, because / rounds) and return the difference, so that the
+    -- two parts always add up to the whole.
     select p_position.cost - div(p_position.cost * (p_position.qty - p_quantity) * 1e18, p_position.qty) * 1e-18;
 end;
 
 comment on function trade.cost_of is
-    'What a part of a held position cost, at its average price; all of it, exactly, when nothing is left.';
+    'Cost of part of a held position, at its average price; for the whole position exactly its whole cost.';
 
 create or replace function trade.move_position(
     p_position trade.positions,
@@ -79,8 +80,8 @@ end;
 $$;
 
 comment on function trade.move_position is
-    'Applies a trade to a locked position: a signed change of quantity, the money paid or received for it, and the '
-    'costs. Returns the realized profit: money received - cost of what was sold - costs of trading.';
+    'Applies a trade to a locked position: the signed change of quantity, the money paid or received, and the '
+    'trading costs. Returns the realized profit: money received - cost of what was sold - trading costs.';
 
 create or replace function trade.release_unsent_intents(
     p_account_id    bigint,
@@ -100,7 +101,7 @@ begin
         select i.*
         from trade.order_intents as i
         where i.account_id = p_account_id
-          and i.closed_at is null  -- as its index says: it is asked after every fill
+          and i.closed_at is null  -- uses the partial index; this query runs after every fill
           and i.status in ('NEW', 'PENDING_APPROVAL')
           and ((i.side = 'SELL' and i.instrument_id = p_instrument_id and i.owner = p_owner) or i.side = 'BUY')
         order by i.intent_id desc
@@ -127,7 +128,9 @@ begin
                 raise;
             end if;
 
-            perform risk.note_failed_item('release_unsent_intents', format('intent %s', v_intent.intent_id), sqlstate, sqlerrm);
+            perform risk.note_failed_item(
+                'release_unsent_intents', format('intent %s', v_intent.intent_id), sqlstate, sqlerrm
+            );
         end;
     end loop;
 
@@ -136,8 +139,8 @@ end;
 $$;
 
 comment on function trade.release_unsent_intents is
-    'Cancels unsent intents, newest first, until the breach of the position and of the account is gone; returns how '
-    'many.';
+    'Cancels unsent sells of a position and unsent buys of its account, newest first, until the breach of each is '
+    'gone. Returns how many.';
 
 create or replace function trade.position_of(
     p_account_id    bigint,
@@ -160,4 +163,4 @@ begin
 end;
 $$;
 
-comment on function trade.position_of is 'A position that exists, as it is now.';
+comment on function trade.position_of is 'Returns the current row of a position that exists.';

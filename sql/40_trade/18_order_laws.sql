@@ -1,5 +1,5 @@
--- 18_order_laws: the laws of an order (L1 mode, L4 lifecycle, L5 one live order within the intent), kept by
--- triggers whoever writes.
+-- 18_order_laws: the laws of an order (L1 mode, L4 lifecycle, L5 one live order within the intent), enforced by
+-- triggers against every writer.
 
 create or replace function trade.tg_orders__guard()
 returns trigger
@@ -35,7 +35,7 @@ end;
 $$;
 
 comment on function trade.tg_orders__guard is
-    'L1: nothing is made ready to send that the mode forbids. Raises TRM01, TRM02, TRM03.';
+    'L1: refuses to store an order that the mode forbids. Raises TRM01, TRM02, TRM03.';
 
 create or replace trigger _100_guard_new
 before insert on trade.orders
@@ -57,7 +57,7 @@ end;
 $$;
 
 comment on function trade.tg_orders__check_bounds is
-    'Refuses an order whose numbers or times cannot be worked with. Raises TRI01.';
+    'Refuses an order whose numbers or times are out of bounds. Raises TRI01.';
 
 create or replace trigger _120_within_bounds
 before insert on trade.orders
@@ -93,7 +93,7 @@ end;
 $$;
 
 comment on function trade.tg_orders__check_move is
-    'L4: an order begins and moves only along its lifecycle, and says since when. Raises TRL01.';
+    'L4: lets an order begin and move only along its lifecycle, and sets state_since. Raises TRL01.';
 
 create or replace trigger _200_check_beginning
 before insert on trade.orders
@@ -114,7 +114,7 @@ as $$
 declare
     v_intent trade.order_intents;
 begin
-    -- By its key alone: with more conditions the planner may take the index of all live intents.
+    -- Look up by the key alone: with more conditions the planner may choose the index of all live intents.
     select i.* into v_intent from trade.order_intents as i where i.intent_id = new.intent_id;
 
     if (
@@ -139,7 +139,7 @@ end;
 $$;
 
 comment on function trade.tg_orders__check_exposure is
-    'L5: an order never exceeds what its intent has reserved. Raises TRL04.';
+    'L5: refuses an order that exceeds what its intent has reserved. Raises TRL04.';
 
 create or replace trigger _300_check_exposure
 before insert on trade.orders
@@ -158,7 +158,8 @@ begin
 end;
 $$;
 
-comment on function trade.tg_orders__keep_decision is 'L6: a stored order never says anything else. Raises TRL02.';
+comment on function trade.tg_orders__keep_decision is
+    'L6: refuses a change to the terms of a stored order. Raises TRL02.';
 
 create or replace trigger _310_keep_decision
 before update of order_id, intent_id, account_id, instrument_id, side, client_order_id, order_type, limit_price,
@@ -171,7 +172,7 @@ when (
     is distinct from
     (new.order_id, new.intent_id, new.account_id, new.instrument_id, new.side, new.client_order_id, new.order_type,
      new.limit_price, new.send_before)
-    -- The child of an amend gets what is left of its parent, which may have been filled meanwhile.
+    -- The quantity of a pending child may shrink: its parent may have filled in the meantime.
     or new.quantity > old.quantity
     or (new.quantity < old.quantity and not old.is_pending)
     or (old.broker_order_id is not null and new.broker_order_id is distinct from old.broker_order_id)

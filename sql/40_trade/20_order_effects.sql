@@ -1,4 +1,4 @@
--- 20_order_effects: what a new or changed order brings about: a notification, an event.
+-- 20_order_effects: what follows from a new or changed order: a notification, an event.
 
 create or replace function trade.tg_orders__notify()
 returns trigger
@@ -12,7 +12,8 @@ begin
 end;
 $$;
 
-comment on function trade.tg_orders__notify is 'Wakes execution when an order wants a cancel or a question. A hint.';
+comment on function trade.tg_orders__notify is
+    'Notifies execution that an order needs a cancel, an amend or a query. Only a hint.';
 
 create or replace trigger _900_notify
 after update on trade.orders
@@ -44,7 +45,7 @@ begin
 end;
 $$;
 
-comment on function trade.tg_orders__record is 'L9: each change of an order is one event.';
+comment on function trade.tg_orders__record is 'L9: records one event for each change of an order.';
 
 create or replace trigger _950_record_new
 after insert on trade.orders

@@ -1,4 +1,4 @@
--- 22_lookups: accounts and orders by the names that people and brokers give them.
+-- 22_lookups: find accounts and orders by the names that people and brokers use.
 
 create or replace function trade.account_id(p_account text)
 returns bigint
@@ -12,14 +12,15 @@ begin
     select a.account_id into v_account_id from trade.accounts as a where a.account = p_account;
 
     if not found then
-        raise exception 'account % does not exist', left(p_account, 100) using errcode = 'TRI02', hint = 'select account from accounts;';
+        raise exception 'account % does not exist', left(p_account, 100)
+            using errcode = 'TRI02', hint = 'select account from accounts;';
     end if;
 
     return v_account_id;
 end;
 $$;
 
-comment on function trade.account_id is 'The id of an account. Raises TRI02.';
+comment on function trade.account_id is 'Returns the id of an account. Raises TRI02.';
 
 create or replace function trade.find_order(
     p_account_id      bigint,
@@ -37,4 +38,5 @@ begin atomic
            or (p_client_order_id is null and o.broker_order_id = p_broker_order_id));
 end;
 
-comment on function trade.find_order is 'The order a broker speaks of: by our number, else by the broker''s.';
+comment on function trade.find_order is
+    'Finds an order of an account by client_order_id or, if that is null, by broker_order_id.';

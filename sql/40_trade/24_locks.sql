@@ -1,5 +1,5 @@
--- 24_locks: locks, always in one order: account, position, intent, order. Whoever changes several rows takes them
--- here.
+-- 24_locks: row locks, always in the same order: account, position, intent, order. Functions that change several
+-- rows lock them here.
 
 create or replace function trade.lock_account(p_account_id bigint)
 returns void
@@ -12,7 +12,7 @@ begin
 end;
 $$;
 
-comment on function trade.lock_account is 'Locks an account by its balance.';
+comment on function trade.lock_account is 'Locks an account, by the row of its balance.';
 
 create or replace function trade.lock_position(
     p_account_id    bigint,
@@ -34,7 +34,7 @@ begin
 end;
 $$;
 
-comment on function trade.lock_position is 'Locks a position where there is one.';
+comment on function trade.lock_position is 'Locks a position if it exists.';
 
 create or replace function trade.lock_holdings(p_account_id bigint)
 returns void
@@ -52,7 +52,7 @@ begin
 end;
 $$;
 
-comment on function trade.lock_holdings is 'Locks an account and all its positions, in that order.';
+comment on function trade.lock_holdings is 'Locks an account, then all its positions.';
 
 create or replace function trade.lock_intent(p_intent_id bigint)
 returns trade.order_intents
@@ -89,7 +89,7 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    -- Whoever works on several takes them all before the first change: all accounts, positions, intents, orders.
+    -- Take all locks before the first change: all accounts, then all positions, intents and orders.
     perform
     from trade.balances as b
     where b.account_id in (select i.account_id from trade.order_intents as i where i.intent_id = any(p_intent_ids))
@@ -99,7 +99,9 @@ begin
     perform
     from trade.positions as p
     where (p.account_id, p.instrument_id, p.owner) in (
-        select i.account_id, i.instrument_id, i.owner from trade.order_intents as i where i.intent_id = any(p_intent_ids)
+        select i.account_id, i.instrument_id, i.owner
+        from trade.order_intents as i
+        where i.intent_id = any(p_intent_ids)
     )
     order by p.account_id, p.instrument_id, p.owner
     for no key update;
@@ -115,21 +117,21 @@ end;
 $$;
 
 comment on function trade.lock_intents is
-    'Locks the accounts, positions, intents and live orders of several intents, in that order, before any of them is '
-    'changed.';
+    'Locks the accounts, positions, intents and live orders of several intents, in that order, before any of them '
+    'is changed.';
 
 create or replace function trade.lock_accounts(p_account_ids bigint[])
 returns bigint[]
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
-set lock_timeout = '600ms'  -- longer than the watcher needs to see who is waited for
+set lock_timeout = '600ms'  -- longer than the watcher needs to find the blocking session
 as $$
 declare
     v_locked bigint[] := '{}';
     v_id     bigint;
 begin
-    -- One by one, in their order: nobody is waited for with a later one in hand.
+    -- Lock one by one in order of id, so that no later account is held while waiting for an earlier one.
     for v_id in
         select distinct a.account_id from unnest(p_account_ids) as a (account_id) order by a.account_id
     loop
@@ -139,7 +141,7 @@ begin
             begin
                 perform trade.lock_account(v_id);
             exception when lock_not_available then
-                continue;  -- left out, so that it stops none of the others
+                continue;  -- leave it out, so that it does not stop the others
             end;
         end if;
 
@@ -151,7 +153,7 @@ end;
 $$;
 
 comment on function trade.lock_accounts is
-    'Locks accounts and returns which: one that somebody holds for longer than 600 ms is left out.';
+    'Locks accounts and returns their ids; leaves out any that another session holds for longer than 600 ms.';
 
 create or replace function trade.lock_free_intents(p_intent_ids bigint[])
 returns bigint[]
@@ -177,7 +179,7 @@ begin
         perform trade.lock_intents(v_ids);
         return v_ids;
     exception when lock_not_available then
-        null;  -- somebody holds one of them: the others one by one, and none is waited for with these in hand
+        null;  -- another session holds one: lock them one by one, waiting at most 1 ms per lock
     end;
 
     perform set_config('lock_timeout', '1ms', true);
@@ -196,5 +198,5 @@ end;
 $$;
 
 comment on function trade.lock_free_intents is
-    'Locks several intents and all they touch, as lock_intents does, and returns which: one that somebody holds for '
-    'longer than 600 ms is left out, so that it stops none of the others.';
+    'Locks several intents and everything they touch, as lock_intents does, and returns the locked ones. Leaves '
+    'out any that another session holds for longer than 600 ms, so that it does not stop the others.';

@@ -1,4 +1,4 @@
--- 26_order_locks: locks of an order and all that it touches, and the fence that tells its worker from earlier ones.
+-- 26_order_locks: lock an order and everything it touches; check the fence, the number of its current claim.
 
 create or replace function trade.lock_with_parent(p_order trade.orders)
 returns trade.orders
@@ -9,7 +9,7 @@ as $$
 declare
     v_order trade.orders;
 begin
-    -- What happens to the child of an amend may end its parent, which is older: it is locked first.
+    -- A report about the child of an amend may end its parent: lock the parent first, it has the lower id.
     if p_order.parent_order_id is not null then
         perform from trade.orders as o where o.order_id = p_order.parent_order_id for no key update;
     end if;
@@ -20,7 +20,8 @@ end;
 $$;
 
 comment on function trade.lock_with_parent is
-    'Locks an order, after the one it is to replace, and returns it as it is now. The caller holds its intent.';
+    'Locks an order, after the order it is to replace, and returns it as it is now. The caller has locked its '
+    'intent.';
 
 create or replace function trade.lock_unfenced(p_order_id bigint)
 returns trade.orders
@@ -44,7 +45,7 @@ end;
 $$;
 
 comment on function trade.lock_unfenced is
-    'Locks account, position, intent and order, in that order, whoever answers for it. Raises TRI02.';
+    'Locks account, position, intent and order, in that order, without checking the fence. Raises TRI02.';
 
 create or replace function trade.check_fence(
     p_order trade.orders,
@@ -63,7 +64,8 @@ begin
 end;
 $$;
 
-comment on function trade.check_fence is 'L6: one worker answers for an order that lives. Raises TRL03.';
+comment on function trade.check_fence is
+    'L6: refuses a worker that does not hold the current fence of an order. Raises TRL03.';
 
 create or replace function trade.lock_order(
     p_order_id bigint,
@@ -109,5 +111,5 @@ end;
 $$;
 
 comment on function trade.lock_for_fill is
-    'Locks all that a fill of an order touches, making a flat position where there is none; returns the order as it '
-    'is now.';
+    'Locks everything a fill of an order touches; creates a flat position if there is none. Returns the order as '
+    'it is now.';

@@ -1,4 +1,4 @@
--- 30_open_intent: how an intent is made: priced, checked and stored, once for each idempotency key.
+-- 30_open_intent: price, check and store a new intent, once per idempotency key.
 
 create or replace function trade.worst_price(
     p_instrument  market.instruments,
@@ -20,7 +20,7 @@ begin
     if v_price is null then
         select q.* into v_quote from market.quotes_now as q where q.instrument_id = p_instrument.instrument_id;
 
-        -- A sell needs a sound bid, a buy a sound ask, and neither anything else.
+        -- A sell needs a sound bid and a buy a sound ask; the other side of the quote does not matter.
         if (case p_side when 'BUY' then v_quote.can_buy else v_quote.can_sell end) is not true
             or (p_needs_live is not false and v_quote.source is distinct from 'live') then
             raise exception 'there is no fresh % of %', case p_side when 'BUY' then 'ask' else 'bid' end,
@@ -59,8 +59,8 @@ end;
 $$;
 
 comment on function trade.worst_price is
-    'The worst price an intent may trade at: its limit, else the best price plus the venue''s cap, on a tick. Raises '
-    'TRP01, TRP02, TRI01.';
+    'The worst price an intent may trade at, on a tick: its limit, or else the ask plus the venue''s cap for a '
+    'buy, the bid minus the cap for a sell. Raises TRP01, TRP02, TRI01.';
 
 create or replace function trade.action_of(
     p_intent_type text,
@@ -85,7 +85,8 @@ begin
 end;
 $$;
 
-comment on function trade.action_of is 'The action that the mode rules on, for a kind of intent. Raises TRI01.';
+comment on function trade.action_of is
+    'Returns the action, as the mode rules name it, of an intent type and side. Raises TRI01.';
 
 create or replace function trade.known_intent(
     p_account_id      bigint,
@@ -114,8 +115,8 @@ end;
 $$;
 
 comment on function trade.known_intent is
-    'The intent made earlier for this idempotency key; null when there is none. Raises TRI03 when it was for something '
-    'else.';
+    'Returns the intent stored earlier under this idempotency key, or null. Raises TRI03 if its request was '
+    'different.';
 
 create or replace function trade.require_tradable(
     p_account    trade.accounts,
@@ -146,8 +147,8 @@ end;
 $$;
 
 comment on function trade.require_tradable is
-    'Refuses what an account cannot trade now: another venue or currency, an inactive instrument, a closed venue. '
-    'Raises TRI01, TRS01.';
+    'Refuses what an account cannot trade now: another venue or currency, a buy of an inactive instrument, a '
+    'closed venue. Raises TRI01, TRS01.';
 
 create or replace function trade.require_enough(
     p_instrument market.instruments,
@@ -171,7 +172,8 @@ begin
 end;
 $$;
 
-comment on function trade.require_enough is 'Refuses what was asked for when the lots in it are below the smallest order of the venue. Raises TRI01.';
+comment on function trade.require_enough is
+    'Refuses a quantity whose whole lots are below the venue''s smallest order. Raises TRI01.';
 
 create or replace function trade.open_intent(
     p_account_id      bigint,
@@ -255,5 +257,6 @@ end;
 $$;
 
 comment on function trade.open_intent is
-    'Admits a decision, rounds it to lot and tick, reserves for it at its worst price and stores it. Raises TRM01, '
-    'TRM02, TRQ01, TRQ02, TRC01, TRC02, TRP01, TRP02, TRS01, TRI01, TRI03.';
+    'Stores an intent: checks the mode, rounds to lot and tick, and reserves quantity or cash at the worst price. '
+    'Returns the earlier intent if the idempotency key was used before. Raises TRM01, TRM02, TRQ01, TRQ02, TRC01, '
+    'TRC02, TRP01, TRP02, TRS01, TRI01, TRI03.';

@@ -1,4 +1,4 @@
--- 32_close_intent: how an intent ends: at once while nothing is at the broker, otherwise by a cancel request.
+-- 32_close_intent: end an intent: at once if it has no order at the broker, otherwise by requesting a cancel.
 
 create or replace function trade.close_intent(
     p_intent_id bigint,
@@ -20,7 +20,7 @@ begin atomic
 end;
 
 comment on function trade.close_intent is
-    'Ends an intent and frees what it reserved. The caller holds its locks. Raises TRL01.';
+    'Ends an intent and releases its reservation. The caller holds its locks. Raises TRL01.';
 
 create or replace function trade.retire_intent(
     p_intent_id bigint,
@@ -31,7 +31,7 @@ returns void
 language sql
 volatile
 begin atomic
-    -- While one of its orders may live at the broker, what the intent reserved stays reserved.
+    -- Keep the reservation while an order of the intent may be live at the broker.
     select trade.close_intent(i.intent_id, p_status, p_reason)
     from trade.order_intents as i
     where i.intent_id = p_intent_id
@@ -40,8 +40,8 @@ begin atomic
 end;
 
 comment on function trade.retire_intent is
-    'Ends an intent whose last order has ended; one that has another, as of an amend, lives on with it. The caller '
-    'holds the locks. Raises TRL01.';
+    'Ends an intent unless another of its orders is live, as during an amend. The caller holds the locks. Raises '
+    'TRL01.';
 
 create or replace function trade.request_cancel(p_intent_id bigint)
 returns void
@@ -55,7 +55,7 @@ begin atomic
       and o.cancel_requested_at is null;
 end;
 
-comment on function trade.request_cancel is 'Asks execution to cancel the live order of an intent.';
+comment on function trade.request_cancel is 'Asks execution to cancel the live orders of an intent.';
 
 create or replace function trade.close_or_request_cancel(
     p_intent_id bigint,
@@ -87,8 +87,8 @@ end;
 $$;
 
 comment on function trade.close_or_request_cancel is
-    'Ends an intent that is not at the broker; asks to cancel the order of one that is. Returns whether there was '
-    'anything to do. Raises TRI02.';
+    'Ends an intent that waits, or else requests a cancel of its live orders. Returns false if the intent had '
+    'already ended. Raises TRI02.';
 
 create or replace function api.cancel_intent(
     p_intent_id bigint,
@@ -116,4 +116,4 @@ end;
 $$;
 
 comment on function api.cancel_intent is
-    'Ends a waiting intent, or asks to cancel its live order; says which. Raises TRI01, TRI02.';
+    'Ends a waiting intent, or requests a cancel of its live order; returns which. Raises TRI01, TRI02.';

@@ -1,4 +1,4 @@
--- 34_expiry: intents and picks end when their time is over.
+-- 34_expiry: end intents and picks that have expired.
 
 create or replace function api.expire_due()
 returns integer
@@ -29,7 +29,7 @@ begin
         limit 100
     );
     v_ids := case v_ids when '{}' then v_ids else trade.lock_free_intents(v_ids) end;
-    -- Once more with the locks held: an approval may have given one its time.
+    -- Check again with the locks held: an approval may have set a later expires_at.
     v_ids := array(
         select i.intent_id
         from trade.order_intents as i
@@ -70,5 +70,5 @@ end;
 $$;
 
 comment on function api.expire_due is
-    'Ends what is past its time: waiting intents and picks at once, live orders by asking to cancel them. Returns '
-    'how many.';
+    'Ends expired intents that wait and expired picks, and requests cancels of the live orders of expired '
+    'intents. Returns how many.';

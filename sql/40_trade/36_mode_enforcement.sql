@@ -1,4 +1,4 @@
--- 36_mode_enforcement: after a change of mode: what it forbids ends, what now needs a person waits for one.
+-- 36_mode_enforcement: after a mode change, cancel what the mode denies and hold what now needs approval.
 
 create or replace function trade.apply_verdict(
     p_intent  trade.order_intents,
@@ -18,11 +18,12 @@ begin
             return trade.release_if_priced(p_intent.intent_id);
         end if;
 
-        -- Its price dates from the approval request: a stop that still holds fires again at the current price.
+        -- Its price dates from the approval request; cancel it, and a stop that still triggers fires at the current
+        -- price.
         perform trade.close_intent(p_intent.intent_id, 'CANCELLED', 'it needs no approval any more');
         return true;
     elsif p_verdict = 'APPROVE' and p_intent.status = 'NEW' and p_intent.approved_by is null then
-        -- A person needs longer than an exit lives.
+        -- An exit expires before a person can react; keep it for at least a day.
         update trade.order_intents as i
         set status = 'PENDING_APPROVAL',
             expires_at = greatest(i.expires_at, bus.clock() + interval '1 day')
@@ -35,8 +36,8 @@ end;
 $$;
 
 comment on function trade.apply_verdict is
-    'Does to a locked intent what the mode says of it: cancels it, lets it go, or has it wait for a person. Returns '
-    'whether there was anything to do.';
+    'Applies the verdict of the mode to a locked intent: cancels it, releases it, or holds it for approval. '
+    'Returns whether there was anything to do.';
 
 create or replace function api.enforce_modes()
 returns integer
@@ -102,5 +103,6 @@ end;
 $$;
 
 comment on function api.enforce_modes is
-    'After a mode change: waiting intents it denies are cancelled, their live orders asked to cancel, waiting sells '
-    'put up for approval, and let go when none is needed any more. Returns how many.';
+    'After a mode change: cancels waiting intents that the mode denies, requests cancels of their live orders, '
+    'holds intents that now need approval, and releases those that no longer do (cancels them if they are exits '
+    'by stop or target). Returns how many.';

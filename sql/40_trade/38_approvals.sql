@@ -1,5 +1,5 @@
--- 38_approvals: what a person lets through or refuses.  An intent waits for approval as long as a person needs;
--- let go, it is priced at that moment and lives as long as it was asked to.
+-- 38_approvals: approve or reject intents that need a person.  They wait for at least a day.  When one is released,
+-- a sell without a limit is priced at that moment and the time to live that was asked for starts.
 
 create or replace function trade.release_intent(
     p_intent      trade.order_intents,
@@ -43,8 +43,8 @@ end;
 $$;
 
 comment on function trade.release_intent is
-    'Ends the wait of a locked intent: a sell without a limit is priced now, and it lives as long as it was asked '
-    'to. Without a name nobody had to approve it. Raises TRP01, TRP02, TRI01, TRM01, TRM02, TRM03.';
+    'Moves a locked intent from PENDING_APPROVAL to NEW: reprices a sell without a limit and restarts its time to '
+    'live. p_approved_by is null if nobody had to approve it. Raises TRP01, TRP02, TRI01, TRM01, TRM02, TRM03.';
 
 create or replace function trade.release_if_priced(p_intent_id bigint)
 returns boolean
@@ -56,13 +56,13 @@ begin
     perform trade.release_intent(i, null) from trade.order_intents as i where i.intent_id = p_intent_id;
     return true;
 exception when sqlstate 'TRP01' or sqlstate 'TRP02' or sqlstate 'TRI01' or sqlstate 'TRM01' or sqlstate 'TRM03' then
-    return false;  -- it goes on waiting: the next sweep asks again, and others do not wait for its price
+    return false;  -- it keeps waiting and the next sweep retries; this sweep goes on with the others
 end;
 $$;
 
 comment on function trade.release_if_priced is
-    'Ends the wait of a locked intent when there is a price for it and the mode still allows it; returns whether. '
-    'Raises TRM02.';
+    'Releases a locked intent that waits for approval, if it can be priced and the mode still allows it; returns '
+    'whether it did. Raises TRM02.';
 
 create or replace function api.approve(
     p_intent_id bigint,
@@ -86,14 +86,16 @@ begin
     end if;
 
     perform trade.release_intent(v_intent, session_user::text);
-    perform bus.record_event('intent', p_intent_id, 'approved', p_intent_id, jsonb_build_object('note', left(p_note, 2000)));
+    perform bus.record_event(
+        'intent', p_intent_id, 'approved', p_intent_id, jsonb_build_object('note', left(p_note, 2000))
+    );
     return 'NEW';
 end;
 $$;
 
 comment on function api.approve is
-    'Lets an intent through that needs a person: a sell without a limit at the price of now, for as long as it was '
-    'asked to live. Raises TRI02, TRL01, TRM01, TRM02, TRP01, TRP02, TRI01.';
+    'Approves a waiting intent: reprices a sell without a limit at the current price and restarts its time to '
+    'live. Raises TRI02, TRL01, TRM01, TRM02, TRP01, TRP02, TRI01.';
 
 create or replace function api.reject(
     p_intent_id bigint,
@@ -117,7 +119,7 @@ begin
 
     perform trade.close_intent(p_intent_id, 'REJECTED', format('%s: %s', session_user, left(p_note, 2000)));
 
-    -- Else the next quote would ask the same question again.
+    -- Otherwise the next quote would fire the exit again and ask for another approval.
     update trade.position_exits as e
     set is_armed = false,
         note = format('exit %s rejected by %s; the next fill arms it again', p_intent_id, session_user),
@@ -130,4 +132,5 @@ end;
 $$;
 
 comment on function api.reject is
-    'Refuses an intent that needs a person; a rejected exit disarms its position. Raises TRI02, TRL01.';
+    'Rejects an intent that waits for approval; rejecting an exit disarms the exits of its position. Raises '
+    'TRI02, TRL01.';

@@ -1,5 +1,5 @@
--- 40_store_orders: an order is stored before a broker hears of it (L6), many in one statement; where one of
--- them fails with an error nobody foresaw, one by one, so that the others go.
+-- 40_store_orders: store orders before a broker hears of them (L6), many in one statement.  If one of them fails
+-- with an unexpected error, store them one by one, so that the others go.
 
 create or replace function trade.store_claims(
     p_worker_id  bigint,
@@ -9,7 +9,7 @@ returns bigint[]
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
-set plan_cache_mode = force_generic_plan  -- planning again for each array took half of its time
+set plan_cache_mode = force_generic_plan  -- replanning for each array took half of the run time
 as $$
 declare
     v_orders bigint[];
@@ -45,8 +45,8 @@ end;
 $$;
 
 comment on function trade.store_claims is
-    'Stores an order for each of some locked, waiting intents, before any broker hears of it; returns their ids. '
-    'Raises TRM01, TRM02, TRM03, TRL01, TRL04.';
+    'Stores an order for each of some locked, waiting intents, before any broker hears of it; returns the order '
+    'ids. Raises TRM01, TRM02, TRM03, TRL01, TRL04.';
 
 create or replace function trade.store_claims_one_by_one(
     p_worker_id  bigint,
@@ -78,7 +78,7 @@ end;
 $$;
 
 comment on function trade.store_claims_one_by_one is
-    'As store_claims, one intent at a time, where one of them fails: it waits on, with an incident, and the others '
+    'Like store_claims, but one intent at a time: one that fails keeps waiting, with an incident, and the others '
     'go.';
 
 create or replace function trade.store_amends(
@@ -121,8 +121,8 @@ end;
 $$;
 
 comment on function trade.store_amends is
-    'Stores the child of each order that is to be replaced, by its locked intent; returns their ids. Raises TRM01, '
-    'TRM02, TRM03, TRL04.';
+    'Stores a child for each order that is to be replaced, given by its locked intent; returns their ids. Raises '
+    'TRM01, TRM02, TRM03, TRL04.';
 
 create or replace function trade.store_amends_one_by_one(
     p_worker_id  bigint,
@@ -154,5 +154,4 @@ end;
 $$;
 
 comment on function trade.store_amends_one_by_one is
-    'As store_amends, one intent at a time, where one of them fails: it is asked for again, with an incident, and '
-    'the others go.';
+    'Like store_amends, but one intent at a time: one that fails stays due, with an incident, and the others go.';

@@ -1,5 +1,5 @@
--- 42_claim_intents: work is handed out.  A claim stores the order before any broker hears of it (L6), behind the
--- gate (L1), and hands out no more than the rate tokens held.
+-- 42_claim_intents: hand out work.  A claim locks the gate (L1), stores the order before any broker hears of it
+-- (L6), and hands out no more orders than there are rate tokens.
 
 create or replace function bus.tokens_now(p_limit bus.rate_limits)
 returns numeric
@@ -13,8 +13,8 @@ begin atomic
 end;
 
 comment on function bus.tokens_now is
-    'Tokens a bucket holds at this instant. After the clock was put back it fills up, for else it would give none '
-    'until the old time.';
+    'Tokens in a bucket at this instant. If the clock was put back the bucket fills up; otherwise it would give '
+    'none until the old time is reached.';
 
 create or replace function trade.lock_claimable_intents(p_limit integer)
 returns bigint[]
@@ -22,13 +22,13 @@ language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan
-set enable_sort = off  -- without statistics the planner would sort all that waits to hand out a few
+set enable_sort = off  -- without statistics the planner would sort all waiting intents to hand out a few
 as $$
 begin
     perform from bus.rate_limits as r order by r.bucket for no key update;
 
-    -- Read in the order of the index of waiting intents, and only as far as the limit however many wait.  A
-    -- broker out of tokens is left out before that, so that its intents do not stand in the way of others'.
+    -- Read in the order of the index of waiting intents and stop at the limit, however many wait.  Exclude
+    -- brokers without tokens before the limit, so that their intents do not crowd out the others.
     return array(
         select w.intent_id
         from (
@@ -52,7 +52,7 @@ begin
                   and (v.verdict = 'ALLOW' or (v.verdict = 'APPROVE' and i.approved_by is not null))
                   and a.reconciled_run = (select n.run_number from bus.instance as n where not n.is_foreign)
                   and (r.bucket is null or bus.tokens_now(r) >= 1)
-                  -- An order in doubt, or one that should have left and did not answer, blocks its symbol and side.
+                  -- An order in doubt, or still SENDING after send_before, blocks its symbol and side.
                   and not exists (
                       select
                       from trade.orders as o
@@ -62,7 +62,7 @@ begin
                         and (
                             o.status = 'IN_DOUBT'
                             or (o.status = 'SENDING' and o.send_before < bus.clock())
-                            or o.stray_since is not null  -- ended here, and the broker is not rid of it
+                            or o.stray_since is not null  -- ended here but still at the broker
                         )
                         and (o.status in ('SENDING', 'IN_DOUBT') or o.stray_since is not null)
                   )
@@ -78,8 +78,8 @@ end;
 $$;
 
 comment on function trade.lock_claimable_intents is
-    'Locks waiting intents and returns their ids: those that mode, doubt, reconciliation and rate tokens let '
-    'through, sells first; none before an adoption.';
+    'Locks waiting intents and returns their ids, sells first: those that mode, orders in doubt, reconciliation '
+    'and rate tokens allow. None in a restored or copied database before its adoption.';
 
 create or replace function api.claim_intents(
     p_worker_id bigint,
@@ -103,7 +103,7 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
-set plan_cache_mode = force_generic_plan  -- planning again for each array took half of its time
+set plan_cache_mode = force_generic_plan  -- replanning for each array took half of the run time
 as $$
 #variable_conflict use_column
 declare
@@ -153,5 +153,5 @@ end;
 $$;
 
 comment on function api.claim_intents is
-    'Takes waiting intents and returns the orders to send. Send each before send_within has passed since the call '
-    'began, or unsend it. Raises TRM02, TRI01, TRI04, TRH01.';
+    'Claims waiting intents and returns the orders to send. Send each within send_within of the start of this '
+    'call, or unsend it. Raises TRM02, TRI01, TRI04, TRH01.';

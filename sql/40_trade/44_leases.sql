@@ -1,5 +1,4 @@
--- 44_leases: work on orders at the broker is leased to one worker at a time: cancels, and orders whose fate is in
--- doubt.
+-- 44_leases: lease work on orders at the broker to one worker at a time: cancels, and queries about orders in doubt.
 
 create or replace view trade.order_refs as
 select
@@ -15,7 +14,8 @@ join trade.accounts as a on a.account_id = o.account_id
 join market.instruments as i on i.instrument_id = o.instrument_id;
 
 comment on view trade.order_refs is
-    'An order as its broker is asked about it: the row that claim_cancels, claim_doubts and claim_checks return.';
+    'What it takes to ask a broker about an order: the row that claim_cancels, claim_doubts and claim_checks '
+    'return.';
 
 create or replace function trade.lease(
     p_worker_id bigint,
@@ -33,7 +33,7 @@ begin atomic
     where o.order_id = any(p_order_ids) and a.account_id = o.account_id and b.broker = a.broker;
 end;
 
-comment on function trade.lease is 'Makes a worker answer for some locked orders, under a new fence.';
+comment on function trade.lease is 'Assigns locked orders to a worker for one lease, each with a new fence.';
 
 create or replace function trade.lease_orders(
     p_worker_id bigint,
@@ -79,8 +79,8 @@ end;
 $$;
 
 comment on function trade.lease_orders is
-    'Gives locked orders to a worker for one lease, each with a new fence; one that fails is an incident. The caller '
-    'has checked the worker.';
+    'Leases locked orders to a worker, each with a new fence, and returns them; leaves out one that fails, with '
+    'an incident. The caller has checked the worker.';
 
 create or replace function api.claim_cancels(
     p_worker_id bigint,
@@ -114,8 +114,8 @@ end;
 $$;
 
 comment on function api.claim_cancels is
-    'Takes orders to cancel, live ones that somebody asked for and strays, each for one lease, with a new fence. '
-    'None in a database that waits for its adoption. Raises TRI01, TRI04, TRH01.';
+    'Leases orders to cancel to a worker, each with a new fence: live ones with a cancel request, and strays. '
+    'None in a restored or copied database before its adoption. Raises TRI01, TRI04, TRH01.';
 
 create or replace function api.claim_doubts(
     p_worker_id bigint,
@@ -131,7 +131,7 @@ begin
     perform bus.require_worker(p_worker_id), bus.require_limit(p_limit);
     perform bus.require_home();
 
-    -- An orphan: its time to leave has passed, and its worker is gone or has had time to answer.
+    -- An orphan: send_before has passed, and its worker is dead or the answer timeout is over as well.
     update trade.orders as o
     set status = 'IN_DOUBT',
         fence = o.fence + 1
@@ -162,5 +162,5 @@ end;
 $$;
 
 comment on function api.claim_doubts is
-    'Orphans in SENDING become IN_DOUBT; returns the orders to ask the broker about, each for one lease, with a new '
-    'fence. Raises TRI01, TRI04, TRH01.';
+    'Moves orphans from SENDING to IN_DOUBT; leases orders in doubt to a worker, each with a new fence, to ask '
+    'the broker about them. Raises TRI01, TRI04, TRH01.';

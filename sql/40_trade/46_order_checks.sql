@@ -1,12 +1,12 @@
--- 46_order_checks: does the broker still have what lives here?  An exchange that was reset, or that prunes its history,
--- never says that an order is gone; so a live order that nobody has asked about for a while is asked about.
+-- 46_order_checks: does the broker still have our live orders?  An exchange that was reset, or that prunes its
+-- history, never reports that an order is gone; so ask about each live order that was not checked for a while.
 
 create or replace function trade.brokers_needing_order_checks()
 returns text[]
 language sql
 volatile
 begin atomic
-    -- One batch a second of each broker, whoever asks and however often.
+    -- At most one batch a second for each broker, however many workers call this.
     with asked as (
         update trade.brokers as b
         set checked_at = bus.clock()
@@ -28,7 +28,7 @@ begin atomic
 end;
 
 comment on function trade.brokers_needing_order_checks is
-    'Brokers whose turn it is to be asked about live orders; each is asked again after a second at the earliest.';
+    'Returns the brokers with live orders that are due for a check; each broker at most once a second.';
 
 create or replace function api.claim_checks(
     p_worker_id bigint,
@@ -76,5 +76,5 @@ end;
 $$;
 
 comment on function api.claim_checks is
-    'Live orders to ask the broker about because nobody has for check_every: at most ten a second of one broker, '
-    'each for one lease, with a new fence. Raises TRI01, TRI04, TRH01.';
+    'Leases live orders that nobody asked about for check_every to a worker, each with a new fence: at most ten '
+    'per call, and at most one call a second for each broker. Raises TRI01, TRI04, TRH01.';

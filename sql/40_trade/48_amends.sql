@@ -1,5 +1,5 @@
--- 48_amends: an order is replaced by another of its whole rest.  The child is stored before the broker hears
--- of it, like any order, and waits beside its parent until the broker has put it in the parent's place.
+-- 48_amends: replace an order by a child order for its whole remaining quantity.  The child is stored before the
+-- broker hears of it, like any order, and stays pending until the broker has replaced the parent.
 
 create or replace function trade.activate_replacement(
     p_child    trade.orders,
@@ -26,7 +26,7 @@ begin
     from trade.orders as o
     where o.order_id = p_child.parent_order_id and o.stray_since is not null;
 
-    -- An amend is of the whole remainder: where the broker does not say how much, it is what is left of the intent.
+    -- An amend covers the whole remainder: if the broker does not report it, take what is left of the intent.
     update trade.orders as o
     set is_pending = false,
         quantity = least(o.quantity, coalesce(
@@ -41,8 +41,8 @@ end;
 $$;
 
 comment on function trade.activate_replacement is
-    'The broker has put a child in its parent''s place, for this quantity; null or zero when it did not say. The '
-    'caller holds the locks.';
+    'Records that the broker has replaced the parent by this child, for p_quantity (null or zero if it did not '
+    'report it). The caller holds the locks.';
 
 create or replace function trade.discard_replacement(
     p_child  trade.orders,
@@ -57,7 +57,7 @@ as $$
 begin
     perform trade.close_order(p_child.order_id, p_status, p_reason);
 
-    -- A refused amend is not tried again and again: the parent is cancelled, and whoever wanted it decides anew.
+    -- Do not retry a failed amend: cancel the parent, and whoever requested the amend decides again.
     update trade.orders as o
     set amend_at = null,
         amend_price = null,
@@ -70,8 +70,8 @@ end;
 $$;
 
 comment on function trade.discard_replacement is
-    'Ends a child the broker does not have; its parent is asked to cancel, and where that has ended the intent ends. '
-    'The caller holds the locks.';
+    'Ends a child that the broker does not have and requests a cancel of its parent; if the parent has ended, '
+    'ends the intent. The caller holds the locks.';
 
 create or replace view trade.amends_due as
 select i.intent_id
@@ -89,7 +89,7 @@ where o.amend_at <= bus.clock()
       select from trade.orders as c where c.intent_id = i.intent_id and c.is_pending and c.closed_at is null
   );
 
-comment on view trade.amends_due is 'Intents whose order is to be replaced now and has no child yet.';
+comment on view trade.amends_due is 'Intents whose order is due for replacement and has no pending child yet.';
 
 create or replace function api.claim_amends(
     p_worker_id bigint,
@@ -136,7 +136,7 @@ begin
         order by i.intent_id
         for no key update skip locked
     );
-    -- Once more with the locks held: another worker may have stored the child meanwhile.
+    -- Check again with the locks held: another worker may have stored the child in the meantime.
     v_ids := array(select d.intent_id from trade.amends_due as d where d.intent_id = any(v_ids) order by d.intent_id);
 
     begin
@@ -151,8 +151,8 @@ begin
 
     return query
     select
-        s.order_id, s.fence, s.client_order_id, p.client_order_id, p.broker_order_id, a.broker, a.account, n.symbol, s.side,
-        s.quantity, s.limit_price, b.send_within
+        s.order_id, s.fence, s.client_order_id, p.client_order_id, p.broker_order_id, a.broker, a.account, n.symbol,
+        s.side, s.quantity, s.limit_price, b.send_within
     from trade.orders as s
     join trade.orders as p on p.order_id = s.parent_order_id
     join trade.accounts as a on a.account_id = s.account_id
@@ -164,5 +164,5 @@ end;
 $$;
 
 comment on function api.claim_amends is
-    'Stores the children of orders whose rest is to be replaced now, and returns what to ask the broker for. Send '
+    'Stores the children of orders that are due for replacement and returns what to request from the broker. Send '
     'within send_within, or unsend. Raises TRM02, TRI01, TRI04, TRH01.';

@@ -1,4 +1,5 @@
--- 50_stop_escalation: a stop whose order does not fill lowers its price, step by step.
+-- 50_stop_escalation: a stop does not wait for a resting limit sell of the same position; it lowers the price of
+-- that sell, once.
 
 create or replace view trade.stops_to_escalate as
 select
@@ -24,8 +25,7 @@ where e.is_armed
   and s.escalated_at is null
   and (market.phase_at(n.venue, bus.clock())).exits_fire;
 
-comment on view trade.stops_to_escalate is
-    'Resting sells with a limit, of positions whose bid has reached the stop.';
+comment on view trade.stops_to_escalate is 'Live sells with a limit, of positions whose bid has reached the stop.';
 
 create or replace function trade.escalate_stops(p_symbols text[])
 returns integer
@@ -78,7 +78,7 @@ begin
             v_count := v_count + 1;
         exception
             when sqlstate 'TRP01' or sqlstate 'TRP02' then
-                continue;  -- its price has just gone stale: the next quote asks again, and other stops do not wait
+                continue;  -- no usable price at the moment: the next quote retries, the other stops go on
             when others then
                 if bus.concerns_all(sqlstate) then
                     raise;
@@ -93,5 +93,5 @@ end;
 $$;
 
 comment on function trade.escalate_stops is
-    'A stop never waits for a resting sell of the same shares: it turns that into a sell that must get out. Returns '
-    'how many.';
+    'When a stop triggers, lowers each live limit sell of the position to the protective worst price and has its '
+    'order amended, so that the stop does not wait for it. Returns how many.';

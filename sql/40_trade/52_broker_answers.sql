@@ -1,5 +1,6 @@
--- 52_broker_answers: what the broker said of an order that was sent.  Only a definite answer ends an order; whatever is
--- not definite is asked about and never sent again blind.  Every answer needs the fence of its claim.
+-- 52_broker_answers: record what the broker answered to an order.  Only a definite answer ends an order; after any
+-- other the broker is asked, and the order is never sent again blindly.  An answer about a live order needs the fence
+-- of its claim.
 
 create or replace function trade.cancel_excess_orders(p_intent_id bigint)
 returns void
@@ -18,8 +19,8 @@ begin atomic
 end;
 
 comment on function trade.cancel_excess_orders is
-    'L5: a fact may leave a live order larger than the rest of its intent, such as a late fill of an order taken for '
-    'lost: it is called back. The caller holds the locks.';
+    'L5: requests a cancel of a live order that is larger than the rest of its intent, for example after a late '
+    'fill of an order given up as lost. The caller holds the locks.';
 
 create or replace function trade.retry_or_cancel(
     p_intent_id bigint,
@@ -40,7 +41,7 @@ begin
         return;
     end if;
 
-    -- What was sent before an adoption may have been tried again, and filled, in the history that was lost.
+    -- Do not retry an order sent before an adoption: the lost history may hold a retry of it that was filled.
     if v_intent.status = 'CLAIMED' and v_intent.attempts < 3 and v_intent.expires_at > bus.clock() + p_wait
         and not exists (
             select
@@ -48,7 +49,7 @@ begin
             join bus.epochs as e on e.epoch = split_part(o.client_order_id, '-', 1)
             where o.intent_id = p_intent_id and e.ended_at is not null
         )
-        -- Whoever asked to cancel it while it was on its way did not want another attempt.
+        -- A cancel request made while the order was being sent means that no other attempt is wanted.
         and not exists (
             select from trade.orders as o where o.intent_id = p_intent_id and o.cancel_requested_at is not null
         )
@@ -64,8 +65,9 @@ end;
 $$;
 
 comment on function trade.retry_or_cancel is
-    'After an order that certainly did not reach the market: the intent waits and is claimed again, at most three '
-    'times and never once somebody asked to cancel it; one with another live order goes on with that.';
+    'Called after an order certainly did not reach the market. The intent waits and is claimed again, at most '
+    'three attempts in all and never after a cancel request; otherwise it ends. Does nothing while another order '
+    'of the intent is live.';
 
 create or replace function trade.close_order(
     p_order_id bigint,
@@ -125,8 +127,8 @@ end;
 $$;
 
 comment on function trade.unused_broker_order_id is
-    'The broker''s number for an order; null, and an incident, where it is too long or was given to another order of '
-    'the account before.';
+    'Returns the broker''s number for an order; null, with an incident, if it is too long or another order of the '
+    'account already has it.';
 
 create or replace function api.order_accepted(
     p_order_id        bigint,
@@ -146,7 +148,7 @@ declare
 begin
     v_order := trade.lock_unfenced(p_order_id);
 
-    -- That the broker has an order which we ended is a fact, whoever brings it; an order that lives has one answerer.
+    -- Check the fence of a live order only: that the broker has an order which we ended is a fact, whoever reports it.
     if v_order.closed_at is null then
         perform trade.check_fence(v_order, p_fence);
     end if;
@@ -182,9 +184,9 @@ end;
 $$;
 
 comment on function api.order_accepted is
-    'The broker has the order under its number; for an amend also the quantity it has left. Fills may have come '
-    'before. A number that another order has is not kept, and an incident. An order that we ended without the '
-    'broker''s word is a stray from then on, whatever the fence. Raises TRI02, TRL03.';
+    'Records that the broker has the order under its number and, for an amend, the quantity left. Fills may have '
+    'come before. A number that another order has is not stored and opens an incident. An order that ended here '
+    'without the broker''s word becomes a stray, whatever the fence. Raises TRI02, TRL03.';
 
 create or replace function api.order_rejected(
     p_order_id  bigint,
@@ -205,7 +207,7 @@ declare
 begin
     v_order := trade.lock_order(p_order_id, p_fence);
 
-    -- Told again: by now the intent may be on its next attempt.
+    -- A repeated report: leave the intent alone, it may be on its next attempt by now.
     if v_order.closed_at is not null then
         perform trade.clear_stray(p_order_id, true) where v_order.stray_since is not null;
         return;
@@ -216,8 +218,10 @@ begin
         return;
     end if;
 
-    -- What was filled was not rejected: then it is only the rest that ends.
-    perform trade.close_order(p_order_id, case when v_order.filled_qty > 0 then 'CANCELLED' else 'REJECTED' end, v_reason);
+    -- After a partial fill only the rest ends, so the order counts as cancelled, not rejected.
+    perform trade.close_order(
+        p_order_id, case when v_order.filled_qty > 0 then 'CANCELLED' else 'REJECTED' end, v_reason
+    );
 
     if p_transient and v_order.filled_qty = 0 then
         perform trade.retry_or_cancel(v_order.intent_id, v_reason, '1 s');
@@ -236,8 +240,8 @@ end;
 $$;
 
 comment on function api.order_rejected is
-    'The broker refused definitely. A transient refusal is tried again after a second, at most three times; any '
-    'other never. An order that has ended stays as it is; the broker is rid of a stray. Raises TRI02, TRL03.';
+    'Records a definite reject. A transient one is retried after a second, at most three attempts in all; any '
+    'other is not retried. An order that has ended stays as it is, but is no longer a stray. Raises TRI02, TRL03.';
 
 create or replace function api.order_unknown(
     p_order_id bigint,
@@ -267,5 +271,5 @@ end;
 $$;
 
 comment on function api.order_unknown is
-    'Nobody knows whether the broker has the order: it is asked about, and its symbol and side wait. Raises TRI02, '
-    'TRL03.';
+    'Records that nobody knows whether the broker has the order: the broker will be asked, and the symbol and '
+    'side of the order are blocked until then. Raises TRI02, TRL03.';

@@ -1,5 +1,5 @@
--- 54_unsent_orders: orders that are claimed and never leave.  One is bad luck; several in a row mean that nothing of
--- this broker is traded at all, while every process lives and every law holds.
+-- 54_unsent_orders: orders that were claimed but never sent.  One is bad luck; several in a row mean that nothing is
+-- traded at this broker, although every process is alive and every law holds.
 
 create or replace function api.unsend(
     p_order_id bigint,
@@ -34,14 +34,15 @@ end;
 $$;
 
 comment on function api.unsend is
-    'Takes back an order that was claimed and not sent; its intent waits again. Raises TRI02, TRL01, TRL03.';
+    'Takes back an order that was claimed but not sent. Its intent is retried (retry_or_cancel); for an amend, '
+    'the parent is cancelled instead. Raises TRI02, TRL01, TRL03.';
 
 create or replace function trade.consecutive_unsent_orders(p_broker text)
 returns integer
 language sql
 volatile
 begin atomic
-    -- Of the last orders that were answered or taken back: how many at the end were taken back.
+    -- Of the latest orders that were answered or taken back, count those taken back since the last answered one.
     select coalesce(
         min(r.place) filter (where r.closed_reason is distinct from 'not sent in time') - 1, count(*)
     )::integer
@@ -60,7 +61,8 @@ begin atomic
 end;
 
 comment on function trade.consecutive_unsent_orders is
-    'How many orders of a broker were taken back one after the other, because they could not be sent in time.';
+    'How many orders of a broker in a row, up to the latest, were taken back because they could not be sent in '
+    'time.';
 
 create or replace function trade.note_unsent(p_order trade.orders)
 returns void
@@ -84,15 +86,15 @@ begin
 
     perform api.raise_incident('orders_unsent', v_broker.broker, jsonb_build_object(
         'message', format('the last %s orders were claimed and not sent within %s', v_row, v_broker.send_within),
-        'likely', case
-            when current_setting('jit') = 'on' then
-                'jit is on for this login: compiling a claim takes longer than an order may wait; aegis db migrate turns it off'
-            else 'the claim itself takes that long: the server or this machine is overloaded, or far away; aegis doctor'
+        'likely', case when current_setting('jit') = 'on' then
+        'jit is on for this login: compiling a claim takes longer than an order may wait; aegis db migrate turns it off'
+        else
+        'the claim itself takes that long: the server or this machine is overloaded, or far away; aegis doctor'
         end
     ));
 end;
 $$;
 
 comment on function trade.note_unsent is
-    'After an order was taken back: from the third in a row on it is an incident, which reconcile ends when orders '
-    'leave again.';
+    'Called after an order was taken back: opens an incident from the third in a row on. Reconcile ends it when '
+    'orders are sent again.';

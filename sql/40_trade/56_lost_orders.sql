@@ -1,4 +1,4 @@
--- 56_lost_orders: an order that its broker no longer knows: asked for again, then given up, by rule or by a person.
+-- 56_lost_orders: orders that the broker does not know: ask again, then give them up, by rule or by a person.
 
 create or replace function trade.mark_order_lost(
     p_order  trade.orders,
@@ -17,7 +17,7 @@ begin
 
     perform trade.close_order(p_order.order_id, 'CANCELLED', p_reason);
 
-    -- Only what the broker never had is tried again: of what it has forgotten anything may have been filled.
+    -- Retry only an order that the broker never had: one that it has forgotten may have been filled.
     if p_order.answered_at is null then
         perform trade.retry_or_cancel(p_order.intent_id, p_reason, '0 s');
     else
@@ -27,8 +27,8 @@ end;
 $$;
 
 comment on function trade.mark_order_lost is
-    'Ends an order that the broker does not have, and its intent; one that never reached the broker is tried again. '
-    'The caller holds the locks.';
+    'Ends an order that the broker does not have, and its intent; if the order never reached the broker, the '
+    'intent is retried. The caller holds the locks.';
 
 create or replace function trade.report_lost_order(
     p_order trade.orders,
@@ -46,7 +46,8 @@ begin atomic
 end;
 
 comment on function trade.report_lost_order is
-    'An order that the broker had is gone without its word: what became of its rest a person has to find out.';
+    'Opens an incident: the broker had an order and no longer knows it, so a person must find out whether the '
+    'rest was filled.';
 
 create or replace function trade.has_amend_under_way(p_order_id bigint)
 returns boolean
@@ -59,7 +60,7 @@ begin atomic
 end;
 
 comment on function trade.has_amend_under_way is
-    'Whether a child may be in the place of an order at the broker by now.';
+    'Whether an order has a pending child, which may already have replaced it at the broker.';
 
 create or replace function trade.reason_to_keep_checking(
     p_order  trade.orders,
@@ -71,9 +72,9 @@ volatile
 begin atomic
     select case
         when bus.clock() <= p_order.send_before + p_broker.answer_timeout + p_broker.visibility_lag then 'TOO_EARLY'
-        -- Its child may be at the broker in its place: that has to be known first.
+        -- Its child may already have replaced it at the broker: find that out first.
         when trade.has_amend_under_way(p_order.order_id) then 'AMEND_FIRST'
-        -- What the broker had may have been filled before it was forgotten: the fills are read after the question.
+        -- It may have been filled before the broker forgot it: the fills must have been read after the question.
         when p_order.answered_at is not null and (
             select a.fills_read_at >= coalesce(p_order.next_ask_at - p_broker.lease, '-infinity')
             from trade.accounts as a
@@ -83,7 +84,7 @@ begin atomic
 end;
 
 comment on function trade.reason_to_keep_checking is
-    'Why "not found" does not count yet: TOO_EARLY, AMEND_FIRST or FILLS_FIRST; null when it counts.';
+    'Why a "not found" answer does not count yet: TOO_EARLY, AMEND_FIRST or FILLS_FIRST; null when it counts.';
 
 create or replace function trade.schedule_next_check(
     p_order_id bigint,
@@ -96,7 +97,8 @@ begin atomic
     update trade.orders as o set next_ask_at = p_at where o.order_id = p_order_id;
 end;
 
-comment on function trade.schedule_next_check is 'When the broker may next be asked about an order, or to cancel it.';
+comment on function trade.schedule_next_check is
+    'Sets when the broker may next be asked about an order or to cancel it.';
 
 create or replace function api.order_not_found(
     p_order_id bigint,
@@ -135,7 +137,7 @@ begin
         return v_wait;
     end if;
 
-    -- It was there: from now on it is looked for, and this look does not count.
+    -- The broker had accepted it: put it in doubt and ask again; this answer does not count.
     if v_order.status in ('SUBMITTED', 'PARTIAL_FILLED') then
         update trade.orders as o
         set status = 'IN_DOUBT',
@@ -161,15 +163,17 @@ begin
         end);
     end if;
 
-    perform trade.report_lost_order(v_order, 'the broker had this order and no longer knows it') where v_order.answered_at is not null;
+    perform trade.report_lost_order(v_order, 'the broker had this order and no longer knows it')
+    where v_order.answered_at is not null;
     return 'CANCELLED';
 end;
 $$;
 
 comment on function api.order_not_found is
-    'The broker was asked about an order, or to cancel it, and does not know it. Counts only after send_before, '
-    'answer timeout and lag, once the fills were read after the question (FILLS_FIRST), and as often as the '
-    'broker''s row says; one that was accepted comes into doubt first. Raises TRI02, TRL03.';
+    'Records that the broker does not know an order that it was asked about or asked to cancel. This counts only '
+    'after send_before, answer_timeout and visibility_lag, without an amend under way (AMEND_FIRST), and once '
+    'fills were read after the question (FILLS_FIRST). An accepted order becomes IN_DOUBT first; after '
+    'not_found_needed such answers the order ends. Raises TRI02, TRL03.';
 
 create or replace function api.declare_lost(
     p_order_id bigint,
@@ -202,14 +206,16 @@ begin
             using errcode = 'TRL01', hint = 'Wait until it is in doubt, or declare the order lost that replaces it.';
     end if;
 
-    -- Whoever asks about it just now learns that it is over.
+    -- A new fence, so that a worker that is asking about it now learns that it has ended.
     update trade.orders as o set fence = o.fence + 1 where o.order_id = p_order_id returning o.* into v_order;
-    perform bus.record_event('order', p_order_id, 'declared lost', v_order.intent_id, jsonb_build_object('reason', v_reason));
+    perform bus.record_event(
+        'order', p_order_id, 'declared lost', v_order.intent_id, jsonb_build_object('reason', v_reason)
+    );
 
     if v_order.stray_since is not null then
         perform trade.clear_stray(p_order_id, false);
     else
-        v_order.answered_at := coalesce(v_order.answered_at, bus.clock());  -- a person's word is no reason to try again
+        v_order.answered_at := coalesce(v_order.answered_at, bus.clock());  -- no retry on a person's word
         perform trade.mark_order_lost(v_order, v_reason);
     end if;
 
@@ -219,5 +225,5 @@ end;
 $$;
 
 comment on function api.declare_lost is
-    'A person says that the broker does not have an order that we cannot get rid of: it ends, its intent ends, what '
-    'it reserved is free. What the broker reports of it afterwards is still recorded. Raises TRI02, TRL01.';
+    'A person declares that the broker does not have an order: the order and its intent end and the reservation '
+    'is released. Whatever the broker reports of it afterwards is still recorded. Raises TRI02, TRL01.';

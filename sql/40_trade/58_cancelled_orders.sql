@@ -1,4 +1,4 @@
--- 58_cancelled_orders: an order that its broker ended: cancelled or expired.
+-- 58_cancelled_orders: orders that the broker ended: cancelled or expired.
 
 create or replace function trade.close_order_ended_by_broker(p_order trade.orders)
 returns void
@@ -7,7 +7,7 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    -- Only an order the broker has taken can be cancelled there: the child of an amend has its parent's place.
+    -- A broker can end only an order that it accepted, so the child of an amend has replaced its parent.
     perform trade.activate_replacement(p_order, null);
 
     if p_order.closed_at is null then
@@ -15,20 +15,24 @@ begin
     end if;
 
     perform trade.clear_stray(p_order.order_id, true) where p_order.stray_since is not null;
-    update trade.orders as o set broker_ended_at = bus.clock() where o.order_id = p_order.order_id and o.broker_ended_at is null;
+    update trade.orders as o
+    set broker_ended_at = bus.clock()
+    where o.order_id = p_order.order_id and o.broker_ended_at is null;
     perform risk.end_incident('lost_order', format('order %s', p_order.order_id));
 
-    -- An intent that waits for its next attempt goes on: this one has ended.
-    perform trade.retire_intent(p_order.intent_id, case when i.expires_at <= bus.clock() then 'EXPIRED' else 'CANCELLED' end,
-        'its order was cancelled')
+    -- Leave alone an intent that waits for its next attempt.
+    perform trade.retire_intent(
+        p_order.intent_id, case when i.expires_at <= bus.clock() then 'EXPIRED' else 'CANCELLED' end,
+        'its order was cancelled'
+    )
     from trade.order_intents as i
     where i.intent_id = p_order.intent_id and i.status not in ('NEW', 'PENDING_APPROVAL');
 end;
 $$;
 
 comment on function trade.close_order_ended_by_broker is
-    'The broker has ended an order, and all it filled is recorded: nothing more of it trades. The caller holds the '
-    'locks.';
+    'Records that the broker has ended an order whose fills are all recorded: no more of it will trade. The '
+    'caller holds the locks.';
 
 create or replace function api.order_cancelled(
     p_order_id   bigint,
@@ -57,7 +61,7 @@ begin
         return v_order.status;
     end if;
 
-    -- Fills the broker counted and we have not seen come first: they are read, then this is asked again.
+    -- The broker counts fills that we have not recorded: read them first, then ask again.
     if p_filled_qty > v_order.filled_qty + v_order.overfill_qty then
         if v_order.closed_at is not null then
             perform trade.activate_replacement(v_order, null);
@@ -79,6 +83,6 @@ end;
 $$;
 
 comment on function api.order_cancelled is
-    'The broker says the order has ended after p_filled_qty were filled. Answers FILLS_FIRST while some of those are '
-    'unrecorded, AMEND_FIRST while a child is under way. Of one that has ended already, more fills than are recorded '
-    'are an incident. Raises TRI02, TRL03.';
+    'Records that the broker ended the order after p_filled_qty were filled. Returns FILLS_FIRST while some of '
+    'those fills are not recorded, AMEND_FIRST while a child is pending. For an order that is already known to '
+    'have ended, unrecorded fills open an incident. Raises TRI02, TRL03.';

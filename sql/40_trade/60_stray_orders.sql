@@ -1,6 +1,6 @@
--- 60_stray_orders: an order that we ended and that lives at the broker.  Terminal stays terminal, so it is never
--- adopted: it is cancelled there.  Until the broker is rid of it, what it may still trade is reserved, its symbol
--- and side wait (trade.lock_claimable_intents), and an incident is open.
+-- 60_stray_orders: orders that we closed but that are still live at the broker (strays).  A terminal status never
+-- changes, so a stray is not reopened: it is cancelled at the broker.  Until it is gone there, what it may still trade
+-- stays reserved, no order of its symbol and side is claimed (trade.lock_claimable_intents), and an incident is open.
 
 create or replace function trade.tg_orders__reserve_stray()
 returns trigger
@@ -31,7 +31,8 @@ begin
 end;
 $$;
 
-comment on function trade.tg_orders__reserve_stray is 'L2, L3: what a stray may still trade is reserved, as a fact.';
+comment on function trade.tg_orders__reserve_stray is
+    'L2, L3: reserves what a stray order may still trade. Never refused: it is a fact and may cause a breach.';
 
 create or replace trigger _500_reserve_stray
 after update on trade.orders
@@ -64,8 +65,8 @@ end;
 $$;
 
 comment on function trade.clear_stray is
-    'The broker is rid of a stray, by its own word or by our conclusion: what it reserved is free. The caller holds '
-    'the locks.';
+    'Ends the stray state of an order that is gone at the broker, by its report or by our conclusion, and frees what '
+    'the order reserved. The caller holds the locks.';
 
 create or replace function trade.mark_stray(
     p_order trade.orders,
@@ -77,8 +78,10 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    -- The intent has no other order: its next attempt would come on top of this one.
-    perform trade.retire_intent(p_order.intent_id, 'CANCELLED', 'its order lives at the broker after it was ended here');
+    -- End the intent unless another order of it is live: a further attempt would trade on top of this order.
+    perform trade.retire_intent(
+        p_order.intent_id, 'CANCELLED', 'its order lives at the broker after it was ended here'
+    );
 
     update trade.orders as o
     set stray_since = bus.clock(),
@@ -101,8 +104,8 @@ end;
 $$;
 
 comment on function trade.mark_stray is
-    'An ended order, as it is now, lives at the broker: reserves for it, asks to cancel it, opens an incident. The '
-    'caller holds the locks.';
+    'Marks a closed order that is live at the broker as a stray: reserves for it, requests its cancel and opens an '
+    'incident. The caller holds the locks.';
 
 create or replace function trade.handle_stray_activity(
     p_order_id bigint,
@@ -118,7 +121,7 @@ declare
 begin
     select o.* into strict v_order from trade.orders as o where o.order_id = p_order_id;
 
-    -- Whole, replaced, or ended by the broker's own word: nothing more of it trades.
+    -- An order that is filled, replaced or reported as ended by the broker can trade no more.
     if v_order.stray_since is null
         and v_order.status not in ('FILLED', 'REPLACED')
         and v_order.broker_ended_at is null
@@ -137,7 +140,7 @@ begin
       and c.closed_at is null
       and (c.detail ->> 'broker_says')::numeric <= v_order.filled_qty + v_order.overfill_qty;
 
-    -- It was the child of an amend, and its parent has just ended for it: the intent has no order any more.
+    -- If it was the child of an amend and its parent has just closed as replaced, the intent has no live order left.
     perform trade.retire_intent(v_order.intent_id, 'CANCELLED', 'its order was ended before it was heard of')
     from trade.order_intents as i
     where i.intent_id = v_order.intent_id and i.status not in ('NEW', 'PENDING_APPROVAL');
@@ -145,5 +148,5 @@ end;
 $$;
 
 comment on function trade.handle_stray_activity is
-    'A fact has come of an order that had ended, and was recorded: makes it a stray if more of it may trade. The '
-    'caller holds the locks.';
+    'Follows up a recorded report about an order that had already closed: makes the order a stray if more of it may '
+    'trade. The caller holds the locks.';

@@ -1,7 +1,7 @@
--- 70_fill_corrections: what an execution moved by now, and what is told of it afterwards: its costs, a fee in kind,
--- another price.  The execution stays as it was told; what changes is new rows that name it.
+-- 70_fill_corrections: what each fill has moved so far, and what is reported about it later: its costs, a fee in kind,
+-- another price.  The fill row stays as first reported; a correction adds rows that reference it.
 
--- As its entries of cash say: what was paid is exact where a price that was divided out is not.
+-- Take the notional from cash entries: exact, unlike a price obtained by division.
 create or replace view trade.fill_money as
 select
     f.fill_id,
@@ -32,8 +32,8 @@ cross join lateral (
 ) as r;
 
 comment on view trade.fill_money is
-    'What each execution moved by now: money for the instrument, commission, tax, cash in all, commission in kind, '
-    'and for a sell the profit.';
+    'What each fill has moved so far, corrections included: notional, fee, tax, total cash, fee in kind and, for a '
+    'sell, the realized profit.';
 
 create or replace function trade.cost_correction(
     p_fill     trade.fills,
@@ -58,11 +58,11 @@ begin
         return case when p_fee_qty > 0 then -trade.cost_of(p_position, p_fee_qty) else 0 end;
     end if;
 
-    -- What it bought may be sold by now, in part or whole: that part is profit or loss.
+    -- If part or all of what it bought has since been sold, that part of the correction is profit or loss.
     if p_position.opened_at <= p_fill.recorded_at then
         v_cost := case
             when p_position.qty >= v_bought then p_notional
-            -- By div: a quotient would be rounded before it is cut.
+            -- Use div, which is exact: the operator / would round before the result is truncated.
             else div(p_notional * p_position.qty * 1e18, v_bought) * 1e-18
         end;
     end if;
@@ -72,8 +72,8 @@ end;
 $$;
 
 comment on function trade.cost_correction is
-    'What an execution changes in the cost of its position when p_notional more was paid or received and p_fee_qty '
-    'units more were taken as its fee.';
+    'By how much a correction changes the cost of a fill''s position: p_notional more was paid or received and '
+    'p_fee_qty more units were taken as the fee.';
 
 create or replace function trade.correct_fill(
     p_fill     trade.fills,
@@ -93,7 +93,7 @@ declare
     v_added    record;
     v_cost     numeric;
 begin
-    -- Null is not told, and a fee in kind that is not told again was not given back.
+    -- Null means not reported; omitting a fee in kind later is no refund.
     select
         coalesce(p_notional - m.notional, 0) as notional,
         greatest(p_fee_qty - m.fee_qty, 0) as fee_qty,
@@ -147,6 +147,6 @@ end;
 $$;
 
 comment on function trade.correct_fill is
-    'What is told of a known execution afterwards, or otherwise than at first: books the difference by rows that '
-    'name it. RESTATED, or DUPLICATE when there is none. The caller holds the locks, and knows that it was not taken '
-    'back.';
+    'Books what is reported about a known fill later, or differently than at first: the difference becomes rows that '
+    'reference the fill. Returns RESTATED, or DUPLICATE when there is no difference. The caller holds the locks and '
+    'has checked that the fill is not busted.';

@@ -1,5 +1,5 @@
--- 71_known_fills: whether we know an execution already.  A venue reports one again with other costs, for another
--- day, or corrected after it was taken back; what fits nothing is kept, each different fact.
+-- 71_known_fills: finds out whether a reported fill is already known.  A venue may report a fill again with other
+-- costs, for another day, or corrected after a bust; a report that matches nothing is kept, each different one once.
 
 create or replace function trade.known_fill(
     p_order          trade.orders,
@@ -15,8 +15,8 @@ as $$
 declare
     v_known trade.fills;
 begin
-    -- Of its order it is the same whatever the day: it may be reported once on each side of midnight.  Without a
-    -- time, now or before, it may stand under another day of the parent or child of an amend as well.
+    -- Within one order the fill id is enough: a fill may be reported on each side of midnight.  If either report lacked
+    -- a time, the fill may be stored under another trade date, even at the parent or child of an amend.
     select f.* into v_known
     from trade.fills as f
     where f.intent_id = p_order.intent_id
@@ -38,7 +38,7 @@ begin
 end;
 $$;
 
-comment on function trade.known_fill is 'The last report we have of an execution of an order; null when it is new.';
+comment on function trade.known_fill is 'The latest report we have of a fill; null when the fill is new.';
 
 create or replace function trade.is_busted(p_fill_id bigint)
 returns boolean
@@ -48,7 +48,7 @@ begin atomic
     select exists (select from trade.busts as b where b.fill_id = p_fill_id);
 end;
 
-comment on function trade.is_busted is 'Whether the venue took an execution back.';
+comment on function trade.is_busted is 'Whether the venue busted a fill.';
 
 create or replace function trade.is_repeat_of_busted_fill(
     p_known    trade.fills,
@@ -72,7 +72,7 @@ begin atomic
 end;
 
 comment on function trade.is_repeat_of_busted_fill is
-    'Whether this is the report of an execution that was taken back, repeated with the same quantity and money.';
+    'Whether a report repeats a busted fill, with the same quantity and notional.';
 
 create or replace function trade.corrected_quantity(
     p_known    trade.fills,
@@ -89,7 +89,7 @@ begin atomic
 end;
 
 comment on function trade.corrected_quantity is
-    'How much of its order and intent a corrected execution had used up before it was taken back.';
+    'How much of a corrected fill its order and intent had already counted before the bust.';
 
 create or replace function trade.next_revision(
     p_known trade.fills,
@@ -99,14 +99,14 @@ returns integer
 language sql
 stable
 begin atomic
-    -- Another order may have had the number on that day, and a correction of its own.
+    -- Another order may have used the same fill id on that day, with corrections of its own.
     select 1 + greatest(p_known.revision, max(f.revision))
     from trade.fills as f
     where (f.account_id, f.instrument_id, f.trade_date, f.broker_fill_id)
         = (p_known.account_id, p_known.instrument_id, p_date, p_known.broker_fill_id);
 end;
 
-comment on function trade.next_revision is 'The revision of a corrected execution that is reported for a day.';
+comment on function trade.next_revision is 'The revision number of a corrected fill that is reported for this day.';
 
 create or replace function trade.answer_to_known_fill(
     p_known     trade.fills,
@@ -140,5 +140,5 @@ end;
 $$;
 
 comment on function trade.answer_to_known_fill is
-    'What a repeated report of an execution changes: DUPLICATE, RESTATED or UNMATCHED; null when the known one was '
-    'busted, so that this report is booked as its correction. The caller holds the locks.';
+    'Handles a repeated report of a fill: returns DUPLICATE, RESTATED or UNMATCHED; null when the known fill was '
+    'busted, so that the caller books this report as its correction. The caller holds the locks.';

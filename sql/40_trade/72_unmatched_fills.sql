@@ -1,4 +1,5 @@
--- 72_unmatched_fills: A fill that fits no order we know is kept, each different one as a row and an incident.
+-- 72_unmatched_fills: a fill, total or bust that matches nothing we know is kept; each different one is a row and an
+-- incident.
 
 create or replace function trade.shorten_facts(p_facts jsonb)
 returns jsonb
@@ -14,7 +15,7 @@ begin atomic
 end;
 
 comment on function trade.shorten_facts is
-    'Facts as they were reported; what is very long is cut and says how long it was.';
+    'The facts as reported; a very long value is cut, with its length and md5 added.';
 
 create or replace function trade.keep_unmatched(
     p_account text,
@@ -33,15 +34,16 @@ declare
     v_kept       trade.unmatched_fills;
     v_nth        bigint;
 begin
-    -- In an old snapshot its order may be missing: whoever brings it must look again.
+    -- An old snapshot may lack the order, so it is refused: the caller must look again in a new one.
     perform bus.require_read_committed('the order of a fill');
 
-    -- One after the other, so that each different fact of one subject gets an incident of its own.
+    -- Serialize by account, so that each different report on one subject gets an incident of its own.
     perform trade.lock_account(v_account_id);
 
     insert into trade.unmatched_fills as u (account_id, subject, digest, facts)
     values (
-        v_account_id, v_subject, md5(concat_ws('/', p_account, p_order, p_key, p_detail::text)), trade.shorten_facts(p_detail)
+        v_account_id, v_subject, md5(concat_ws('/', p_account, p_order, p_key, p_detail::text)),
+        trade.shorten_facts(p_detail)
     )
     on conflict (account_id, digest) do update
     set times = u.times + 1,
@@ -63,8 +65,8 @@ end;
 $$;
 
 comment on function trade.keep_unmatched is
-    'Keeps a fact that fits nothing we know, each different one as a row and an incident of its own, repeats '
-    'counted; returns UNMATCHED. Raises TRI02, TRM02.';
+    'Keeps a report that matches nothing we know: each different one is a row and an incident, repeats are counted. '
+    'Returns UNMATCHED. Raises TRI02, TRM02.';
 
 create or replace trigger _100_no_delete
 before delete on trade.unmatched_fills
@@ -87,4 +89,4 @@ from trade.unmatched_fills as u
 join trade.accounts as a on a.account_id = u.account_id;
 
 comment on view api.unmatched_fills is
-    'Executions, totals and busts that fit nothing we know, each different one with how often it was reported.';
+    'Fills, totals and busts that match nothing we know: one row for each different report, with how often it came.';

@@ -1,4 +1,4 @@
--- 73_fill_amounts: what a fill changes in its order and its intent, and what an oversold quantity does.
+-- 73_fill_amounts: what a fill changes in its order and its intent, and how a sale beyond the known position is booked.
 
 create or replace function trade.apply_to_order(
     p_order    trade.orders,
@@ -24,21 +24,21 @@ begin atomic
             when o.closed_at is not null then o.closed_reason
             when o.filled_qty + p_quantity >= o.quantity then 'filled'
         end,
-        -- Of a stray that is filled nothing more can trade.
+        -- A completely filled stray can trade no more.
         stray_since = case when o.filled_qty + p_quantity < o.quantity then o.stray_since end,
         broker_ended_at = case
             when o.stray_since is not null and o.filled_qty + p_quantity >= o.quantity then bus.clock()
             else o.broker_ended_at
         end,
         answered_at = coalesce(o.answered_at, bus.clock()),
-        -- Its acceptance may never be reported: it is asked about all the same.
+        -- Schedule a status check: the broker may never report that it accepted the order.
         check_at = coalesce(o.check_at, bus.clock() + interval '1 min')
     where o.order_id = p_order.order_id;
 end;
 
 comment on function trade.apply_to_order is
-    'Adds a fill to its order. A terminal order keeps its status; what exceeds its quantity is overfill; a stray '
-    'that is filled whole is none any more.';
+    'Adds a fill to its order. A terminal order keeps its status; what exceeds its quantity is overfill; a completely '
+    'filled stray is no longer a stray.';
 
 create or replace function trade.apply_to_intent(
     p_intent_id bigint,
@@ -54,7 +54,7 @@ begin atomic
         status = case
             when i.closed_at is not null then i.status
             when s.filled = i.quantity then 'FILLED'
-            -- Its order was taken for never sent: the rest still waits to be sent.
+            -- Its order was considered never sent: the rest still waits to be sent.
             when i.status in ('NEW', 'PENDING_APPROVAL') then i.status
             else 'PARTIAL_FILLED'
         end,
@@ -83,7 +83,7 @@ begin atomic
 end;
 
 comment on function trade.apply_to_intent is
-    'Adds a fill to its intent and frees what it had reserved for it. A terminal intent keeps its status.';
+    'Adds a fill to its intent and frees what was reserved for it. A terminal intent keeps its status.';
 
 create or replace function trade.book_oversold_quantity(
     p_position trade.positions,
@@ -102,10 +102,13 @@ begin
         return p_position;
     end if;
 
-    -- More was sold than we knew of: those shares existed at the broker, so they are adopted, at the price
-    -- they were sold for, with an incident.
+    -- More was sold than we knew of, so those units existed at the broker: book them, at the price they were sold for,
+    -- and open an incident.
     insert into trade.reconciliations (account_id, instrument_id, owner, quantity, price, reason)
-    values (p_position.account_id, p_position.instrument_id, p_position.owner, v_missing, p_price, 'sold more than was known');
+    values (
+        p_position.account_id, p_position.instrument_id, p_position.owner, v_missing, p_price,
+        'sold more than was known'
+    );
 
     perform trade.move_position(p_position, v_missing, v_missing * p_price, 0);
     perform api.raise_incident(
@@ -119,7 +122,7 @@ end;
 $$;
 
 comment on function trade.book_oversold_quantity is
-    'Adopts, as a recorded reconciliation, what a sale took beyond the position we knew; returns the position now.';
+    'Books, as a reconciliation, the quantity sold beyond the position we knew; returns the updated position.';
 
 create or replace function trade.use_up_order(
     p_order    trade.orders,
@@ -156,5 +159,5 @@ end;
 $$;
 
 comment on function trade.use_up_order is
-    'Counts a filled quantity in an order and its intent and frees what they reserved for it; returns the intent as it '
-    'is then. The caller holds the locks.';
+    'Adds a filled quantity to an order and its intent and frees what was reserved for it; returns the updated intent. '
+    'The caller holds the locks.';

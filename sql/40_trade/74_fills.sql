@@ -1,5 +1,5 @@
--- 74_fills: what happened at the broker.  A fill is never refused: it counts once (L7), and what it does to
--- order, intent, position, cash and exits is one transaction.
+-- 74_fills: records fills.  A fill is never refused and counts once (L7); its effects on order, intent, position, cash
+-- and exits happen in one transaction.
 
 create or replace trigger _100_append_only
 before update or delete on trade.fills
@@ -19,7 +19,8 @@ begin
     perform bus.record_event('fill', new.fill_id, new.side, new.intent_id, jsonb_build_object(
         'order_id', new.order_id, 'account_id', new.account_id, 'instrument_id', new.instrument_id,
         'owner', new.owner, 'quantity', new.quantity, 'price', new.price, 'fee', new.fee, 'tax', new.tax,
-        'fee_qty', new.fee_qty, 'realized_pnl', new.realized_pnl, 'broker_fill_id', new.broker_fill_id, 'filled_at', new.filled_at
+        'fee_qty', new.fee_qty, 'realized_pnl', new.realized_pnl, 'broker_fill_id', new.broker_fill_id,
+        'filled_at', new.filled_at
     ));
     return null;
 end;
@@ -39,7 +40,7 @@ begin atomic
     select case when p_at between '1970-01-01' and bus.clock() + interval '1 day' then p_at end;
 end;
 
-comment on function trade.plausible_time is 'The time of an execution as reported; null when it is impossible.';
+comment on function trade.plausible_time is 'The time of a fill as reported; null when it is impossible.';
 
 create or replace function trade.trade_date(
     p_account_id bigint,
@@ -55,7 +56,7 @@ begin atomic
     where a.account_id = p_account_id;
 end;
 
-comment on function trade.trade_date is 'The date of an execution, in the time zone of the account''s venue.';
+comment on function trade.trade_date is 'The date of a fill, in the time zone of the account''s venue.';
 
 create or replace function trade.apply_fill(
     p_order          trade.orders,
@@ -99,12 +100,13 @@ begin
             return v_answer;
         end if;
 
-        -- Taken back and reported with other facts: it corrects the one before, and uses up no more of its order.
+        -- The known fill was busted and this report differs: book it as a correction, without counting again what the
+        -- busted fill had already used up of the order.
         v_corrected := coalesce(p_corrected_qty, trade.corrected_quantity(v_known, p_quantity));
         v_revision := trade.next_revision(v_known, v_date);
     end if;
 
-    -- The reservation is freed first, so that an ordinary fill never looks like a breach.
+    -- Free the reservation first, so that an ordinary fill never looks like a breach.
     v_intent := trade.use_up_order(p_order, p_quantity - v_corrected);
 
     v_position := trade.position_of(p_order.account_id, p_order.instrument_id, v_intent.owner);
@@ -128,7 +130,7 @@ begin
     insert into trade.cash_entries (account_id, kind, amount, fill_id)
     select p_order.account_id, e.kind, e.amount, v_fill_id
     from (values ('fill', -v_sign * p_notional), ('fee', -p_fee), ('tax', -p_tax)) as e (kind, amount)
-    where e.amount <> 0;  -- nor where it was not told
+    where e.amount <> 0;  -- also skips null: not reported
 
     perform trade.arm_exits(p_order.account_id, p_order.instrument_id, v_intent.owner);
     perform trade.release_unsent_intents(p_order.account_id, p_order.instrument_id, v_intent.owner);
@@ -137,10 +139,10 @@ end;
 $$;
 
 comment on function trade.apply_fill is
-    'All that a fill of a locked order does: order, intent, position, cash, exits; p_notional is the money that '
-    'changed hands, p_corrected_qty what of it had used up the order before a bust (null: as its number says). '
-    'RECORDED; when it is known, RESTATED or DUPLICATE as correct_fill says, and UNMATCHED when it is known with '
-    'another intent or quantity.';
+    'Applies a fill of a locked order to order, intent, position, cash and exits. p_notional is the money paid or '
+    'received. p_corrected_qty is how much of the fill the order had already counted before a bust; null takes it from '
+    'earlier reports with the same fill id. Returns RECORDED; for a known fill RESTATED or DUPLICATE (see '
+    'correct_fill), or UNMATCHED when it is known with another intent or quantity.';
 
 create or replace function api.record_fill(
     p_account         text,
@@ -178,10 +180,14 @@ begin
     end if;
 
     if v_answer = 'UNMATCHED' then
-        return trade.keep_unmatched(p_account, coalesce(p_client_order_id, p_broker_order_id), p_broker_fill_id, jsonb_build_object(
-            'client_order_id', p_client_order_id, 'broker_order_id', p_broker_order_id, 'broker_fill_id', p_broker_fill_id,
-            'quantity', p_quantity, 'price', p_price, 'fee', p_fee, 'tax', p_tax, 'fee_qty', p_fee_qty, 'filled_at', p_filled_at
-        ));
+        return trade.keep_unmatched(
+            p_account, coalesce(p_client_order_id, p_broker_order_id), p_broker_fill_id,
+            jsonb_build_object(
+                'client_order_id', p_client_order_id, 'broker_order_id', p_broker_order_id,
+                'broker_fill_id', p_broker_fill_id, 'quantity', p_quantity, 'price', p_price, 'fee', p_fee,
+                'tax', p_tax, 'fee_qty', p_fee_qty, 'filled_at', p_filled_at
+            )
+        );
     end if;
 
     return v_answer;
@@ -189,11 +195,11 @@ end;
 $$;
 
 comment on function api.record_fill is
-    'Records an execution once: RECORDED, DUPLICATE, RESTATED (known, with another price or other costs than before: '
-    'the difference is booked) or UNMATCHED (it fits no order, makes no sense, or is known with another intent or '
-    'quantity: kept as an incident). Fee and tax in the account''s currency, null while the broker has not told '
-    'them; p_filled_at null where it does not say when; p_fee_qty is a fee taken in the instrument. Never refuses a '
-    'fact. Raises TRI02 for an unknown account, TRM02.';
+    'Records a fill once: RECORDED, DUPLICATE, RESTATED (known, but with another price or other costs: the difference '
+    'is booked) or UNMATCHED (matches no order, has impossible values, or is known with another intent or quantity: '
+    'kept as an incident). Fee and tax are in the account''s currency, null while the broker has not reported them; '
+    'p_filled_at is null when it reports no time; p_fee_qty is a fee taken in the instrument. A fill is never refused. '
+    'Raises TRI02 for an unknown account, TRM02.';
 
 create or replace function api.advance_fills_cursor(
     p_account text,
@@ -205,7 +211,7 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 begin atomic
-    -- A cursor is of our adapter's making: one that is null or huge is none.
+    -- Our adapter makes the cursor: ignore a null one and one over 4,000 bytes.
     update trade.accounts as a
     set fills_cursor = p_cursor,
         fills_read_at = bus.clock()
@@ -213,4 +219,5 @@ begin atomic
 end;
 
 comment on function api.advance_fills_cursor is
-    'Remembers how far fills were read, and when, after they were recorded. Reading some again is harmless.';
+    'Stores how far fills were read, and when; called after they were recorded. Reading some of them again is '
+    'harmless.';

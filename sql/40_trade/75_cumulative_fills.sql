@@ -1,4 +1,4 @@
--- 75_cumulative_fills: brokers that report how much of an order was filled so far, and not each execution.
+-- 75_cumulative_fills: brokers that report the total filled so far per order, not each fill.
 
 create or replace function trade.apply_cumulative_fill(
     p_order     trade.orders,
@@ -27,7 +27,7 @@ begin
     into v_booked
     from trade.fill_money as m
     where m.order_id = p_order.order_id
-      and not trade.is_busted(m.fill_id);  -- a total leaves out what the venue took back
+      and not trade.is_busted(m.fill_id);  -- the broker's total excludes busted fills
 
     if p_quantity > v_booked.quantity and p_notional > v_booked.notional then
         return trade.apply_fill(
@@ -40,13 +40,13 @@ begin
             0,
             p_filled_at,
             p_notional - v_booked.notional,
-            -- What was taken back had used up the order already.
+            -- The order has already counted the busted fills.
             least(p_order.filled_qty + p_order.overfill_qty, p_quantity) - v_booked.quantity
         );
     elsif p_quantity > v_booked.quantity then
-        return 'UNMATCHED';  -- more was traded, for no more money
+        return 'UNMATCHED';  -- a larger quantity for no more money
     elsif p_quantity < v_booked.quantity or v_booked.last_fill_id is null then
-        return 'DUPLICATE';  -- older news
+        return 'DUPLICATE';  -- an older report, or nothing filled yet
     end if;
 
     select f.* into strict v_last from trade.fills as f where f.fill_id = v_booked.last_fill_id;
@@ -62,8 +62,8 @@ end;
 $$;
 
 comment on function trade.apply_cumulative_fill is
-    'What is new in the total of a locked order: a fill, or a restatement of its last fill. RECORDED, DUPLICATE, '
-    'RESTATED or UNMATCHED.';
+    'Books what is new in the reported total of a locked order: a fill, or a correction of its last fill. Returns '
+    'RECORDED, DUPLICATE, RESTATED or UNMATCHED.';
 
 create or replace function api.record_cumulative(
     p_account         text,
@@ -92,16 +92,20 @@ begin
         and bus.is_amount(p_quantity) and bus.is_amount(p_notional)
         and bus.is_amount(coalesce(p_fee, 0)) and bus.is_amount(coalesce(p_tax, 0))
     then
-        -- What is new is decided under the order's lock: stream and poll may bring the same news at once.
+        -- Decide what is new under the order's lock: stream and poll may report the same total at once.
         v_order := trade.lock_for_fill(v_order.order_id);
         v_answer := trade.apply_cumulative_fill(v_order, p_quantity, p_notional, p_fee, p_tax, p_filled_at);
     end if;
 
     if v_answer = 'UNMATCHED' then
-        return trade.keep_unmatched(p_account, coalesce(p_client_order_id, p_broker_order_id), left(p_quantity::text, 100), jsonb_build_object(
-            'client_order_id', p_client_order_id, 'broker_order_id', p_broker_order_id, 'cumulative_quantity', p_quantity,
-            'notional', p_notional, 'fee', p_fee, 'tax', p_tax, 'filled_at', p_filled_at
-        ));
+        return trade.keep_unmatched(
+            p_account, coalesce(p_client_order_id, p_broker_order_id), left(p_quantity::text, 100),
+            jsonb_build_object(
+                'client_order_id', p_client_order_id, 'broker_order_id', p_broker_order_id,
+                'cumulative_quantity', p_quantity, 'notional', p_notional, 'fee', p_fee, 'tax', p_tax,
+                'filled_at', p_filled_at
+            )
+        );
     end if;
 
     return v_answer;
@@ -109,8 +113,8 @@ end;
 $$;
 
 comment on function api.record_cumulative is
-    'For brokers without execution ids: takes an order''s total quantity, notional, fee and tax so far and records '
-    'what is new as one fill, with an id that is the same whoever brings it; fee and tax are null, and the notional '
-    'of a known quantity 0, while the broker has not told them. RECORDED, DUPLICATE (also older news: a smaller '
-    'total), RESTATED (the same quantity with other money) or UNMATCHED (kept as an incident; also more units for no '
-    'more money). Raises TRI02, TRM02.';
+    'For brokers without fill ids: takes an order''s total quantity, notional, fee and tax so far and records what is '
+    'new as one fill, under an id that is the same for every reporter. Fee and tax are null, and the notional of a '
+    'known quantity 0, while the broker has not reported them. Returns RECORDED, DUPLICATE (also an older report: a '
+    'smaller total), RESTATED (the same quantity with other money) or UNMATCHED (kept as an incident; also more units '
+    'for no more money). Raises TRI02, TRM02.';

@@ -1,4 +1,4 @@
--- 76_busts: executions a venue takes back.  Nothing is deleted: new rows undo what the fill did.
+-- 76_busts: fills that the venue cancels afterwards (busts).  Nothing is deleted: new rows undo what the fill did.
 
 create or replace function trade.undo_in_position(
     p_fill     trade.fills,
@@ -16,12 +16,12 @@ declare
     v_cost   numeric;
 begin
     if p_fill.side = 'SELL' then
-        -- It comes back at the cost it left with.
+        -- The units return at the cost they left with.
         v_cost := p_money.notional - p_money.fee - p_money.tax - p_money.realized_pnl;
     elsif v_qty > 0 and p_position.cost > p_money.notional then
         v_cost := -p_money.notional;
     else
-        -- Part of it was sold since: the rest leaves at the average price, the difference is profit or loss.
+        -- Part of it was sold since: remove the rest at the average price; the difference is profit or loss.
         v_cost := -trade.cost_of(p_position, -v_change);
     end if;
 
@@ -37,8 +37,7 @@ end;
 $$;
 
 comment on function trade.undo_in_position is
-    'Takes a fill back out of its locked position, at the cost it came in or left with; returns the change of '
-    'quantity.';
+    'Undoes a fill in its locked position, at the cost it came in or left with; returns the change of quantity.';
 
 create or replace function api.bust_fill(
     p_account        text,
@@ -72,9 +71,12 @@ begin
     limit 1;
 
     if not found then
-        return trade.keep_unmatched(p_account, 'bust ' || left(coalesce(p_symbol, ''), 100), p_broker_fill_id, jsonb_build_object(
-            'bust', p_broker_fill_id, 'symbol', p_symbol, 'trade_date', p_trade_date, 'reason', v_reason
-        ));
+        return trade.keep_unmatched(
+            p_account, 'bust ' || left(coalesce(p_symbol, ''), 100), p_broker_fill_id,
+            jsonb_build_object(
+                'bust', p_broker_fill_id, 'symbol', p_symbol, 'trade_date', p_trade_date, 'reason', v_reason
+            )
+        );
     end if;
 
     perform trade.lock_for_fill(v_fill.order_id);
@@ -100,7 +102,9 @@ begin
     select v_fill.account_id, 'correction', -v_money.cash, format('bust of fill %s: %s', v_fill.fill_id, v_reason)
     where v_money.cash <> 0;
 
-    perform bus.record_event('fill', v_fill.fill_id, 'busted', v_fill.intent_id, jsonb_build_object('reason', v_reason));
+    perform bus.record_event(
+        'fill', v_fill.fill_id, 'busted', v_fill.intent_id, jsonb_build_object('reason', v_reason)
+    );
     perform trade.arm_exits(v_fill.account_id, v_fill.instrument_id, v_fill.owner);
     perform trade.release_unsent_intents(v_fill.account_id, v_fill.instrument_id, v_fill.owner);
     return 'BUSTED';
@@ -108,7 +112,8 @@ end;
 $$;
 
 comment on function api.bust_fill is
-    'A venue took an execution back: undone once, by new rows. BUSTED, DUPLICATE or UNMATCHED. Raises TRI02, TRM02.';
+    'Undoes a fill that the venue busted, once, by new rows. Returns BUSTED, DUPLICATE or UNMATCHED. Raises TRI02, '
+    'TRM02.';
 
 create or replace trigger _100_append_only
 before update or delete on trade.busts

@@ -1,7 +1,7 @@
--- 80_exits: what protects a position.  Stop and target are columns, armed by the fill that opened the
--- position; firing them is one comparison with fresh prices.
+-- 80_exits: the stop and target that protect a position.  They are columns, set again by each fill; firing them is one
+-- comparison with fresh prices.
 
--- A rest too small to be sold: it counts as closed, is not protected, and is listed.
+-- A remainder too small to sell counts as closed: its exits do not fire, and api.dust lists it.
 create or replace view trade.dust as
 select
     p.account_id,
@@ -15,7 +15,7 @@ where p.qty > 0
   and p.locked_qty = 0
   and not market.is_enough(i, p.qty, coalesce(case when b.bid_is_sound then b.bid end, b.mark, p.avg_price));
 
-comment on view trade.dust is 'Positions below the smallest order their venue takes, at the price of now.';
+comment on view trade.dust is 'Positions below the smallest order their venue accepts, at the current price.';
 
 create or replace function trade.arm_exits(
     p_account_id    bigint,
@@ -34,7 +34,7 @@ begin atomic
         p.instrument_id,
         p.owner,
         x.profile,
-        -- Away from the trade on both sides: a stop that rounding brings to the price would fire at once.
+        -- Round away from the average price on both sides: a stop rounded up to the price would fire at once.
         nullif(market.round_to_tick(i.tick_table, p.avg_price * (1 - x.stop_loss_rate), 'BUY'), 0),
         market.round_to_tick(i.tick_table, p.avg_price * (1 + x.take_profit_rate), 'SELL'),
         p.qty > 0
@@ -55,10 +55,9 @@ begin atomic
 end;
 
 comment on function trade.arm_exits is
-    'Sets stop and target of a position from its average price and its strategy''s profile; a flat one is disarmed. '
-    'Positions of manual have none.';
+    'Sets stop and target of a position from its average price and its strategy''s exit profile; disarms a flat '
+    'position. Positions of the owner manual have no exits.';
 
--- Positions whose bid has reached the stop or the target, and that are free to be sold.
 create or replace view trade.exits_due as
 select
     e.account_id,
@@ -84,7 +83,7 @@ where e.is_armed
   and q.can_sell
   and (q.source = 'live' or not b.is_real)
   and p.qty > p.locked_qty
-  -- Asked only where the price has come to it, which is seldom.
+  -- Evaluate is_enough only where the price has reached stop or target, which is rare.
   and case when q.bid <= e.stop_price or q.bid >= e.take_price
       then market.is_enough(i, p.qty - p.locked_qty, q.bid)
   end
@@ -92,9 +91,10 @@ where e.is_armed
   and (market.phase_at(i.venue, bus.clock())).exits_fire;
 
 comment on view trade.exits_due is
-    'Armed positions to be sold now, and why; a rest too small to be sold waits until its price makes it enough.';
+    'Armed positions whose bid has reached stop or target and that can be sold now, and why; a remainder too small to '
+    'sell waits until its price makes it large enough.';
 
--- What cannot fire though its quote is of now: at the lower price limit of a day there is no bid to sell to.
+-- Exits that cannot fire although their quote is fresh: at the lower price limit of a day there is no bid.
 create or replace view trade.exits_blocked as
 select
     e.account_id,
@@ -111,7 +111,7 @@ where e.is_armed
   and q.is_fresh
   and not q.bid_is_sound;
 
-comment on view trade.exits_blocked is 'Armed positions that cannot be sold to any bid now, and why.';
+comment on view trade.exits_blocked is 'Armed positions that have no bid they could be sold to now, and why.';
 
 create or replace function api.fire_exits(p_symbols text[] default null)
 returns integer
@@ -127,7 +127,7 @@ begin
     perform bus.require_home();
     perform risk.lock_gate_shared();
 
-    -- First what waits for locks, beginning with accounts; the positions below are never waited for.
+    -- Do the blocking part first (accounts lead the lock order); the loop skips locked positions.
     v_count := trade.escalate_stops(p_symbols);
 
     for v_due in
@@ -136,7 +136,7 @@ begin
         where p_symbols is null or d.symbol = any(p_symbols)
         order by d.account_id, d.instrument_id, d.owner
     loop
-        -- Rows locked by others are skipped: they come due again at once.
+        -- Skip rows that others have locked: the next call finds them due again.
         perform
         from trade.positions as p
         where p.account_id = v_due.account_id
@@ -174,8 +174,8 @@ end;
 $$;
 
 comment on function api.fire_exits is
-    'Makes sell intents for armed positions whose bid reached stop or target on a fresh price; null for all symbols. '
-    'Returns how many. Raises TRM02, TRH01.';
+    'Escalates resting sells of stopped positions and creates sell intents for armed positions whose bid reached stop '
+    'or target on a fresh price; null for all symbols. Returns how many of both. Raises TRM02, TRH01.';
 
 create or replace function trade.back_off_exit(
     p_intent trade.order_intents,
@@ -203,8 +203,8 @@ end;
 $$;
 
 comment on function trade.back_off_exit is
-    'The broker definitely refused an exit: a person is told, and it fires again only after 5 seconds, doubled each '
-    'time up to 10 minutes.';
+    'After a definite reject of an exit by the broker: opens an incident and lets the exit fire again only after 5 '
+    'seconds, doubled each time up to 10 minutes.';
 
 create or replace function trade.note_refused_exit(
     p_due     trade.exits_due,
@@ -227,16 +227,17 @@ begin
       and e.owner = p_due.owner
       and e.note <> v_note;
 
-    -- Told once, not at every quote.
+    -- Record it once, not at every quote.
     if found then
         perform bus.record_event('refusal', null, p_code, null, jsonb_build_object(
             'message', left(p_message, 500), 'exit', p_due.reason, 'symbol', p_due.symbol, 'owner', p_due.owner
         ));
 
-        -- Mode, breach, price and session end by themselves; of anything else a person hears.
+        -- Refusals by mode, breach, price or session resolve themselves; any other opens an incident.
         if p_code not in ('TRM01', 'TRQ02', 'TRP01', 'TRP02', 'TRS01') then
             perform risk.note_failed_item(
-                'fire_exits', format('position %s/%s/%s', p_due.account_id, p_due.instrument_id, p_due.owner), p_code, p_message
+                'fire_exits', format('position %s/%s/%s', p_due.account_id, p_due.instrument_id, p_due.owner),
+                p_code, p_message
             );
         end if;
     end if;
@@ -244,4 +245,5 @@ end;
 $$;
 
 comment on function trade.note_refused_exit is
-    'Keeps why an exit could not be made beside it, once; what does not end by itself is an incident.';
+    'Stores why an exit could not be created in its row, once; a refusal that does not resolve itself opens an '
+    'incident.';

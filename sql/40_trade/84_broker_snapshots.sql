@@ -1,11 +1,11 @@
--- 84_broker_snapshots: what a broker says an account holds, compared with our books.
+-- 84_broker_snapshots: compares what a broker reports an account holds with our books.
 
 create or replace function trade.is_snapshot(p_snapshot jsonb)
 returns boolean
 language sql
 immutable
 begin atomic
-    -- Its length comes first: a number of 131,073 digits cannot even be read.
+    -- Check the length first: a number of 131,073 digits cannot even be cast to numeric.
     select jsonb_typeof(p_snapshot -> 'holdings') = 'object'
         and not exists (
             select
@@ -26,8 +26,7 @@ begin atomic
 end;
 
 comment on function trade.is_snapshot is
-    'Whether each holding is a number that can be worked with, not below zero, and cash such a number or not '
-    'reported.';
+    'Whether each holding is a usable number, not below zero, and cash is a usable number or not reported.';
 
 create or replace function trade.is_in_flight(
     p_account_id    bigint,
@@ -47,8 +46,8 @@ begin atomic
 end;
 
 comment on function trade.is_in_flight is
-    'Whether the broker may be ahead of us in an instrument, or, where that is null, in cash: an order lives, or a '
-    'stray.';
+    'Whether an order or a stray is live, so that the broker may be ahead of us in an instrument or, when that is '
+    'null, in cash.';
 
 create or replace function trade.holdings_differences(
     p_account_id bigint,
@@ -85,8 +84,8 @@ begin atomic
 end;
 
 comment on function trade.holdings_differences is
-    'Where the broker''s holdings and cash differ from the sum of our owners, for what is in our universe, and where '
-    'an order in flight may explain it.';
+    'Where the broker''s holdings and cash differ from the sum over our owners, for symbols in our universe, and '
+    'whether an order in flight may explain it.';
 
 create or replace function api.holdings_mark(p_account text)
 returns text
@@ -113,8 +112,8 @@ begin atomic
 end;
 
 comment on function api.holdings_mark is
-    'A mark of all an account holds and has in flight. Read before asking the broker; if it changed meanwhile, the '
-    'answer proves nothing.';
+    'A hash of all that an account holds and has in flight. Read it before asking the broker; if it has changed since, '
+    'the broker''s answer proves nothing.';
 
 create or replace function trade.report_unknown_holdings(
     p_account  trade.accounts,
@@ -145,5 +144,5 @@ end;
 $$;
 
 comment on function trade.report_unknown_holdings is
-    'Keeps an incident open while the broker holds what is not in our universe: we cannot trade it, and it stops '
+    'Keeps an incident open while the broker holds symbols outside our universe: we cannot trade them, and they stop '
     'nothing else.';

@@ -1,5 +1,5 @@
--- 86_reconciliation: does the broker hold what we think?  A disagreement is an incident; nothing is corrected
--- silently.  An account's claims wait for its first agreement after a start.
+-- 86_reconciliation: compares each account with its broker.  A difference opens an incident; nothing is corrected
+-- silently.  After a start, an account's intents are not claimed until it has agreed with its broker once.
 
 create or replace function trade.correct_holding(
     p_account_id bigint,
@@ -27,7 +27,7 @@ begin
 
     perform trade.ensure_position(p_account_id, v_instrument_id, 'manual');
 
-    -- What came from outside belongs to manual; what went takes from manual first.
+    -- Additions go to the owner manual; reductions are taken from manual first.
     for v_position in
         select p.*
         from trade.positions as p
@@ -53,8 +53,8 @@ end;
 $$;
 
 comment on function trade.correct_holding is
-    'Brings our holding to the broker''s by recorded rows at the last price: additions go to manual, reductions take '
-    'from manual first, then from owners by name.';
+    'Adjusts our holding to the broker''s by recorded rows at the mark, else the last price: additions go to manual, '
+    'reductions are taken from manual first, then from owners by name.';
 
 create or replace function trade.correct_account(
     p_account_id bigint,
@@ -96,7 +96,8 @@ end;
 $$;
 
 comment on function trade.correct_account is
-    'Brings holdings and cash to the broker''s by recorded rows, where no order in flight may explain the difference.';
+    'Adjusts holdings and cash to the broker''s by recorded rows, except where an order in flight may explain the '
+    'difference.';
 
 create or replace function trade.last_reconciliation(p_account_id bigint)
 returns trade.reconciliation_runs
@@ -110,7 +111,8 @@ begin atomic
     limit 1;
 end;
 
-comment on function trade.last_reconciliation is 'The newest comparison of an account with its broker; null before the first.';
+comment on function trade.last_reconciliation is
+    'The latest comparison of an account with its broker; null before the first.';
 
 create or replace function trade.report_reconciliation(
     p_account_id  bigint,
@@ -139,8 +141,8 @@ end;
 $$;
 
 comment on function trade.report_reconciliation is
-    'Lets an account that agrees with its broker take part, and alerts a person to a disagreement, or to a wait of a '
-    'minute.';
+    'Enables the claims of an account that agrees with its broker; opens an incident for a difference, or for a wait '
+    'that has lasted a minute.';
 
 create or replace function api.reconcile(
     p_account  text,
@@ -161,7 +163,7 @@ declare
     v_is_again   boolean;
     v_answer     text;
 begin
-    -- In an old snapshot an order that is in flight would be missing, and its fill be taken for a disagreement.
+    -- An old snapshot could miss an order in flight, so that its fill would look like a difference.
     perform bus.require_read_committed('an order in flight');
 
     if trade.is_snapshot(p_snapshot) is not true then
@@ -176,7 +178,7 @@ begin
         return 'CHANGED';
     end if;
 
-    -- Where an order is in flight the broker may be ahead of us: there a difference proves nothing yet.
+    -- While an order is in flight the broker may be ahead of us: a difference proves nothing yet.
     select
         coalesce(jsonb_agg(to_jsonb(d) - 'in_flight' order by d.item) filter (where not d.in_flight), '[]'),
         coalesce(jsonb_agg(to_jsonb(d) - 'in_flight' order by d.item) filter (where d.in_flight), '[]')
@@ -196,7 +198,7 @@ begin
         perform trade.correct_account(v_account_id, p_snapshot);
     end if;
 
-    -- A wait is one row from its first look on, however often it is looked at.
+    -- Store a wait once, not once per check.
     if v_answer <> 'WAITS' or v_is_again is not true or v_last.answer <> 'WAITS' then
         insert into trade.reconciliation_runs (account_id, answer, mark, differences)
         values (v_account_id, v_answer, p_mark, v_found || v_waiting);
@@ -209,10 +211,10 @@ end;
 $$;
 
 comment on function api.reconcile is
-    'Compares a broker''s snapshot {"holdings": {symbol: quantity}, "cash": amount} with ours: AGREES, DIFFERS (seen '
-    'once), CORRECTED (seen twice, put right by recorded rows), WAITS (an order in flight may explain it; told when '
-    'that lasts a minute), CHANGED (proves nothing, ask again) or UNREADABLE (kept as an incident). Raises TRI02, '
-    'TRM02.';
+    'Compares a broker''s snapshot {"holdings": {symbol: quantity}, "cash": amount} with our books: AGREES, DIFFERS '
+    '(seen once), CORRECTED (seen twice, corrected by recorded rows), WAITS (an order in flight may explain it; an '
+    'incident when that lasts a minute), CHANGED (our books have changed since p_mark: ask again) or UNREADABLE (kept '
+    'as an incident). Raises TRI02, TRM02.';
 
 create or replace function trade.enable_account_claims(
     p_account_id bigint,
@@ -250,7 +252,8 @@ end;
 $$;
 
 comment on function trade.enable_account_claims is
-    'An account and its broker agree: its claims may go on, and execution is woken if they had waited.';
+    'Records that an account agrees with its broker, so that its intents may be claimed, and wakes execution if they '
+    'had to wait.';
 
 create or replace function api.accounts_to_reconcile()
 returns table (account text, broker text, mark text)
@@ -267,8 +270,8 @@ begin atomic
 end;
 
 comment on function api.accounts_to_reconcile is
-    'Accounts to compare with their broker: those not yet open since the start, and every 30 seconds. The mark goes '
-    'back to reconcile.';
+    'Accounts to compare with their broker: those that have not agreed with it since the start or for 30 seconds. Pass '
+    'the mark on to reconcile.';
 
 create or replace function api.accounts_to_execute()
 returns table (account text, broker text, fills_cursor text)
@@ -283,4 +286,4 @@ begin atomic
 end;
 
 comment on function api.accounts_to_execute is
-    'Accounts whose fills are to be read, and how far they have been, in the broker''s own terms.';
+    'Accounts whose fills are to be read, and the cursor up to which they were read, in the broker''s own terms.';

@@ -1,4 +1,4 @@
--- 88_equity: what each account is worth, its profit of the day and its drawdown, from facts.
+-- 88_equity: each account's equity, profit of the day and drawdown, computed from recorded facts.
 
 create or replace view trade.marks as
 select
@@ -6,7 +6,7 @@ select
     p.instrument_id,
     p.owner,
     p.qty,
-    -- The stored mark, which unsound quotes never moved; without one the last trade, then the price paid.
+    -- The stored mark, which unsound quotes never move; without one the last trade, then the average price paid.
     coalesce(q.mark, q.last, p.avg_price) as mark,
     coalesce(q.is_fresh and (q.bid_is_sound or q.ask_is_sound), false) is not true as is_flagged
 from trade.positions as p
@@ -14,8 +14,7 @@ left join market.quotes_now as q on q.instrument_id = p.instrument_id
 where p.qty > 0;
 
 comment on view trade.marks is
-    'The price each held position is valued at; flagged when no quote that is fresh and sound on a side stands '
-    'behind it.';
+    'The price at which each held position is valued; flagged unless a fresh quote with a sound side backs it.';
 
 create or replace view trade.equities as
 select
@@ -70,9 +69,9 @@ end;
 $$;
 
 comment on function trade.measure_equity is
-    'Stores what accounts are worth now; the first measure of an account''s day opens it at the last equity of the '
-    'day before. Returns how many. The caller holds their balances: whoever moves cash does, so what is read was '
-    'seen together.';
+    'Stores what accounts are worth now; the first measurement of an account''s day opens it at the last equity of the '
+    'day before. Returns how many. The caller has locked the balances, as everyone who moves cash does, so cash and '
+    'positions are consistent.';
 
 create or replace function api.measure_equity()
 returns integer
@@ -86,7 +85,7 @@ declare
     v_id    bigint;
     v_count integer := 0;
 begin
-    -- All at once; one by one only after an error, so that one account's error is its own.
+    -- Measure all at once; one by one only after an error, so that one account's error affects no other.
     begin
         return trade.measure_equity(v_ids);
     exception when others then
@@ -114,8 +113,8 @@ end;
 $$;
 
 comment on function api.measure_equity is
-    'Stores what each account is worth now. One that is locked for long is left out; one that fails is an incident '
-    'and stops no other. Returns how many.';
+    'Stores what each account is worth now. An account that stays locked for long is skipped; one that fails is an '
+    'incident and stops no other. Returns how many.';
 
 create or replace function trade.shift_peak_by_flow(
     p_peak   numeric,
@@ -126,7 +125,7 @@ returns numeric
 language sql
 immutable
 begin atomic
-    -- Up, by the exact div: a drawdown is never understated.  An account that was emptied begins again.
+    -- Round up, with the exact div, so that a drawdown is never understated.  An emptied account starts again.
     select case
         when p_equity > 0 and p_equity + p_flow > 0
             then trim_scale((div(s.scaled, p_equity) + case when s.scaled % p_equity > 0 then 1 else 0 end) * 1e-18)
@@ -136,7 +135,7 @@ begin atomic
 end;
 
 comment on function trade.shift_peak_by_flow is
-    'The peak after a deposit or withdrawal at an equity: the drawdown stays the same fraction.';
+    'The peak after a deposit or withdrawal, scaled so that the drawdown stays the same fraction of it.';
 
 create or replace function trade.tg_cash_entries__shift_equity()
 returns trigger
@@ -145,7 +144,7 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    -- Before the balance has it: what follows needs the equity on either side of the flow.
+    -- The balance does not include the flow yet: the update needs the equity before and after it.
     perform trade.lock_account(new.account_id);
     perform trade.measure_equity(array[new.account_id]);
 
@@ -163,10 +162,9 @@ end;
 $$;
 
 comment on function trade.tg_cash_entries__shift_equity is
-    'A deposit or withdrawal is neither profit nor loss: the drawdown and the growth of the day are after it what '
-    'they were before it.';
+    'A deposit or withdrawal is neither profit nor loss: drawdown and growth of the day stay as they were before it.';
 
--- It runs before the statement's _500_add, as every trigger for each row does.
+-- As a row trigger it runs before the statement trigger _500_add, which updates the balance.
 create or replace trigger _400_carry_equity
 after insert on trade.cash_entries
 for each row

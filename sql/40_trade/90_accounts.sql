@@ -1,4 +1,4 @@
--- 90_accounts: what the desk sets up and books by hand: accounts and cash.
+-- 90_accounts: accounts that people add, and cash that they record by hand.
 
 create or replace function api.add_account(
     p_account        text,
@@ -83,7 +83,8 @@ begin
     if coalesce(p_kind, '') not in ('deposit', 'withdrawal', 'dividend', 'correction') or coalesce(p_amount, 0) = 0
         or bus.is_amount(p_amount) is not true
         or (p_kind = 'deposit' and p_amount < 0) or (p_kind = 'withdrawal' and p_amount > 0) then
-        raise exception '% of % is not a movement of cash', left(p_kind, 100), coalesce(left(p_amount::text, 100), 'null')
+        raise exception '% of % is not a movement of cash', left(p_kind, 100),
+            coalesce(left(p_amount::text, 100), 'null')
             using errcode = 'TRI01',
                   hint = 'deposit (above zero), withdrawal (below zero), dividend or correction.';
     end if;
@@ -118,5 +119,5 @@ end;
 $$;
 
 comment on function api.record_cash is
-    'Records money that came or went outside trading; returns the balance. The same key again is booked once. A '
-    'fact: never refused for lack of cash, a breach sheds waiting buys. Raises TRI01, TRI02, TRI03.';
+    'Records money that came or went outside trading; returns the balance. A repeated idempotency key is booked once. '
+    'It is a fact, so never refused for lack of cash: a breach cancels unsent buys. Raises TRI01, TRI02, TRI03.';

@@ -1,4 +1,4 @@
--- 92_manual_intents: A decision of a person.
+-- 92_manual_intents: intents that a person creates by hand.
 
 create or replace function api.create_intent(
     p_account         text,
@@ -33,7 +33,7 @@ begin
         perform bus.refuse_argument('the time to live', 'given');
     end if;
 
-    -- Else a key given here could be the next one of a stop, and the stop be refused for it.
+    -- Otherwise a key given here could equal the next key of a stop, and that stop would be refused.
     if starts_with(p_idempotency_key, 'aegis:') then
         perform bus.refuse_argument('the key', 'one that does not begin with aegis:, as ours do');
     end if;
@@ -49,7 +49,9 @@ begin
             using errcode = 'TRI02', hint = 'select account from accounts; select symbol from instruments;';
     end if;
 
-    if p_owner is distinct from 'manual' and not exists (select from strategy.strategies as s where s.strategy = p_owner) then
+    if p_owner is distinct from 'manual' and not exists (
+        select from strategy.strategies as s where s.strategy = p_owner
+    ) then
         raise exception 'there is no owner %', p_owner
             using errcode = 'TRI02', hint = 'manual, or the name of a strategy.';
     end if;
@@ -63,5 +65,5 @@ end;
 $$;
 
 comment on function api.create_intent is
-    'A decision by hand: returns the intent''s id. The same laws hold as for a strategy. Raises TRM01, TRM02, TRQ01, '
+    'Creates an intent by hand and returns its id. The same laws apply as for a strategy. Raises TRM01, TRM02, TRQ01, '
     'TRQ02, TRC01, TRC02, TRP01, TRP02, TRS01, TRI01, TRI02, TRI03.';

@@ -1,4 +1,4 @@
--- 10_strategies: strategies: added, started and stopped by the desk; each is one login.
+-- 10_strategies: adding, starting and stopping strategies; each strategy has its own login.
 
 create or replace function strategy.current_strategy()
 returns strategy.strategies
@@ -8,7 +8,8 @@ begin atomic
     select s from strategy.strategies as s where session_user = 'aegis_s_' || s.strategy;
 end;
 
-comment on function strategy.current_strategy is 'The strategy whose login this session is; null for any other login.';
+comment on function strategy.current_strategy is
+    'The strategy whose login this session uses; null for any other login.';
 
 create or replace function api.add_strategy(
     p_strategy       text,
@@ -44,7 +45,8 @@ begin
     select a.* into v_account from trade.accounts as a where a.account = p_account;
 
     if not found then
-        raise exception 'account % does not exist', p_account using errcode = 'TRI02', hint = 'select account from accounts;';
+        raise exception 'account % does not exist', p_account
+            using errcode = 'TRI02', hint = 'select account from accounts;';
     end if;
 
     select string_agg(coalesce(s.symbol, 'null'), ', ') into v_unknown
@@ -56,7 +58,8 @@ begin
     if v_unknown is not null or (array_ndims(p_symbols) = 1) is not true
         or not exists (select from trade.exit_profiles as x where x.profile = p_exit_profile) then
         raise exception 'unknown symbols % or exit profile %', coalesce(v_unknown, 'none'), p_exit_profile
-            using errcode = 'TRI01', hint = 'A plain list of symbols, added with aegis universe add; select profile from exit_profiles;';
+            using errcode = 'TRI01',
+                  hint = 'A plain list of symbols, added with aegis universe add; select profile from exit_profiles;';
     end if;
 
     if exists (select from strategy.strategies as s where s.strategy = p_strategy) then
@@ -64,15 +67,18 @@ begin
             using errcode = 'TRI01', hint = 'Choose another name: select * from strategies;';
     end if;
 
-    insert into strategy.strategies (strategy, class, account_id, symbols, parameters, budget, order_notional, exit_profile)
-    values (p_strategy, p_class, v_account.account_id, p_symbols, p_parameters, p_budget, p_order_notional, p_exit_profile);
+    insert into strategy.strategies (
+        strategy, class, account_id, symbols, parameters, budget, order_notional, exit_profile
+    ) values (
+        p_strategy, p_class, v_account.account_id, p_symbols, p_parameters, p_budget, p_order_notional, p_exit_profile
+    );
 
     return 'aegis_s_' || p_strategy;
 end;
 $$;
 
 comment on function api.add_strategy is
-    'Adds a strategy, stopped; returns the login it will run as. Raises TRI01, TRI02.';
+    'Adds a strategy, initially stopped; returns the login it will run as. Raises TRI01, TRI02.';
 
 create or replace function strategy.set_status(
     p_strategy text,
@@ -92,7 +98,8 @@ begin
     where s.strategy = p_strategy;
 
     if not found then
-        raise exception 'strategy % does not exist', p_strategy using errcode = 'TRI02', hint = 'select strategy from strategies;';
+        raise exception 'strategy % does not exist', p_strategy
+            using errcode = 'TRI02', hint = 'select strategy from strategies;';
     end if;
 
     perform bus.record_event('strategy', null, p_status, null, jsonb_build_object('strategy', p_strategy));
@@ -126,7 +133,7 @@ begin atomic
 end;
 
 comment on function api.stop_strategy is
-    'Stops a strategy: it proposes nothing more; its positions stay and stay protected. Raises TRI01, TRI02.';
+    'Stops a strategy: it proposes nothing more; its positions remain and stay protected. Raises TRI01, TRI02.';
 
 create or replace function strategy.tg_strategies__notify()
 returns trigger
@@ -140,7 +147,7 @@ begin
 end;
 $$;
 
-comment on function strategy.tg_strategies__notify is 'Wakes the supervisor. A hint.';
+comment on function strategy.tg_strategies__notify is 'Wakes the supervisor. Only a hint: the rows decide.';
 
 create or replace trigger _900_notify
 after insert or update on strategy.strategies

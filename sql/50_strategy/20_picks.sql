@@ -1,5 +1,5 @@
--- 20_picks: strategies propose, the router answers.  Three gates, each answer a row: "why did it not
--- trade?" always has an answer.
+-- 20_picks: strategies propose picks and the router answers them.  Each of three gates stores its answer as a row, so
+-- "why did it not trade?" always has an answer.
 
 create or replace function strategy.tg_picks__notify()
 returns trigger
@@ -13,7 +13,7 @@ begin
 end;
 $$;
 
-comment on function strategy.tg_picks__notify is 'Wakes the router. A hint.';
+comment on function strategy.tg_picks__notify is 'Wakes the router. Only a hint: the rows decide.';
 
 create or replace trigger _900_notify
 after insert on strategy.picks
@@ -49,7 +49,7 @@ declare
     v_rate    strategy.pick_rates;
     v_waiting bigint;
 begin
-    -- Its sessions wait for each other here, so that the count below holds; nobody else asks for this row.
+    -- This row lock serializes the strategy's sessions, so that the count below holds; nobody else locks the row.
     insert into strategy.pick_rates as r (strategy, tokens)
     values (p_strategy, 599)
     on conflict (strategy) do update
@@ -61,11 +61,12 @@ begin
 
     select count(*) into v_waiting from strategy.picks as p where p.strategy = p_strategy and p.status = 'NEW';
 
-    -- Known by now, where another session has just brought it: then it is no pick more.
+    -- If another session has just stored this key, the call adds no pick.
     if (v_rate.tokens < 0 or v_waiting >= v_rate.most_waiting) and not exists (
         select from strategy.picks as p where p.strategy = p_strategy and p.idempotency_key = p_key
     ) then
-        raise exception '% picks of strategy % wait, and it may make % a minute', v_waiting, p_strategy, v_rate.per_minute
+        raise exception '% picks of strategy % wait, and it may make % a minute', v_waiting, p_strategy,
+            v_rate.per_minute
             using errcode = 'TRX01',
                   hint = format('At most %s may wait: propose again when some are answered.', v_rate.most_waiting);
     end if;
@@ -73,7 +74,7 @@ end;
 $$;
 
 comment on function strategy.next_pick_turn is
-    'Counts one more pick of a strategy, unless its key is known. Raises TRX01.';
+    'Counts one more pick of a strategy and refuses one beyond its limits, unless the key is known. Raises TRX01.';
 
 create or replace function strategy.tradable_instrument(
     p_strategy    strategy.strategies,
@@ -112,7 +113,7 @@ end;
 $$;
 
 comment on function strategy.tradable_instrument is
-    'The instrument of a symbol that a strategy may trade in this way. Raises TRI04, TRI01.';
+    'The instrument of a symbol, if the strategy may trade it with this type and side. Raises TRI04, TRI01.';
 
 create or replace function api.propose(
     p_symbol          text,
@@ -156,7 +157,7 @@ begin
             using errcode = 'TRI01', hint = 'Leave quantity and limit price out to have them chosen.';
     end if;
 
-    -- The same pick again takes nobody's turn.
+    -- A repeated pick does not count against the limits.
     if not exists (
         select from strategy.picks as p where p.strategy = v_mine.strategy and p.idempotency_key = p_idempotency_key
     ) then
@@ -191,8 +192,8 @@ end;
 $$;
 
 comment on function api.propose is
-    'A strategy asks for a trade; quantity null lets the router size it. Returns the pick''s id; the same key again '
-    'returns the same. Raises TRI01, TRI03, TRI04, TRX01.';
+    'Proposes a trade for the calling strategy; quantity null lets the router size it. Returns the pick''s id; the '
+    'same idempotency key returns the same pick. Raises TRI01, TRI03, TRI04, TRX01.';
 
 create or replace function api.cancel_pick(p_pick_id bigint)
 returns boolean
@@ -213,4 +214,4 @@ end;
 $$;
 
 comment on function api.cancel_pick is
-    'Takes back one''s own pick that is not routed yet; false when there is no such pick.';
+    'Cancels a pick of the calling strategy that is not routed yet; returns false when there is no such pick.';

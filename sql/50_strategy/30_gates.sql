@@ -1,4 +1,4 @@
--- 30_gates: the first two gates of a pick, system and market, and how a pick is answered.
+-- 30_gates: the first two gates of a pick, system and market, and how a gate's answer is stored.
 
 create or replace function strategy.answer_pick(
     p_pick    strategy.picks,
@@ -29,7 +29,7 @@ end;
 $$;
 
 comment on function strategy.answer_pick is
-    'Writes a gate''s answer; a refusal ends the pick. Returns whether it passed.';
+    'Stores a gate''s answer; a refusal ends the pick. Returns whether the pick passed.';
 
 create or replace function strategy.gate_system(p_pick strategy.picks)
 returns boolean
@@ -50,17 +50,20 @@ begin
 
     return case
         when v_strategy.status is distinct from 'RUNNING' then
-            strategy.answer_pick(p_pick, 1, false, 'TRI04', 'the strategy is stopped', jsonb_build_object('status', v_strategy.status))
+            strategy.answer_pick(p_pick, 1, false, 'TRI04', 'the strategy is stopped',
+                jsonb_build_object('status', v_strategy.status))
         when coalesce(v_verdict, 'DENY') = 'DENY' then
             strategy.answer_pick(p_pick, 1, false, 'TRM01', format('mode %s forbids it', coalesce(v_mode, 'UNKNOWN')),
                 jsonb_build_object('mode', v_mode, 'verdict', v_verdict))
         else
-            strategy.answer_pick(p_pick, 1, true, 'ok', 'system and strategy agree', jsonb_build_object('mode', v_mode, 'verdict', v_verdict))
+            strategy.answer_pick(p_pick, 1, true, 'ok', 'system and strategy agree',
+                jsonb_build_object('mode', v_mode, 'verdict', v_verdict))
     end;
 end;
 $$;
 
-comment on function strategy.gate_system is 'Gate 1: the system and the strategy.';
+comment on function strategy.gate_system is
+    'Gate 1, system: the strategy must be running and the mode must not deny the pick.';
 
 create or replace function strategy.gate_market(p_pick strategy.picks)
 returns boolean
@@ -75,7 +78,9 @@ declare
 begin
     select i.* into strict v_instrument from market.instruments as i where i.instrument_id = p_pick.instrument_id;
     select q.* into v_quote from market.quotes_now as q where q.instrument_id = p_pick.instrument_id;
-    v_facts := jsonb_build_object('bid', v_quote.bid, 'ask', v_quote.ask, 'received_at', v_quote.received_at, 'source', v_quote.source);
+    v_facts := jsonb_build_object(
+        'bid', v_quote.bid, 'ask', v_quote.ask, 'received_at', v_quote.received_at, 'source', v_quote.source
+    );
 
     return case
         when market.phase_at(v_instrument.venue, bus.clock()) is null then
@@ -91,4 +96,5 @@ begin
 end;
 $$;
 
-comment on function strategy.gate_market is 'Gate 2: the market.';
+comment on function strategy.gate_market is
+    'Gate 2, market: the venue must be open, the instrument active for a buy, and its price fresh.';

@@ -1,4 +1,4 @@
--- 32_portfolio_gate: the third gate sizes a pick by the tightest of its bounds, and the router makes the intent.
+-- 32_portfolio_gate: the third gate sizes a pick by the tightest of its bounds and creates the intent.
 
 create or replace function strategy.bounds(
     p_pick  strategy.picks,
@@ -32,7 +32,7 @@ begin atomic
     from trade.balances as b
     where b.account_id = p_pick.account_id and p_pick.side = 'BUY'
     union all
-    -- What is held and what is on its way, whoever ordered it; the router holds the account meanwhile.
+    -- Count what is held and what is ordered, by all owners; the router has locked the account meanwhile.
     select 'position share', (l.value * e.equity - coalesce((
         select sum(p.qty) * p_price
         from trade.positions as p
@@ -56,7 +56,7 @@ begin atomic
 end;
 
 comment on function strategy.bounds is
-    'Every bound on the quantity of a pick at a price and fee rate; the least counts. Live buys count as if they '
+    'Every bound on the quantity of a pick at a price and fee rate; the smallest applies. Live buys count as if they '
     'were filled.';
 
 create or replace function strategy.portfolio_refusal(p_pick strategy.picks)
@@ -113,7 +113,7 @@ begin atomic
     end;
 end;
 
-comment on function strategy.portfolio_refusal is 'Why the portfolio takes no such pick now; null when it does.';
+comment on function strategy.portfolio_refusal is 'Why the portfolio refuses such a pick now; null when it accepts it.';
 
 create or replace function strategy.mark_routed(
     p_pick   strategy.picks,
@@ -138,7 +138,7 @@ end;
 $$;
 
 comment on function strategy.mark_routed is
-    'Answers a pick that became an intent: how large it is, by which bound, and what the other bounds were.';
+    'Answers a pick that became an intent: its quantity, the bound that decided it, and all the bounds.';
 
 create or replace function strategy.gate_portfolio(p_pick strategy.picks)
 returns boolean
@@ -171,7 +171,7 @@ begin
     v_action := trade.action_of(p_pick.intent_type, p_pick.side);
     v_rate := market.buy_cost_rate(v_instrument.venue, bus.clock());
 
-    -- The door may refuse: whatever it says is the gate's answer.
+    -- Creating the intent may be refused: the refusal becomes the gate's answer.
     begin
         v_worst := trade.worst_price(v_instrument, p_pick.side, v_action, p_pick.limit_price, v_real);
 
@@ -181,7 +181,7 @@ begin
 
         select b.bound, b.quantity into v_bound, v_quantity
         from strategy.bounds(p_pick, v_worst, v_rate) as b
-        order by b.quantity nulls first, b.bound  -- one that cannot be computed lets nothing through
+        order by b.quantity nulls first, b.bound  -- a bound that cannot be computed counts as 0
         limit 1;
 
         v_intent := trade.open_intent(
@@ -206,5 +206,5 @@ end;
 $$;
 
 comment on function strategy.gate_portfolio is
-    'Gate 3: the portfolio. Sizes the pick by its tightest bound and makes the intent; a refusal of the door is its '
-    'answer.';
+    'Gate 3, portfolio: sizes the pick by its tightest bound and creates the intent; a refused intent is a refused '
+    'pick.';

@@ -1,4 +1,4 @@
--- 40_routing: the router takes picks through the three gates, strategy by strategy in turn.
+-- 40_routing: the router takes picks through the three gates, with strategies in turn.
 
 create or replace function strategy.lock_picks_in_turn(p_limit integer)
 returns bigint[]
@@ -7,7 +7,7 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    -- Each strategy's first, then each one's second: whoever has many waiting delays only its own.
+    -- Take each strategy's first pick, then each one's second: one with many waiting picks delays only itself.
     return array(
         select p.pick_id
         from (
@@ -26,7 +26,7 @@ end;
 $$;
 
 comment on function strategy.lock_picks_in_turn is
-    'Locks waiting picks and returns their ids, a strategy after the other; what others hold is left out.';
+    'Locks waiting picks, with strategies in turn, and returns their ids; skips picks that others have locked.';
 
 create or replace function api.route_picks(p_limit integer)
 returns integer
@@ -51,8 +51,8 @@ begin
         return 0;
     end if;
 
-    -- Lock order: all accounts, all positions; the picks may come in any order, and those of an account that
-    -- somebody holds for long wait.
+    -- Lock order: all accounts, then all positions.  Picks may be locked in any order; those of an account that stays
+    -- locked for long are left for a later call.
     v_accounts := trade.lock_accounts(
         array(select p.account_id from strategy.picks as p where p.pick_id = any(v_ids))
     );
@@ -94,5 +94,5 @@ end;
 $$;
 
 comment on function api.route_picks is
-    'Answers waiting picks: each gate''s answer is a row, and a pick that passes all three becomes an intent; '
-    'strategies take turns. Returns how many. Raises TRM02, TRI01, TRH01.';
+    'Answers waiting picks, with strategies in turn: each gate''s answer is a row, and a pick that passes all three '
+    'becomes an intent. Returns how many. Raises TRM02, TRI01, TRH01.';

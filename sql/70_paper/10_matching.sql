@@ -1,6 +1,6 @@
--- 10_matching: the paper broker.  It matches orders against the best prices we know (the cross model: an order
--- fills when the other side reaches its limit, up to the size shown, each quote's size once) and keeps its
--- own books, which the rest of the house asks like any broker's.
+-- 10_matching: the paper broker.  It matches orders against the best prices we know (the cross model: an order fills
+-- when the other side reaches its limit, up to the size shown, and each quote's size is used once).  It keeps its own
+-- books, and the other rooms query it like any broker.
 
 create or replace function paper.take_size(
     p_order        paper.orders,
@@ -34,8 +34,8 @@ end;
 $$;
 
 comment on function paper.take_size is
-    'Takes for an order what it can still have of the size that a quote showed, and returns how much: all orders '
-    'together take each quote''s size once.';
+    'Takes for an order what is left of the size that a quote showed, and returns how much; all orders together use '
+    'each quote''s size once.';
 
 create or replace function paper.match_order(p_paper_order_id bigint)
 returns integer
@@ -71,7 +71,7 @@ begin
     from market.instruments as i
     where i.instrument_id = v_order.instrument_id;
 
-    -- Fill numbers are read with a cursor: they must become visible in their order.
+    -- Readers use the fill number as a cursor, so fills must become visible in the order of their numbers.
     lock table paper.fills in exclusive mode;
 
     v_qty := paper.take_size(v_order, v_price.received_seq, v_size);
@@ -83,7 +83,7 @@ begin
     insert into paper.fills (paper_order_id, account, quantity, price, fee, tax)
     values (
         p_paper_order_id, v_order.account, v_qty, v_touch,
-        -- Cut, not rounded: what was reserved is exact, and no cost may exceed it.
+        -- Truncate, do not round: the reservation is exact, and no cost may exceed it.
         trunc(v_qty * v_touch * v_fees.taker_rate, 8),
         trunc(v_qty * v_touch * case v_order.side when 'BUY' then v_fees.buy_tax_rate else v_fees.sell_tax_rate end, 8)
     );
@@ -98,7 +98,7 @@ end;
 $$;
 
 comment on function paper.match_order is
-    'Matches one order against the best price now; returns how many fills it made, 0 or 1.';
+    'Matches one order against the current best price; returns how many fills it made, 0 or 1.';
 
 create or replace function api.paper_match(p_symbols text[] default null)
 returns integer
@@ -135,5 +135,5 @@ end;
 $$;
 
 comment on function api.paper_match is
-    'Matches open paper orders of some symbols, null for all, against the best prices; returns how many fills it '
+    'Matches open paper orders of these symbols (null for all) against the best prices; returns how many fills it '
     'made.';

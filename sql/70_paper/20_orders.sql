@@ -1,4 +1,4 @@
--- 20_orders: orders at the paper broker: placed, replaced, cancelled, asked for.
+-- 20_orders: placing, replacing, cancelling and querying orders at the paper broker.
 
 create or replace function api.paper_place(
     p_client_order_id text,
@@ -46,8 +46,8 @@ end;
 $$;
 
 comment on function api.paper_place is
-    'The paper broker takes an order and matches it at once; a client_order_id it knows is answered, not placed '
-    'again. No row: no such account or symbol. Raises TRI01.';
+    'Places an order at the paper broker and matches it at once; for a known client_order_id it returns that order and '
+    'places none. No row: no such account or symbol. Raises TRI01.';
 
 create or replace function api.paper_replace(
     p_client_order_id     text,
@@ -64,7 +64,8 @@ declare
     v_old paper.orders;
     v_new paper.orders;
 begin
-    perform bus.require_text('the client order id', p_new_client_order_id), bus.require_amount('the limit price', p_limit_price);
+    perform bus.require_text('the client order id', p_new_client_order_id),
+        bus.require_amount('the limit price', p_limit_price);
 
     if (p_new_client_order_id is not null and p_limit_price > 0) is not true then
         perform bus.refuse_argument('a replacement', 'one with id and limit above zero');
@@ -91,8 +92,8 @@ end;
 $$;
 
 comment on function api.paper_replace is
-    'The paper broker replaces what is open of an order by another with a new limit. No row: there is nothing open '
-    'to replace. Raises TRI01.';
+    'Replaces the open quantity of an order at the paper broker by a new order with a new limit. No row: nothing was '
+    'open to replace. Raises TRI01.';
 
 create or replace function api.paper_cancel(p_client_order_id text)
 returns table (broker_order_id text, status text, filled_qty numeric)
@@ -108,7 +109,7 @@ begin atomic
 end;
 
 comment on function api.paper_cancel is
-    'The paper broker cancels what is open of an order; returns its state. No row: it has no such order.';
+    'Cancels the open quantity of an order at the paper broker; returns the order''s state. No row: no such order.';
 
 create or replace function api.paper_order(p_client_order_id text)
 returns table (broker_order_id text, status text, filled_qty numeric)
@@ -122,4 +123,4 @@ begin atomic
     where o.client_order_id = p_client_order_id;
 end;
 
-comment on function api.paper_order is 'What the paper broker knows of an order. No row: it has no such order.';
+comment on function api.paper_order is 'The state of an order at the paper broker. No row: no such order.';

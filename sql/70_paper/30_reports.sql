@@ -1,4 +1,4 @@
--- 30_reports: what the paper broker reports: executions since the last, and what an account holds.
+-- 30_reports: what the paper broker reports: fills after a fill number, and what an account holds.
 
 create or replace function api.paper_fills_since(
     p_account text,
@@ -28,7 +28,8 @@ begin atomic
     limit least(greatest(p_limit, 0), 100000);
 end;
 
-comment on function api.paper_fills_since is 'Executions of the paper broker after a fill number, oldest first.';
+comment on function api.paper_fills_since is
+    'Fills of an account at the paper broker after a fill number, oldest first.';
 
 create or replace function api.paper_snapshot(p_account text)
 returns jsonb
@@ -50,7 +51,7 @@ begin atomic
             ) as h
         ), '{}'),
         'cash', (
-            -- Money comes to the paper broker the way it comes to us: by deposit.
+            -- Cash reaches the paper broker as it reaches us: by recorded deposits, withdrawals and dividends.
             select coalesce(sum(c.amount), 0)
             from trade.cash_entries as c
             join trade.accounts as a on a.account_id = c.account_id
@@ -65,5 +66,5 @@ begin atomic
 end;
 
 comment on function api.paper_snapshot is
-    'What the paper broker says the account holds: {"holdings": {symbol: quantity}, "cash": amount}, from its own '
-    'books.';
+    'What the paper broker reports an account holds: {"holdings": {symbol: quantity}, "cash": amount}, from its own '
+    'fills and our recorded deposits, withdrawals and dividends.';

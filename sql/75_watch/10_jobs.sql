@@ -1,4 +1,4 @@
--- 10_jobs: what is done by the clock.
+-- 10_jobs: scheduled jobs.
 
 create or replace function bus.job_ran(
     p_job    bus.jobs,
@@ -29,7 +29,8 @@ begin
 end;
 $$;
 
-comment on function bus.job_ran is 'A job has run: when it is due next, and that it is missed no more.';
+comment on function bus.job_ran is
+    'Records that a job has run: sets its next time and ends the incident about missed runs.';
 
 create or replace function bus.job_missed(
     p_job   bus.jobs,
@@ -50,7 +51,7 @@ begin
     where j.job = p_job.job
     returning j.* into strict v_job;
 
-    -- A lock that is not free at once is ordinary; one that is not free for long, and an error, are not.
+    -- A short wait for a lock is normal; an error, or misses for over 10 s, open an incident.
     if p_error is not null or v_job.missing_since < bus.clock() - interval '10 s' then
         perform api.raise_incident('job_missed', v_job.job, jsonb_build_object(
             'since', v_job.missing_since, 'misses', v_job.misses,
@@ -61,8 +62,8 @@ end;
 $$;
 
 comment on function bus.job_missed is
-    'A job failed, or, where the error is null, did not get its locks: it is counted, tried again soon, and an '
-    'incident when that lasts.';
+    'Records that a job failed or, when the error is null, did not get its locks: counts the miss and retries soon; an '
+    'error, or misses that last, open an incident.';
 
 create or replace function api.run_due_jobs()
 returns integer
@@ -70,20 +71,20 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
-set lock_timeout = '200ms'  -- never in a queue: everyone behind it would wait as well
+set lock_timeout = '200ms'  -- do not stay in a lock queue: everyone behind would wait as well
 as $$
 declare
     v_job    bus.jobs;
     v_result bigint;
 begin
-    -- Not a job with a time of its own: whoever guesses codes and rolls back is seen within a second.
+    -- Run at every call, not on a schedule: guessing codes and rolling back is noticed within a second.
     perform risk.note_lost_attempts();
 
     select j.* into v_job
     from bus.jobs as j
     where bus.is_over(j.next_run_at, j.every)
     order by j.next_run_at, j.job
-    limit 1  -- a transaction each: a partition locks the events, equity the accounts
+    limit 1  -- one job per transaction: make_partitions locks the events, measure_equity the accounts
     for update skip locked;
 
     if not found then
@@ -113,5 +114,5 @@ end;
 $$;
 
 comment on function api.run_due_jobs is
-    'Runs the job that is due by the clock, each once at a time whoever calls; returns how many were tried, 0 or 1: '
-    'call it until 0. One that fails or gets no lock for 200 ms is tried again soon, and stops no other.';
+    'Runs the next due job; concurrent callers never run the same job at once. Returns how many jobs were tried, 0 or '
+    '1: call it until 0. A job that fails or gets no lock within 200 ms is retried soon and stops no other.';

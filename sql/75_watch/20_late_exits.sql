@@ -1,4 +1,4 @@
--- 20_late_exits: stops that fired late, after an outage.
+-- 20_late_exits: stops and targets that fired late because of an outage.
 
 create or replace function risk.late_exits_of(p_outage_id bigint)
 returns jsonb
@@ -31,8 +31,8 @@ begin atomic
 end;
 
 comment on function risk.late_exits_of is
-    'The stops and targets that were reached during an outage, when each fired and how many seconds late; null while '
-    'it has not.';
+    'The stops and targets reached during an outage, when each fired and how many seconds late; null while it has not '
+    'fired.';
 
 create or replace function api.record_late_exits(
     p_outage_id bigint,
@@ -63,7 +63,7 @@ begin
     join market.feeds as f on f.feed = p_feed
     join market.instruments as i on i.venue = f.venue and i.symbol = q.symbol
     join trade.position_exits as e on e.instrument_id = i.instrument_id
-    -- A recording has the times of another day.
+    -- A recorded feed has timestamps of another day: ignore those.
     join risk.outages as o
         on o.outage_id = p_outage_id and q.ts between o.began_at - interval '1 min' and bus.clock()
     where e.is_armed
@@ -83,4 +83,5 @@ end;
 $$;
 
 comment on function api.record_late_exits is
-    'Which stops and targets the bids reached that a feed kept during an outage, and when first; returns how many.';
+    'Records which stops and targets were reached by the bids that a feed kept during an outage, and when first; '
+    'returns how many.';

@@ -1,6 +1,6 @@
--- 22_outages: what could not be written is recorded as soon as it can be.  Each worker remembers since when it
--- could not work with the database and says so on its return; reports of the same time become one incident, with
--- the stops and targets that were reached meanwhile and when they fired.
+-- 22_outages: records outages as soon as the database can be written again.  Each worker remembers since when it could
+-- not work with the database and reports it on its return; reports of the same time become one incident, with the stops
+-- and targets that were reached meanwhile and when they fired.
 
 create or replace function risk.describe_outage(p_outage_id bigint)
 returns void
@@ -64,7 +64,7 @@ begin
 end;
 $$;
 
-comment on function risk.describe_outage is 'Brings the incident of an outage to what its reports say by now.';
+comment on function risk.describe_outage is 'Updates the incident of an outage from its reports so far.';
 
 create or replace function risk.outage_of(
     p_began_at timestamptz,
@@ -79,7 +79,7 @@ declare
     v_outage_id   bigint;
     v_incident_id bigint;
 begin
-    -- Workers return together: one after the other, or each would open an incident of its own.
+    -- Workers return at the same time: serialize them, or each would open an incident of its own.
     lock table risk.outages in share row exclusive mode;
 
     select o.outage_id
@@ -101,7 +101,8 @@ begin
     end if;
 
     v_incident_id := api.raise_incident(
-        'outage', to_char(p_began_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.MS'), jsonb_build_object('from', p_began_at)
+        'outage', to_char(p_began_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.MS'),
+        jsonb_build_object('from', p_began_at)
     );
     insert into risk.outages (incident_id, began_at, ended_at)
     values (v_incident_id, p_began_at, p_ended_at)
@@ -111,8 +112,8 @@ end;
 $$;
 
 comment on function risk.outage_of is
-    'The outage a report of this time belongs to: an open one no more than ten minutes apart, else a new one with '
-    'its incident.';
+    'The outage that a report of this time belongs to: an open one at most ten minutes away, else a new one with its '
+    'incident.';
 
 create or replace function api.record_outage(
     p_worker_id bigint,
@@ -141,7 +142,7 @@ begin
 
     v_outage_id := risk.outage_of(v_began_at, v_ended_at);
 
-    -- Price_sync reports twice: before it brings what it kept, and with its heartbeat.
+    -- The worker price_sync reports twice: before it sends the prices it kept, and with its heartbeat.
     update risk.outage_reports as r
     set ended_at = greatest(r.ended_at, v_ended_at),
         failures = greatest(r.failures, p_failures)
@@ -160,8 +161,8 @@ end;
 $$;
 
 comment on function api.record_outage is
-    'A worker that can write again says how long ago it could not any more, for how long and why; reports of one '
-    'time are one incident. Returns the outage. Raises TRI01, TRI04.';
+    'Records that a worker could not write: how long ago that began, how long it lasted and why; reports of the same '
+    'time form one incident. Returns the outage''s id. Raises TRI01, TRI04.';
 
 create or replace function api.watch_workers()
 returns integer
@@ -177,7 +178,7 @@ declare
 begin
     perform from bus.workers as w limit 1;
 
-    -- Whoever had to wait for this table sees heartbeats that waited as well.
+    -- If we had to wait for this table, the heartbeats had to wait as well: report nothing.
     if bus.clock() - bus.now() > interval '1 s' then
         return 0;
     end if;
@@ -219,8 +220,8 @@ end;
 $$;
 
 comment on function api.watch_workers is
-    'Opens an incident for each worker that holds its lock and has missed three heartbeats, and completes those of '
-    'outages; returns how many were opened.';
+    'Opens an incident for each worker that holds its lock and has missed three heartbeats; returns how many. Also '
+    'updates the incidents of outages with exits that had not fired.';
 
 create or replace function api.report_waiting(
     p_strategies text[],
@@ -251,5 +252,5 @@ end;
 $$;
 
 comment on function api.report_waiting is
-    'The supervisor says which strategies that shall run it does not run now, and why; this replaces what it said '
-    'before. Returns how many.';
+    'Records which strategies should run but are not run by the supervisor now, and why; replaces its previous report. '
+    'Returns how many.';

@@ -1,5 +1,5 @@
--- 30_overdue: what has lasted longer than it may.  Every state of an order or intent has a way out; where none was
--- taken in time something is broken that only a person can see: look, then cancel_intent or declare_lost.
+-- 30_overdue: orders and intents that have been in a state for too long.  Every state has a way out; when none was
+-- taken in time, something is broken that only a person can resolve: look, then call cancel_intent or declare_lost.
 
 create or replace view api.overdue as
 select
@@ -55,11 +55,11 @@ cross join lateral (
       and i.status = 'CLAIMED'
       and i.claimed_at < bus.clock() - l.longest
 ) as s
--- While nothing ran nobody could end it.
+-- While the system was down nothing could end the state: report only after it has run for that long.
 where n.started_at < bus.clock() - l.longest;
 
 comment on view api.overdue is
-    'Orders and intents that have stayed in a state longer than they may, and what should have ended it.';
+    'Orders and intents that have been in a state longer than allowed, and what should have ended it.';
 
 create or replace function api.report_overdue()
 returns integer
@@ -93,5 +93,5 @@ end;
 $$;
 
 comment on function api.report_overdue is
-    'Opens an incident for each order and intent that has stayed in a state longer than it may, and ends those that '
+    'Opens an incident for each order and intent that has been in a state longer than allowed, and closes those that '
     'are over; returns how many are new.';

@@ -1,6 +1,6 @@
--- 40_open_transactions: nobody's open transaction stops the desk, the engine or history.  Settings of a session can be undone
--- by whoever it is, so a watcher looks at all sessions several times a second: it ends those of our logins that
--- exceed their limits, and names the others.
+-- 40_open_transactions: no session's open transaction may block people, workers or the event history.  A session can
+-- undo its own settings, so a watcher checks all sessions several times a second: it ends those of our logins that
+-- exceed their limits and reports the others.
 
 create or replace function trade.work_behind_locks()
 returns table (work text, holder integer)
@@ -9,7 +9,7 @@ stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    -- Stops, claims and cancels skip a row that is locked: a row that stays locked is never heard of otherwise.
+    -- Stops, claims and cancels skip a locked row, so nothing else reports a row that stays locked.
     return query
     select format('exit of position %s/%s/%s', d.account_id, d.instrument_id, d.owner), h.pid
     from trade.exits_due as d
@@ -30,8 +30,8 @@ end;
 $$;
 
 comment on function trade.work_behind_locks is
-    'Exits, claims and questions that are due but whose row another transaction holds, and which session that is; '
-    'null for a prepared transaction.';
+    'Exits, claims, cancels and questions to brokers that are due but whose row another transaction has locked, and '
+    'the pid of its session; null for a prepared transaction.';
 
 create or replace view bus.blocked as
 with recursive chain as (
@@ -46,7 +46,7 @@ with recursive chain as (
     ) as w
     cross join lateral unnest(pg_blocking_pids(w.pid)) as b (pid)
     union
-    -- Who waits himself is in nobody's way: look behind him.
+    -- A holder that waits itself is not the cause: follow the chain to the session it waits for.
     select c.waiter, c.since, b.pid
     from chain as c
     join bus.sessions as s on s.pid = c.holder and s.waits
@@ -58,7 +58,7 @@ from chain as c
 where not exists (select from bus.sessions as s where s.pid = c.holder and s.waits);
 
 comment on view bus.blocked is
-    'Workers that have waited for a lock for over 250 ms, and who is at the end of the queue; null for a prepared '
+    'Workers that have waited for a lock for over 250 ms, and the session at the end of the chain; null for a prepared '
     'transaction.';
 
 create or replace function bus.blocking_sessions()
@@ -75,7 +75,7 @@ begin
         join bus.sessions as s on s.pid = b.waiter;
     end if;
 
-    -- A row is held by a transaction that has a number.
+    -- Only a transaction with a transaction id can hold a row lock.
     if exists (
         select
         from bus.sessions as s
@@ -97,8 +97,8 @@ end;
 $$;
 
 comment on function bus.blocking_sessions is
-    'What has been made to wait for over 250 ms, and by which session: a door function that waits for a lock, or '
-    'work whose row is skipped.';
+    'What has waited for over 250 ms, and for which session: an api function that waits for a lock, or work that is '
+    'skipped because its row is locked.';
 
 create or replace function bus.watch_report(p_session bus.sessions)
 returns jsonb
@@ -119,7 +119,8 @@ begin atomic
 end;
 
 comment on function bus.watch_report is
-    'What is said of a session: who, since when, and the door function it called last, not its text.';
+    'What is reported about a session: who, since when, and the api function it called last, but not the text of its '
+    'statement.';
 
 create or replace function bus.over_limit(
     p_session    bus.sessions,
@@ -129,7 +130,7 @@ returns text
 language sql
 volatile
 begin atomic
-    -- Null where the limits are: whoever is none of ours is not ended.
+    -- Null limits give null: a session that is none of ours is not ended.
     select case
         when p_in_the_way and p_session.is_idle
             and p_session.xact_start <= bus.clock() - p_session.idle_in_the_way then 'idle in the way of others'
@@ -159,7 +160,7 @@ declare
 begin
     select coalesce(jsonb_agg(distinct to_jsonb(w)), '[]') into v_ways from bus.blocking_sessions() as w;
 
-    -- Whose wait it is, and who is waited for, before anybody is ended.
+    -- Record who waits for whom before any session is ended.
     select coalesce(jsonb_agg(jsonb_build_object(
         'kind', w.value ->> 'kind',
         'subject', format('%s waits for %s', w.value ->> 'work', coalesce(s.login, 'a prepared transaction')),
@@ -192,7 +193,7 @@ end;
 $$;
 
 comment on function bus.watch_findings is
-    'Ends the sessions that exceed their limits and returns what has to be recorded: kind, subject and detail of '
+    'Ends the sessions that exceed their limits and returns what must be recorded: kind, subject and detail of '
     'incidents.';
 
 create or replace function bus.held_transactions()
@@ -200,7 +201,7 @@ returns table (subject text, detail jsonb)
 language sql
 volatile
 begin atomic
-    -- Whom we may not end, where it holds back the horizon: seals, readers of events and the cleaning of tables.
+    -- Sessions that we may not end but that hold back the xmin horizon: they delay seals, event readers and vacuum.
     select format('%s in %s', s.login, s.database), bus.watch_report(s)
     from bus.sessions as s
     cross join bus.session_limits as n
@@ -243,7 +244,7 @@ begin
 end;
 $$;
 
-comment on function bus.record_finding is 'Opens or refreshes the incident of a finding.';
+comment on function bus.record_finding is 'Opens or updates the incident of a finding.';
 
 create or replace function api.watch_sessions(p_unrecorded jsonb default '[]')
 returns jsonb
@@ -270,7 +271,7 @@ begin
         begin
             perform bus.record_finding(v_finding);
         exception when lock_not_available then
-            v_unrecorded := v_unrecorded || v_finding;  -- somebody holds the incident: the next look records it
+            v_unrecorded := v_unrecorded || v_finding;  -- the incident is locked: the next call records it
         end;
     end loop;
 
@@ -285,6 +286,6 @@ end;
 $$;
 
 comment on function api.watch_sessions is
-    'Ends sessions of our logins that exceed bus.session_limits, and records them, whoever makes a worker wait for '
+    'Ends sessions of our logins that exceed bus.session_limits. Records these, sessions that make a worker wait for '
     'over 250 ms, and old transactions that we may not end. Returns what could not be recorded, for the next call. '
     'Never waits for a lock longer than 100 ms.';

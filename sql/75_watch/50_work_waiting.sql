@@ -1,6 +1,6 @@
--- 50_work_waiting: which workers have anything to do, in one question.  Execution asks it at each wake-up in place
--- of five claims that would find nothing; a replay asks it each step and leaves out the drains that would; a
--- person asks it to see where work is stuck.  False is certain; true may still come to nothing.
+-- 50_work_waiting: which workers have anything to do, in one query.  Execution calls it at each wake-up instead of five
+-- claims that would find nothing; a replay calls it each step and skips the drains that would find nothing; people call
+-- it to see where work is stuck.  False is certain; true may still lead to no work.
 
 create or replace function api.orders_waiting(
     out cancels boolean,
@@ -27,8 +27,8 @@ begin
             where o.check_at <= bus.clock() and o.closed_at is null and o.cancel_requested_at is null
         );
     amends := exists (select from trade.orders as o where o.amend_at <= bus.clock() and o.closed_at is null);
-    -- The paper broker is asked when one of its orders may be matched, or a fill of it was not yet read; from any
-    -- other a fill may come at any time.
+    -- The paper broker has news only when one of its orders is open or one of its fills is unread; any other broker may
+    -- have a fill at any time.
     fills :=
         exists (select from paper.orders as o where o.status = 'OPEN')
         or exists (
@@ -39,7 +39,8 @@ begin
                    select
                    from paper.fills as f
                    where f.account = a.account
-                     and f.paper_fill_id > case when a.fills_cursor ~ '^[0-9]{1,18}$' then a.fills_cursor::bigint else 0 end
+                     and f.paper_fill_id
+                         > case when a.fills_cursor ~ '^[0-9]{1,18}$' then a.fills_cursor::bigint else 0 end
                )
         );
 end;

@@ -1,10 +1,10 @@
--- 60_health: what is wrong with the processes now, as rows.  `aegis status`, `aegis doctor` and the live page
--- read the same rows.  They are facts about others (the age of heartbeats and prices): a session that can read
--- says nothing about whether anybody can write.
+-- 60_health: what is wrong with the processes now, as rows that `aegis status`, `aegis doctor` and the live page read.
+-- The rows describe others (the age of heartbeats and prices): that a session can read does not show that any can
+-- write.
 
 create or replace view api.health as
 with newest as (
-    -- The last process of each login that should be there, unless it said goodbye.
+    -- The latest process of each login; expected leaves out those that stopped properly or should not run.
     select distinct on (w.login) w.*
     from bus.workers as w
     order by w.login asc, w.worker_id desc
@@ -18,7 +18,7 @@ expected as (
         bus.has_beaten(n.heartbeat_at, n.detail) as beats
     from newest as n
     where n.state <> 'stopped'
-      and (n.detail <> '{}' or bus.worker_is_alive(n.worker_id))  -- else it never began to work
+      and (n.detail <> '{}' or bus.worker_is_alive(n.worker_id))  -- otherwise it never began to work
       and (
           starts_with(n.login, 'aegis_w_')
           or exists (
@@ -39,7 +39,7 @@ core as (
     where e.is_core
 )
 
--- A standby, or a setting that makes every new session of the workers read-only.
+-- A standby, or a setting that makes every new worker session read-only.
 select 'fail' as state, 'database' as subject, r.problem, null::timestamptz as since
 from (
     select 'takes no writes: it is a standby' as problem where pg_is_in_recovery()
@@ -82,7 +82,7 @@ from expected as e
 cross join core as c
 where c.alive > 0 and not (e.holds_lock and e.beats)
 union all
--- It said goodbye and nobody started it again.
+-- It stopped properly and nobody started it again.
 select 'fail', n.name, 'does not run', n.stopped_at
 from newest as n
 join expected as s on s.login = 'aegis_w_supervisor' and s.state = 'running' and s.holds_lock and s.beats
@@ -110,5 +110,5 @@ cross join core as c
 where s.status = 'RUNNING' and c.alive > 0;
 
 comment on view api.health is
-    'What is wrong with processes and prices now; no row when all that should run does. state is fail or warn, since '
-    'is when it was last right, null where that is not known.';
+    'What is wrong with processes and prices now; no row when everything that should run does. state is fail or warn; '
+    'since is when it was last right, null when that is unknown.';

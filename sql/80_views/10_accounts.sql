@@ -1,4 +1,4 @@
--- 10_accounts: accounts, what they hold, and what came of it.
+-- 10_accounts: accounts, what they hold, and how they performed.
 
 create or replace view api.accounts as
 select
@@ -19,7 +19,8 @@ join trade.balances as b on b.account_id = a.account_id
 join trade.equities as e on e.account_id = a.account_id
 left join risk.verdicts as v on v.account_id = a.account_id and v.action = 'NEW_BUY';
 
-comment on view api.accounts is 'Accounts with cash, what is promised of it, equity, and whether they take part yet.';
+comment on view api.accounts is
+    'Accounts with cash, how much of it is reserved, equity, and whether their intents may be claimed yet (is_open).';
 
 create or replace view api.performance as
 select
@@ -36,9 +37,9 @@ from risk.account_equity as q
 join trade.accounts as a on a.account_id = q.account_id;
 
 comment on view api.performance is
-    'Profit of each account''s day, without deposits and withdrawals, and the drawdown from its peak. day_pnl_rate '
-    'is time-weighted (as GIPS asks): the growth between flows, chained, so each profit is a fraction of the equity '
-    'that made it.';
+    'Profit of each account''s day, without deposits and withdrawals, and the drawdown from its peak. day_pnl_rate is '
+    'time-weighted (as GIPS requires): the growth between flows, chained, so each profit is a fraction of the equity '
+    'that earned it.';
 
 create or replace view api.reconciliations as
 select r.run_id, a.account, r.answer, r.differences, r.ran_at
@@ -78,13 +79,13 @@ left join trade.dust as d
     on d.account_id = p.account_id and d.instrument_id = p.instrument_id and d.owner = p.owner
 left join trade.exits_blocked as k
     on k.account_id = p.account_id and k.instrument_id = p.instrument_id and k.owner = p.owner
--- At what could be had now; while nobody bids, at the mark.
+-- At the current bid; without a sound bid, at the mark.
 cross join lateral (
     select coalesce(p.qty * coalesce(case when b.bid_is_sound then b.bid end, b.mark, b.last), p.cost) as value
 ) as w;
 
 comment on view api.positions is
-    'What each owner holds, what is promised of it, and the prices at which it is sold by itself.';
+    'What each owner holds, how much of it is reserved, and the prices at which it is sold automatically.';
 
 create or replace view api.dust as
 select a.account, i.symbol, d.owner, d.qty
@@ -92,7 +93,7 @@ from trade.dust as d
 join trade.accounts as a on a.account_id = d.account_id
 join market.instruments as i on i.instrument_id = d.instrument_id;
 
-comment on view api.dust is 'Rests too small to be sold.';
+comment on view api.dust is 'Remainders too small to sell.';
 
 create or replace view api.cash_entries as
 select a.account, c.cash_entry_id, c.kind, c.amount, c.fill_id, c.note, c.created_by, c.created_at, c.idempotency_key

@@ -27,7 +27,7 @@ from trade.order_intents as t
 join trade.accounts as a on a.account_id = t.account_id
 join market.instruments as i on i.instrument_id = t.instrument_id;
 
-comment on view api.intents is 'Decisions that were admitted, and how far they have come.';
+comment on view api.intents is 'Decisions that were admitted, and their progress.';
 
 create or replace view api.approvals as
 select
@@ -62,7 +62,7 @@ from trade.orders as o
 join trade.accounts as a on a.account_id = o.account_id
 join market.instruments as i on i.instrument_id = o.instrument_id;
 
-comment on view api.orders is 'Orders, each stored before its broker heard of it.';
+comment on view api.orders is 'Orders, each stored before it was sent to its broker.';
 
 create or replace view api.fills as
 select
@@ -92,8 +92,7 @@ join trade.order_intents as t on t.intent_id = f.intent_id
 left join trade.busts as b on b.fill_id = f.fill_id;
 
 comment on view api.fills is
-    'Executions, each counted once, with the price and the costs told by now; the note says which the venue took '
-    'back.';
+    'Fills, each counted once, with the price and costs reported so far; the note marks those the venue busted.';
 
 create or replace view api.latency as
 with recent as (

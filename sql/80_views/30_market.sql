@@ -21,8 +21,8 @@ from market.quotes_now as q
 join market.instruments as i on i.instrument_id = q.instrument_id;
 
 comment on view api.prices is
-    'Best prices; a side that is not there is null. is_fresh says that the quote is of now, can_sell and can_buy '
-    'that one may sell to its bid and buy at its ask.';
+    'Best prices; null on a side without a quote. is_fresh says that the quote is current, can_sell and can_buy that '
+    'one may sell to its bid and buy at its ask.';
 
 create or replace view api.instruments as
 select
@@ -39,7 +39,8 @@ select
     f.trades_applied, f.trades_superseded, f.trades_quarantined
 from market.feeds as f;
 
-comment on view api.feeds is 'Where prices come from and what became of everything they brought.';
+comment on view api.feeds is
+    'Price feeds, their status, and how many of their quotes and trades were applied, superseded or quarantined.';
 
 create or replace view api.quarantine as
 select k.quarantine_id, k.feed, k.symbol, k.reason, k.data, k.received_at
@@ -57,17 +58,17 @@ create or replace view api.tick_sizes as
 select t.tick_table, t.price_from, t.tick_size
 from market.tick_sizes as t;
 
-comment on view api.tick_sizes is 'Price steps by band.';
+comment on view api.tick_sizes is 'Tick sizes by price band.';
 
 create or replace view api.fee_rates as
 select f.venue, f.valid_from, f.maker_rate, f.taker_rate, f.buy_tax_rate, f.sell_tax_rate
 from market.fee_rates as f;
 
-comment on view api.fee_rates is 'Commission and tax by venue, as fractions, each from its first day on.';
+comment on view api.fee_rates is 'Commission and tax by venue, as fractions, each valid from its first day on.';
 
 create or replace view api.session_phases as
 select p.venue, p.phase, p.starts::text as starts, p.ends::text as ends, p.weekdays,
     p.is_auction, p.poll_interval, p.exits_fire
 from market.session_phases as p;
 
-comment on view api.session_phases is 'When venues trade, in their own time.';
+comment on view api.session_phases is 'When venues trade, in the venue''s own time zone.';

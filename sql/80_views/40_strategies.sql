@@ -1,4 +1,4 @@
--- 40_strategies: strategies and their picks; the last three show a strategy what is its own.
+-- 40_strategies: strategies and their picks; the last three views show a strategy its own rows.
 
 create or replace view api.strategies as
 select
@@ -11,7 +11,7 @@ from strategy.strategies as s
 join trade.accounts as a on a.account_id = s.account_id
 left join strategy.waits as w on w.strategy = s.strategy and s.status = 'RUNNING';
 
-comment on view api.strategies is 'Strategies, what they have earned, and why one that shall run does not yet.';
+comment on view api.strategies is 'Strategies, what they have earned, and why one that should run does not run yet.';
 
 create or replace view api.picks as
 select
@@ -59,7 +59,7 @@ from strategy.strategies as s
 join trade.accounts as a on a.account_id = s.account_id
 where session_user = 'aegis_s_' || s.strategy;
 
-comment on view api.my_strategy is 'The strategy this login is.';
+comment on view api.my_strategy is 'The strategy of this login.';
 
 create or replace view api.my_positions as
 select i.symbol, p.qty, p.locked_qty, p.avg_price, p.realized_pnl, p.opened_at

@@ -1,4 +1,4 @@
--- 50_rules: rules that are rows.
+-- 50_rules: rules that are stored as rows.
 
 create or replace view api.intent_transitions as
 select t.from_status, t.to_status
@@ -16,16 +16,16 @@ create or replace view api.intent_types as
 select t.intent_type, t.side, t.action
 from trade.intent_types as t;
 
-comment on view api.intent_types is 'Kinds of intents, and the action the mode rules on.';
+comment on view api.intent_types is 'Kinds of intents, each with the action that the mode allows or denies.';
 
 create or replace view api.exit_profiles as
 select x.profile, x.stop_loss_rate, x.take_profit_rate
 from trade.exit_profiles as x;
 
-comment on view api.exit_profiles is 'How far from the average price positions are closed, as fractions.';
+comment on view api.exit_profiles is 'How far from the average price stop and target are, as fractions.';
 
 create or replace view api.brokers as
 select b.broker, b.is_real, b.send_within, b.answer_timeout
 from trade.brokers as b;
 
-comment on view api.brokers is 'Brokers.';
+comment on view api.brokers is 'Brokers, and how long an order may take to be sent and answered.';

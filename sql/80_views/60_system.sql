@@ -1,6 +1,5 @@
--- 60_system: what there is to see.  Names instead of numbers, newest facts, nothing that can be written but
--- system_mode.  A view reads tables with its owner's rights but calls functions with the reader's: so views
--- call none that read private tables.
+-- 60_system: views of the system, with names instead of ids; only system_mode can be updated.  A view reads tables with
+-- its owner's rights but calls functions with the reader's, so no view calls a function that reads private tables.
 
 create or replace view api.incidents as
 select n.incident_id, n.kind, n.subject, n.detail, n.opened_at, n.closed_at
@@ -17,20 +16,20 @@ select
 from bus.workers as w;
 
 comment on view api.workers is
-    'Worker processes; is_alive holds its lock and has beaten lately, is_hung holds its lock and has missed three '
-    'heartbeats.';
+    'Worker processes; is_alive: holds its lock and has sent a heartbeat lately; is_hung: holds its lock and has '
+    'missed three heartbeats.';
 
 create or replace view api.events as
 select e.event_id, e.at, e.actor, e.entity, e.entity_id, e.change, e.intent_id, e.data
 from bus.events as e;
 
-comment on view api.events is 'The durable history.';
+comment on view api.events is 'The durable history of events.';
 
 create or replace view api.jobs as
 select j.job, j.every, j.next_run_at, j.last_run_at, j.last_result, j.runs
 from bus.jobs as j;
 
-comment on view api.jobs is 'What is done by the clock.';
+comment on view api.jobs is 'Scheduled jobs.';
 
 create or replace view api.refusals as
 select r.decided_at as at, r.code, r.message, p.strategy as who, i.symbol
@@ -43,7 +42,7 @@ select e.at, e.change, e.data ->> 'message', e.actor, e.data ->> 'symbol'
 from bus.events as e
 where e.entity = 'refusal';
 
-comment on view api.refusals is 'What was refused and why, by gates and by the door.';
+comment on view api.refusals is 'What was refused and why, by the gates and by api functions.';
 
 create or replace view api.status as
 select
@@ -77,7 +76,7 @@ from bus.instance as n
 cross join risk.system_mode as m;
 
 comment on view api.status is
-    'The state of the system on one line; is_foreign is a restored or copied database that waits for adopt(reason, '
+    'The state of the system in one row; is_foreign marks a restored or copied database that waits for adopt(reason, '
     'code).';
 
 create or replace view api.totals as
@@ -95,4 +94,4 @@ select
     (select count(*) from trade.orders) as orders,
     (select count(*) from trade.fills) as fills;
 
-comment on view api.totals is 'How much has passed through each station.';
+comment on view api.totals is 'How many quotes, trades, picks, intents, orders and fills there have been.';

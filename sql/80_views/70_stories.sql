@@ -1,5 +1,5 @@
--- 70_stories: the whole story of one decision, in the order it happened.  Each event tells the state after a
--- change; the story tells what the change was, so it compares each with the one before of the same thing.
+-- 70_stories: the whole history of one decision, in the order it happened.  An event holds the state after a change;
+-- the story says what changed, so it compares each event with the previous one of the same row.
 
 create or replace function trade.describe_number(
     p_data jsonb,
@@ -12,7 +12,7 @@ begin atomic
     select trim_scale(round((p_data ->> p_name)::numeric, 8))::text;
 end;
 
-comment on function trade.describe_number is 'A number of an event, without the zeros at its end.';
+comment on function trade.describe_number is 'A number of an event, without trailing zeros.';
 
 create or replace function trade.describe_order(
     p_status text,
@@ -55,7 +55,7 @@ begin atomic
 end;
 
 comment on function trade.describe_order is
-    'What changed of an order between two of its events; null when it was nothing a person would ask about.';
+    'What changed in an order between two of its events; null when nothing changed that a person would ask about.';
 
 create or replace function trade.describe_intent(
     p_status text,
@@ -84,7 +84,7 @@ begin atomic
 end;
 
 comment on function trade.describe_intent is
-    'What changed of an intent between two of its events; null when it was nothing a person would ask about.';
+    'What changed in an intent between two of its events; null when nothing changed that a person would ask about.';
 
 create or replace function trade.describe_correction(p_added jsonb)
 returns text
@@ -98,7 +98,7 @@ begin atomic
     where a.value::numeric <> 0;
 end;
 
-comment on function trade.describe_correction is 'What was told of an execution after it.';
+comment on function trade.describe_correction is 'What was reported about a fill after it was recorded.';
 
 create or replace function trade.describe_event(
     p_event  bus.events,
@@ -109,7 +109,7 @@ language sql
 stable
 begin atomic
     select case
-        -- What is told besides a change of the row itself is not a status, and so not in capitals.
+        -- A change in lower case, such as busted, is not a new status of the row.
         when p_event.change <> upper(p_event.change) then concat_ws(': ',
             case p_event.entity when 'order' then 'order ' || p_event.entity_id end,
             format('%s by %s', p_event.change, p_event.actor),
@@ -129,7 +129,7 @@ begin atomic
 end;
 
 comment on function trade.describe_event is
-    'An event in words, given the facts of the one before of the same thing; null when there is nothing to tell.';
+    'An event in words, given the data of the previous event of the same row; null when there is nothing to report.';
 
 create or replace function trade.story(
     p_pick_id   bigint,
@@ -189,13 +189,13 @@ begin atomic
             from bus.events as e
             where e.intent_id = p_intent_id
         ) as t
-        where t.nr > 1  -- the first is the intent itself
+        where t.nr > 1  -- the first event is the intent itself
     ) as s
     where s.what is not null
     order by s.at, s.nr, s.event_id;
 end;
 
-comment on function trade.story is 'What happened to a pick and an intent, either may be null.';
+comment on function trade.story is 'What happened to a pick and an intent; either may be null.';
 
 create or replace function api.explain(p_intent_id bigint)
 returns table (at timestamptz, station text, what text)
@@ -219,7 +219,7 @@ end;
 $$;
 
 comment on function api.explain is
-    'Everything that happened to an intent, with times: its pick, the gates'' answers, orders, answers, fills. '
+    'Everything that happened to an intent, with times: its pick, the gates'' answers, orders, broker answers, fills. '
     'Raises TRI02.';
 
 create or replace function api.explain_order(p_order_id bigint)
@@ -243,7 +243,7 @@ begin
 end;
 $$;
 
-comment on function api.explain_order is 'The story of the intent an order carries out. Raises TRI02.';
+comment on function api.explain_order is 'The story of the intent that an order belongs to. Raises TRI02.';
 
 create or replace function api.explain_pick(p_pick_id bigint)
 returns table (at timestamptz, station text, what text)
@@ -268,5 +268,5 @@ end;
 $$;
 
 comment on function api.explain_pick is
-    'Why a pick became a trade or did not: the gates'' answers, and the story of its intent when there is one. '
-    'Raises TRI02.';
+    'Why a pick became a trade or did not: the gates'' answers, and the story of its intent if there is one. Raises '
+    'TRI02.';

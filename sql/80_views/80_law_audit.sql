@@ -1,5 +1,5 @@
--- 80_law_audit: the laws once more, as questions over all rows.  Empty, or something is badly wrong.  What came
--- first is asked of numbers, never of times: a clock may be put back.
+-- 80_law_audit: checks the laws once more, by queries over all rows.  Any row means that something is badly wrong.  The
+-- order of changes is taken from ids, never from times: a clock may be set back.
 
 create or replace view api.law_audit as
 select 'L1' as law, format('order %s was claimed in a mode that forbids it', o.order_id) as violation
@@ -89,7 +89,7 @@ from trade.order_intents as i
 join (
     select o.intent_id, sum(o.quantity - o.filled_qty) as live
     from trade.orders as o
-    -- The child of an amend takes its parent's place; what facts made too large is called back.
+    -- A pending child takes its parent's place; an order that a fact made too large is already being cancelled.
     where o.closed_at is null and not o.is_pending and o.cancel_requested_at is null
     group by o.intent_id
 ) as s on s.intent_id = i.intent_id
@@ -116,7 +116,7 @@ union all
 select 'L6', format('the paper broker has order %s, which was never stored', o.client_order_id)
 from paper.orders as o
 where not exists (select from trade.orders as t where t.client_order_id = o.client_order_id)
-  -- But for the history a restored database has lost: the broker had it before that was found out.
+  -- Except in the history that a restored database has lost: the broker got the order before that was noticed.
   and not exists (
       select
       from bus.epochs as e
