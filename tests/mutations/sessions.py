@@ -163,8 +163,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     code(
         "L11",
         "trade.lock_accounts",
-        "continue;  -- left out",
-        "raise;  -- left out",
+        "continue;  -- leave it out",
+        "raise;  -- leave it out",
         f"{SESSIONS}a_held_account_stops_no_pick_of_another",
     ),
     code(
