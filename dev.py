@@ -39,11 +39,11 @@ CHECKS = {
 
 
 class SetupError(Exception):
-    """Something a person has to do first."""
+    """The setup failed, or the command is wrong; the message says what to do."""
 
 
 class Environment:
-    """One virtual environment with Aegis and the locked packages in it."""
+    """A virtual environment with Aegis and the locked packages."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -52,7 +52,7 @@ class Environment:
 
     @property
     def wanted(self) -> str:
-        """What the stamp must say: anything else means the packages may be others than the locked ones."""
+        """The expected content of the stamp; otherwise the packages may differ from the locked ones."""
         parts = (LOCK.read_bytes(), (ROOT / "pyproject.toml").read_bytes(), str(ROOT).encode())
         return ".".join(map(str, sys.version_info[:2])) + " " + hashlib.sha256(b"\0".join(parts)).hexdigest()
 
@@ -64,7 +64,7 @@ class Environment:
             return False
 
     def make(self) -> None:
-        """Create it and install everything, whichever installer this machine offers."""
+        """Create the environment and install everything with any installer this machine has."""
         started = time.monotonic()
         say(f"Making the environment in {self.path} (only the first time, and when the packages change)")
         self.stamp.unlink(missing_ok=True)
@@ -98,7 +98,7 @@ class Environment:
             if problem := attempt([*fetch, "uv"]):
                 return problem
         install = [uv, "pip", "install", "--quiet", "--python", str(self.python), *packages()]
-        # A second try with the system's certificates, which a company's proxy needs.
+        # Try again with the system's certificates, which a company proxy needs.
         return attempt(install) and attempt(install, UV_SYSTEM_CERTS="1", UV_NATIVE_TLS="1")
 
     def _with_pip(self) -> str | None:
@@ -111,9 +111,9 @@ class Environment:
 
 
 def environment() -> Environment:
-    """The environment of this checkout, made if need be.
+    """Return the environment of this checkout; create it if needed.
 
-    Somebody else's checkout is used with an environment in one's own cache, unless its own is ready.
+    If the checkout is not writable and has no ready environment, use one in the user's cache directory.
     """
     here = Environment(ROOT / ".venv")
     if here.is_ready:
@@ -129,7 +129,7 @@ def environment() -> Environment:
 
 @contextlib.contextmanager
 def only_one(path: Path) -> Iterator[None]:
-    """Two first commands at once share one environment: the second waits for the first."""
+    """Lock the environment: when two commands start at once, the second waits while the first creates it."""
     path.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -144,7 +144,7 @@ def packages() -> list[str]:
 
 
 def attempt(command: Sequence[str], **settings: str) -> str | None:
-    """Run an installer; None when it worked, else the line that says why not."""
+    """Run an installer; return None when it worked, else its error output."""
     pip = {"PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     environ = {**os.environ, **pip, **settings}
     try:
@@ -157,7 +157,7 @@ def attempt(command: Sequence[str], **settings: str) -> str | None:
 
 
 def make_readable(path: Path) -> None:
-    """Let every account read what root installed: root lends the server and strategies other accounts."""
+    """Let every account read what root installed: root runs the server and strategies as other accounts."""
     if os.geteuid() != 0:
         return
     for file in [path, *path.rglob("*")]:
@@ -167,7 +167,7 @@ def make_readable(path: Path) -> None:
 
 
 def check(env: Environment) -> list[str]:
-    """Run all linters and the type checker side by side; return the names of those that complain."""
+    """Run all linters and the type checker in parallel; return the names of those that fail."""
     started = {
         name: subprocess.Popen(
             [str(env.path / "bin" / command[0]), *command[1:]],
@@ -189,9 +189,9 @@ def check(env: Environment) -> list[str]:
 
 
 def test(env: Environment, arguments: list[str]) -> int:
-    """Everything that must be right before a change is one; pytest speaks last."""
+    """Run all linters, the type checker and the tests, pytest last."""
     failed = check(env)
-    # All of them, side by side, file by file as they stand: the folders of slow files come first.
+    # All tests in parallel, distributed by file and in collection order: folders with slow files come first.
     side_by_side = ["-n", str(min(os.cpu_count() or 1, 4)), "--dist", "loadfile", "--no-loadscope-reorder"]
     how = arguments or side_by_side
     status = subprocess.run([str(env.python), "-m", "pytest", *how], cwd=ROOT, check=False).returncode
@@ -201,13 +201,13 @@ def test(env: Environment, arguments: list[str]) -> int:
 
 
 def become(command: Sequence[str]) -> int:
-    """Go on as another program, which then gets the signals and the terminal."""
+    """Replace this process by another program, which then gets the signals and the terminal."""
     sys.stdout.flush()
     os.execv(command[0], list(command))
 
 
 def use_a_newer_python() -> None:
-    """When this interpreter is too old, go on with a newer one of this machine."""
+    """If this interpreter is too old, continue with a newer one on this machine."""
     if sys.version_info >= OLDEST:
         return
     for minor in range(20, OLDEST[1] - 1, -1):

@@ -1,1 +1,1 @@
-"""The benchmarks: `python -m bench` prints all figures, each beside the floor measured in the same run."""
+"""The benchmarks: `python -m bench` prints all figures, each with the floor measured in the same run."""

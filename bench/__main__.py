@@ -22,11 +22,11 @@ def main(names: list[str]) -> int:
     if unknown:
         print(f"there is no benchmark {unknown[0]}; they are {', '.join(BENCHES)}", file=sys.stderr)
         return 2
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the scratch server goes with us
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, so that the scratch server stops
     load = f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors"
     print(f"Python {platform.python_version()} on {platform.machine()}, {load}; embedded server, fsync on")
     for name in names or BENCHES:
-        with scratch() as place:  # each has a server of its own, so that none works on another's leavings
+        with scratch() as place:  # each benchmark gets its own server, without data of the others
             for section in asyncio.run(import_module(f"bench.{name}").run(place)):
                 section.print()
     return 0

@@ -1,6 +1,7 @@
-"""The other side of a wake-up, as a process of its own: hears, claims, and says when it had the order.
+"""The process that a latency benchmark wakes up: it hears a notification, claims, and prints the time.
 
-It reads lines: `claim` makes it claim on each notification of new_intent, `hear` only listen on bench.
+Its argument is the job: `claim` claims orders on each notification of new_intent and prints when it had them;
+`hear` only listens on the channel bench and prints when it heard.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What each call costs after 10,000 orders, 100,000 and a million, and the ratio: it should stay near one.
+"""The cost of each call after 10,000, 100,000 and a million orders; the ratio should stay near one.
 
-The past is finished business written with triggers off; the call finds the same work to do each time, and is
-rolled back.  BENCH_ORDERS=10000,100000 takes other lengths.
+The history consists of finished orders, written with triggers off.  Each call finds the same work every time
+and is rolled back.  BENCH_ORDERS=10000,100000 sets other lengths.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from generate_series(0, 9) as n
 
 @dataclass(frozen=True)
 class Call:
-    """One call: who makes it, and what."""
+    """One call: its name, the login that makes it, the query and its arguments."""
 
     name: str
     login: str
@@ -42,7 +42,7 @@ class Call:
 
 
 class Flat:
-    """The furnished database, the sessions, and what was prepared for the calls to find."""
+    """The prepared database with its open sessions and the work that the calls will find."""
 
     def __init__(self, stack: AsyncExitStack, scratch: Scratch) -> None:
         self._stack = stack
@@ -56,12 +56,12 @@ class Flat:
         return self._sessions[login]
 
     async def prepare(self) -> list[Call]:
-        """Positions with exits, orders that rest, intents and picks that wait."""
+        """Create positions with exits, resting orders, and waiting intents and picks; return the calls."""
         await furnish(self._scratch)
         admin, desk = await self.session(""), await self.session(DESK)
         hand = await self.session("aegis_w_execution")
         self.worker = await hand.fetchval("select api.register_worker('execution', 1, 'bench')")
-        # Trusted since a start long ago, and due to be compared again all the time.
+        # Accounts are reconciled for this run, but an hour ago, so they are always due for reconciliation.
         await admin.execute(
             f"{OPEN}; update trade.accounts set reconciled_at = bus.clock() - interval '1 hour';"
             " select api.make_partitions()"
@@ -112,12 +112,12 @@ class Flat:
         ]
 
     async def quote(self) -> None:
-        """Fresh prices, below the stops of what the strategy holds."""
+        """Ingest fresh prices, below the stops of the strategy's positions."""
         feed = await self.session("aegis_w_price_sync")
         await feed.execute(QUOTE, 98)
 
     async def milliseconds(self, call: Call) -> float:
-        """The quickest of many, each rolled back: neighbours only ever add."""
+        """The fastest of TIMES runs, each rolled back: other load on the machine only adds time."""
         conn = await self.session(call.login)
         await self.quote()
         taken = []

@@ -1,4 +1,4 @@
-"""Quotes a second into the database, in batches, as price_sync hands them over."""
+"""Quotes per second into the database, in batches, as price_sync passes them."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ async def run(scratch: Scratch) -> list[Section]:
 
 
 async def _rate(send: Callable[[int], Awaitable[None]], size: int, seq: int) -> tuple[float, int]:
-    """Quotes a second, and the next number."""
+    """Quotes per second, and the next sequence number."""
     for _ in range(5):
         await send(seq)
         seq += size
@@ -98,7 +98,7 @@ def _arguments(batch: Sequence[Quote], first: int) -> tuple[object, ...]:
 
 
 async def _busy(feed: Connection, seq: int) -> str:
-    """What a batch costs by the processors' own account, which neighbours on the machine do not change."""
+    """The processor time a batch costs, which other load on the machine hardly changes."""
     batch, times = _quotes(200), 300
     server, client = processor_seconds(feed), time.process_time()
     for n in range(times):

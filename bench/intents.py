@@ -1,4 +1,4 @@
-"""Intents and claims a second: singly and in batches, from one connection and from several."""
+"""Intents and claims per second: singly and in batches, from one connection and from several."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def run(scratch: Scratch) -> list[Section]:
         await admin.execute(OPEN)
 
         def calls(query: str, *args: str) -> list[Call]:
-            """The same call on each connection; {} in an argument becomes the connection's number."""
+            """The same call on each connection; {} in an argument is replaced by the connection's number."""
             return [
                 partial(desk.execute, query, *(a.format(n) for a in args))
                 for n, desk in enumerate(desks, start=1)
@@ -74,7 +74,7 @@ async def run(scratch: Scratch) -> list[Section]:
 
 
 async def _rate(calls: list[Call]) -> float:
-    """Calls a second over all connections."""
+    """Calls per second over all connections."""
     until = time.perf_counter() + SECONDS
     done = 0
 
@@ -90,11 +90,11 @@ async def _rate(calls: list[Call]) -> float:
 
 
 async def _claims(scratch: Scratch, section: Section, size: int) -> None:
-    """Claim what waits, as fast as one worker can."""
+    """Claim the waiting intents as fast as one worker can."""
     async with scratch.connect("aegis_w_execution") as executor, scratch.connect() as admin:
         waiting = await admin.fetchval("select count(*) from api.intents where status = 'NEW'")
         worker = await executor.fetchval("select api.register_worker('execution', 1, 'bench')")
-        # Nobody answers here: an order that should have left would block its symbol.
+        # No broker answers here, and an unanswered order past its deadline would block its symbol.
         await admin.execute("update trade.brokers set send_within = '1 h'")
         began, claimed = time.perf_counter(), 0
         while claimed < CLAIMS and time.perf_counter() - began < SECONDS:

@@ -1,4 +1,4 @@
-"""How long until a committed intent is claimed, and until a quote at the stop is an exit at the broker."""
+"""Latency from a committed intent to its claim, and from a quote at the stop to the exit order placed."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ async def _other_process(scratch: Scratch, job: str) -> AsyncIterator[Process]:
 
 
 async def _wake(other: Process, desk: Connection, statement: str) -> float:
-    """Seconds from the moment we knew of the commit until the other process was done."""
+    """Seconds from when the commit returned to us until the other process was done."""
     await desk.execute(statement)
     committed = time.monotonic_ns()
     assert other.stdout is not None
@@ -103,7 +103,7 @@ async def _wake(other: Process, desk: Connection, statement: str) -> float:
 
 
 async def _sweep(scratch: Scratch) -> None:
-    """End what the benchmark left waiting."""
+    """Reject the intents that the benchmark left waiting."""
     async with scratch.connect("aegis_w_execution") as executor:
         number = await executor.fetchval("select api.register_worker('execution', 1, 'bench')")
         while rows := await executor.fetch("select order_id, fence from api.claim_intents($1, 100)", number):
@@ -140,14 +140,14 @@ async def _exit_order(scratch: Scratch) -> Section:
 
 
 async def _one_exit(feed: Connection, desk: Connection, admin: Connection, seq: int) -> tuple[float, ...]:
-    """Buy, let the stop be reached, and read when each station was passed."""
+    """Buy, send a quote at the stop, and read the times of quote, intent, claim and placement."""
     await feed.execute(QUOTE, seq, 100)
     await desk.execute(ENTER)
     await until(lambda: admin.fetchval(ARMED))
-    await asyncio.sleep(0.005)  # a worker that has just worked is awake: let it go back to sleep
+    await asyncio.sleep(0.005)  # the workers have just worked: let them go back to sleep
     await feed.execute(QUOTE, seq + 1, 99)
     await feed.execute("select pg_notify('quotes', 'S0')")
-    await asyncio.sleep(0.02)  # who looks all the time takes a core from what it looks at
+    await asyncio.sleep(0.02)  # polling at once would take a processor core from what is measured
     quoted = await admin.fetchval(COMMITTED)
     await until(lambda: admin.fetchval(FLAT))
     row = await admin.fetchrow(HOPS, quoted)

@@ -63,7 +63,7 @@ async def _bare_interpreter() -> float:
 
 
 def _megabytes(pid: int) -> tuple[float, float]:
-    """Resident memory, and the share of it that is this process's: a page of n processes counts 1/n."""
+    """Resident memory, and its proportional share (PSS): a page shared by n processes counts 1/n."""
     sizes = {
         name: int(rest.split()[0]) / 1024
         for name, _, rest in (

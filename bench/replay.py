@@ -1,4 +1,4 @@
-"""Events a second of `aegis replay`, beside reading the file and beside bringing its prices in alone."""
+"""Events per second of `aegis replay`, compared with reading the file and with only ingesting its prices."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ async def _replay(scratch: Scratch, file: Path) -> dict[str, int]:
 
 
 async def _prices_alone(scratch: Scratch, file: Path) -> float:
-    """The same batches into the same function, and nobody who looks at them."""
+    """Pass the same batches to the same function, with no other worker that acts on them."""
     symbols = sorted({event.symbol for event in islice(Recording(file).events(), 20_000)})
     async with scratch.connect("aegis_desk") as desk, scratch.connect("aegis_w_price_sync") as feed:
         for symbol in symbols:
@@ -80,7 +80,7 @@ async def _prices_alone(scratch: Scratch, file: Path) -> float:
 
 
 def _make_recording(file: Path) -> Path:
-    """A day of the simulator, the same each time."""
+    """Write EVENTS simulator events to a file, the same each time."""
     events = islice(Market(1, rate=400).events(datetime(2025, 1, 2, tzinfo=UTC)), EVENTS)
     with gzip.open(file, "wt", compresslevel=1) as out:
         out.write(HEADER + "\n")

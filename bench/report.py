@@ -1,7 +1,7 @@
-"""Figures and how they are printed: the figure, the bare floor beside it, their ratio, and the aim.
+"""Figures and how they are printed: the value, the floor measured beside it, their ratio, and the aim.
 
-Absolute figures drift with the machine and its neighbours; the ratio to a floor measured in the same minute
-is what can be compared.
+Absolute values vary with the machine and its other load; the ratio to a floor measured in the same minute can
+be compared.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured thing. `less` says whether less is better; a floor and an aim are optional."""
+    """One measured value. `less` says whether lower is better; floor and aim are optional."""
 
     name: str
     value: float
@@ -23,7 +23,7 @@ class Figure:
 
     @property
     def ratio(self) -> str:
-        """How many times the cost of the floor."""
+        """How many times the cost of the floor this is."""
         if not self.floor or not self.value:
             return ""
         return f"{self.value / self.floor if self.less else self.floor / self.value:.1f} x"
@@ -64,7 +64,7 @@ class Section:
         floor: Sequence[float] | None = None,
         aims: tuple[float | None, float | None] = (None, None),
     ) -> None:
-        """Median and 99th percentile of samples in seconds, printed in milliseconds."""
+        """Add median and 99th percentile of samples given in seconds, in milliseconds."""
         for part, label, aim in ((0.5, "p50", aims[0]), (0.99, "p99", aims[1])):
             bare = None if floor is None else percentile(floor, part) * 1000
             self.add(f"{name}, {label}", percentile(samples, part) * 1000, "ms", floor=bare, aim=aim)
@@ -91,7 +91,7 @@ def percentile(samples: Iterable[float], part: float) -> float:
 
 
 def number(value: float) -> str:
-    """Three digits are enough for a benchmark."""
+    """The value as text; about three digits are enough for a benchmark."""
     if value >= 1000:
         return f"{value:,.0f}"
     return f"{value:.1f}" if value >= 100 else f"{value:.3g}"

@@ -1,7 +1,6 @@
-"""A server of our own for the benchmarks: embedded, on disk, configured as shipped, gone afterwards.
+"""A temporary server for the benchmarks: embedded, on disk, with the shipped configuration, then removed.
 
-It keeps commit timestamps besides, by which a hop between two processes is measured from commit to commit
-with one clock.
+It also keeps commit timestamps, so that the time between commits of two processes is measured with one clock.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from workers.runtime.settings import load_settings
 ROOT = Path(__file__).resolve().parents[1]
 Connection: TypeAlias = "asyncpg.Connection[Any]"
 
-# Accounts that take part, without asking their broker.
+# Mark all accounts as reconciled in this run, so that their intents can be claimed.
 OPEN = """
 update trade.accounts
 set reconciled_at = bus.clock(), reconciled_run = (select n.run_number from bus.instance as n)
@@ -54,13 +53,13 @@ class Scratch:
         self.database = database
 
     def environment(self, login: str) -> dict[str, str]:
-        """What a worker process gets, as from the supervisor."""
+        """The environment of a worker process, as the supervisor would set it."""
         kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
         return kept | self.database.worker_env(login) | {"PYTHONPATH": str(ROOT)}
 
     @asynccontextmanager
     async def connect(self, login: str = "") -> AsyncIterator[Connection]:
-        """A connection of this login; '' for the administrator."""
+        """Connect as this login; '' for the administrator."""
         settings = self.database.settings
         if login:
             password = password_of(login, settings.secrets_dir)
@@ -80,7 +79,7 @@ class Scratch:
 
     @contextmanager
     def workers(self, *commands: tuple[str, ...]) -> Iterator[dict[str, int]]:
-        """Run real worker processes, as the supervisor would; yields their pids by name."""
+        """Run real worker processes, as the supervisor would; yield their pids by name."""
         running: dict[str, subprocess.Popen[bytes]] = {}
         try:
             for name, *args in commands:
@@ -102,7 +101,7 @@ class Scratch:
 
 @contextmanager
 def scratch() -> Iterator[Scratch]:
-    """A scratch server, stopped and removed at the end."""
+    """Create a scratch server; stop and remove it at the end."""
     directory = Path(
         tempfile.mkdtemp(prefix="aegis-bench-", dir=os.environ.get("AEGIS_BENCH_DIR", "/var/tmp"))
     )
@@ -129,7 +128,7 @@ def scratch() -> Iterator[Scratch]:
 
 
 async def furnish(scratch: Scratch, *, accounts: int = 1, symbols: int = 10) -> None:
-    """Paper accounts bench1 ... with money that never ends, symbols S0 ..., one strategy, and a feed."""
+    """Create paper accounts bench1 ... with ample cash, symbols S0 ..., one strategy and a feed."""
     scratch.database.ensure_strategy_login("bench")
     async with scratch.connect(DESK) as desk:
         if await desk.fetchval("select exists (select from api.accounts)"):
@@ -152,7 +151,7 @@ async def furnish(scratch: Scratch, *, accounts: int = 1, symbols: int = 10) -> 
 
 
 async def until(condition: Callable[[], Awaitable[Any]], patience: float = 10.0) -> Any:
-    """Ask until the answer is true."""
+    """Poll until the condition is true; return its value."""
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         if answer := await condition():
@@ -162,7 +161,7 @@ async def until(condition: Callable[[], Awaitable[Any]], patience: float = 10.0)
 
 
 async def timed(call: Callable[[], Awaitable[object]], times: int) -> list[float]:
-    """How long each of so many calls took, in seconds, after a few to warm up."""
+    """The duration of each of `times` calls in seconds, after a few calls to warm up."""
     for _ in range(min(20, times)):
         await call()
     samples = []
@@ -174,7 +173,7 @@ async def timed(call: Callable[[], Awaitable[object]], times: int) -> list[float
 
 
 def processor_seconds(connection: Connection) -> float | None:
-    """Processor time that the server has spent on this connection; None where the kernel does not tell."""
+    """Processor time that the server has spent on this connection; None where the kernel does not say."""
     try:
         return int(Path(f"/proc/{connection.get_server_pid()}/schedstat").read_text().split()[0]) / 1e9
     except OSError:

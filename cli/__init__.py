@@ -1,1 +1,1 @@
-"""The command `aegis`: one file per group of commands, each a thin call of the database."""
+"""The command `aegis`: one file per group of commands, each a thin layer over calls to the database."""

@@ -1,4 +1,4 @@
-"""`aegis account`: broker accounts, what is in them, and what keeps them from trading."""
+"""`aegis account`: broker accounts, their cash and holdings, and what blocks trading."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def check(app: App, name: str) -> None:
 def deposit(app: App, name: str, amount: Decimal, note: str, key: str | None) -> None:
     """Book AMOUNT that came into an account outside trading.
 
-    It moves no money: it tells the books that it was moved.
+    It moves no money; it only records that money was moved.
 
     \b
     Examples:
@@ -173,8 +173,8 @@ def deposit(app: App, name: str, amount: Decimal, note: str, key: str | None) ->
 def withdraw(app: App, name: str, amount: Decimal, note: str, key: str | None) -> None:
     """Book AMOUNT that left an account outside trading.
 
-    It moves no money: it tells the books that it was moved.  When buys have reserved more than what is left,
-    those that were not sent yet are cancelled.
+    It moves no money; it only records that money was moved.  If buys have reserved more cash than is left,
+    those not yet sent are cancelled.
 
     \b
     Examples:
@@ -184,7 +184,7 @@ def withdraw(app: App, name: str, amount: Decimal, note: str, key: str | None) -
 
 
 def _book(app: App, name: str, kind: str, amount: Decimal, note: str, key: str | None) -> None:
-    """Book it once under a key, so that it can be asked again when the answer was lost."""
+    """Book the amount once under a key, so that the command can be repeated if the answer is lost."""
     import uuid
 
     import psycopg

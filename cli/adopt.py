@@ -1,7 +1,7 @@
 """`aegis adopt`: take a restored backup or a copy into use.
 
-Such a database does not know what was sent after it was written, so it starts halted and sends nothing.  A
-person looks first; from then on it is the one that trades, and the original must not.
+Such a database does not know what was sent after the backup or copy was made, so it starts halted and sends
+nothing.  A person checks it first.  Once adopted, it is the one that trades, and the original must not.
 """
 
 from __future__ import annotations
@@ -23,12 +23,11 @@ from workers.runtime.errors import AegisError, WrongCode
 def adopt(conn: Connection[Any], reason: str, code_file: Any) -> None:
     """Take a restored or copied database into use.
 
-    Intents that waited expire, since they may have been carried out in the history that was lost.  Open
-    orders are asked about at the broker, and fills that came since are read.  It stays halted until aegis
-    resume.
+    Waiting intents expire, because they may have been executed in the history that was lost.  The broker is
+    asked about every open order, and fills since then are read.  The system stays halted until aegis resume.
 
     Adopt only one of a database and its copies: two that trade one broker account undo each other's work.
-    What nobody can recognise is a copy of the whole machine, or of all of AEGIS_DATA_DIR: halt that yourself.
+    A copy of the whole machine, or of all of AEGIS_DATA_DIR, cannot be recognised: halt it yourself.
 
     \b
     Examples:

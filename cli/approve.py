@@ -1,4 +1,4 @@
-"""`aegis approvals`, `approve`, `reject`: decisions that wait for a person."""
+"""`aegis approvals`, `approve`, `reject`: intents that wait for a person's approval."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cli.output import json_option
 @json_option
 @pass_app
 def approvals(app: App) -> None:
-    """List intents that wait for a person.
+    """List intents that wait for approval.
 
     \b
     Examples:
@@ -26,7 +26,7 @@ def approvals(app: App) -> None:
 @click.argument("note", default="")
 @pass_app
 def approve(app: App, intent_id: int, note: str) -> None:
-    """Let an intent through; NOTE is kept with it.
+    """Approve an intent; NOTE is stored with it.
 
     \b
     Examples:
@@ -41,7 +41,9 @@ def approve(app: App, intent_id: int, note: str) -> None:
 @click.argument("note", default="")
 @pass_app
 def reject(app: App, intent_id: int, note: str) -> None:
-    """Refuse an intent; NOTE is kept with it.  A rejected exit disarms its position.
+    """Reject an intent; NOTE is stored with it.
+
+    Rejecting an exit disarms the stop and target of its position until the next fill.
 
     \b
     Examples:

@@ -1,7 +1,7 @@
-"""`aegis audit`: is the history as it was written, and did every law hold?
+"""`aegis audit`: check that the history is unchanged and that every law holds.
 
-Both answers are the database's.  A command that finds something ends with status 1, so that a timer can
-run it and tell.
+The database makes both checks.  The exit status is 1 if something was found, so that a timer can run the
+command and report it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import click
 from cli.context import App, fetch, pass_app
 from cli.output import json_option, show
 
-MANY = 100_000  # events; checking them takes seconds
+MANY = 100_000  # events; checking more than this takes seconds
 
 HISTORY = """
 select
@@ -47,10 +47,10 @@ def audit() -> None:
 def verify(app: App) -> None:
     """Verify the seals of the history.
 
-    Names every event that was changed, removed or inserted behind the seals, and every seal that was touched;
-    then the exit status is 1.  Events are sealed about a second after they were written.  Whoever can change
-    everything can also seal everything anew: keep the chain it prints in another place, and look for it in
-    the view seals later.
+    Names every event that was changed, removed or inserted after it was sealed, and every seal that was
+    changed or removed; the exit status is 1 if there are any.  Events are sealed about a second after they
+    were written.  A superuser can change an event and then seal all events again: keep the printed chain in
+    another place, and look for it in the view seals later.
 
     \b
     Examples:
@@ -77,9 +77,9 @@ def verify(app: App) -> None:
 @json_option
 @pass_app
 def laws(app: App) -> None:
-    """Ask of all rows whether every law held.
+    """Check all rows for violations of the laws.
 
-    Lists the violations; then the exit status is 1.
+    Lists the violations; the exit status is 1 if there are any.
 
     \b
     Examples:

@@ -1,7 +1,7 @@
-"""`aegis backup` and `aegis restore`: copies of the embedded server, and the way back.
+"""`aegis backup` and `aegis restore`: back up the embedded server, and restore a backup.
 
-Passwords are not in a backup: they stand in the secrets directory, and are made anew where they are missing.
-Neither is the marker of the last run, which must remember what a restored database has forgotten.
+A backup contains no passwords: they are in the secrets directory, and missing ones are generated again.  It
+does not contain the marker of the last run either: the marker shows that a restored database is older.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ def backup(
 ) -> None:
     """Copy all databases of the embedded server.
 
-    Trading goes on meanwhile.  The copy is whole by itself, and verified.  It goes into a directory of its
-    own in DIRECTORY, by default backups in AEGIS_DATA_DIR; another disk is a better place.
+    Trading continues meanwhile.  The copy is complete in itself, and verified.  It is written to a new
+    directory in DIRECTORY, by default backups in AEGIS_DATA_DIR; another disk is a better place.
 
-    Not in it are the passwords and the marker of the last run.  An external server is backed up by its own
-    means: pg_basebackup or what its provider offers, pg_dump -Fc for one database.
+    It does not contain the passwords or the marker of the last run.  Back up an external server with its own
+    tools: pg_basebackup or what its provider offers, pg_dump -Fc for one database.
 
     \b
     Examples:
@@ -91,13 +91,14 @@ def backup(
 @click.option("--to", metavar="TIME", help="A later moment, such as '2026-03-02 15:00', or latest.")
 @pass_app
 def restore(app: App, backup: Path, to: str | None) -> None:
-    """Put BACKUP in the place of the embedded server's data.
+    """Restore BACKUP as the embedded server's data.
 
-    Refused while the server runs.  What is there is moved aside, never deleted.  With --to the log that was
-    kept since (aegis backup --archive) is followed to that moment, which is local time unless it says a zone.
+    Refused while the server runs.  The present data is moved aside, never deleted.  With --to, the WAL
+    archived since then (aegis backup --archive) is replayed up to that time, which is local unless it names
+    a time zone.
 
-    Nothing that was restored trades by itself: it is halted, until a person takes it into use by aegis adopt.
-    The same goes for a database that pg_restore made, from its next aegis up on.
+    A restored database does not trade by itself: it is halted until a person takes it into use with aegis
+    adopt.  The same holds for a database that pg_restore created, from its next aegis up on.
 
     \b
     Examples:
@@ -130,7 +131,7 @@ def restore(app: App, backup: Path, to: str | None) -> None:
 
 
 def _halt(database: Database) -> None:
-    """Make its logins, and have it find out now that it was restored, before anybody starts a worker."""
+    """Create its logins, and make it detect the restore and halt, before any worker starts."""
     from workers.runtime.marker import Marker
 
     database.migrate()

@@ -1,7 +1,6 @@
-"""How an override code reaches a command: from the keyboard unseen, from a file, or from a pipe.
+"""Read an override code: typed without echo, from a file, or from a pipe.
 
-Never from the command line: `ps` shows that to everybody on the machine, and the shell keeps it in its
-history.
+Never from the command line: `ps` shows it to everybody on the machine, and the shell keeps it in its history.
 """
 
 from __future__ import annotations
@@ -16,13 +15,13 @@ from workers.runtime.errors import AegisError
 
 
 def code_file_option(name: str = "--code-file", what: str = "The override code") -> Callable[[Any], Any]:
-    """The option that names the file of a code; `-` is standard input."""
+    """An option that names the file that contains a code; `-` is standard input."""
     text = f"{what}: the first line of FILE, or of standard input for -. Asked for when not given."
     return click.option(name, type=click.File(), metavar="FILE", help=text)
 
 
 def read_code(file: Any, prompt: str = "Override code", *, confirm: bool = False, empty: bool = False) -> str:
-    """The first line of the file; without one from the keyboard, or the next line of a pipe."""
+    """Read a code: the first line of the file, else typed at the terminal, else the next line of a pipe."""
     if file is not None:
         code = str(file.readline().strip())
     elif sys.stdin.isatty():

@@ -1,6 +1,6 @@
-"""What a command gets: settings, the database and the desk's connection, each made when first asked for.
+"""What commands share: settings, the database and the desk's connection, each created at its first use.
 
-Nothing heavy is imported before it is needed: a help text must not wait for two database drivers.
+Heavy modules are imported only when needed, so that a help text does not wait for two database drivers.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ class App:
 
     @cached_property
     def database(self) -> Database:
-        """The database this run is about; not yet connected, nor started."""
+        """The database of this run; this neither starts the server nor connects."""
         from cli.database.connect import Database
 
         return Database.resolve(self.settings, name=self.database_name)
 
     @cached_property
     def desk(self) -> Connection:
-        """A connection as the people at the desk, closed when the command ends."""
+        """A connection as the desk login, closed when the command ends."""
         conn = self.database.desk()
         click.get_current_context().find_root().call_on_close(conn.close)
         return conn
@@ -64,7 +64,7 @@ def pass_desk(command: Callable[Concatenate[Connection, P], R]) -> Callable[P, R
 
 
 def fetch(conn: Connection, query: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
-    """All rows of a query as dictionaries, which `Output` prints with the columns in the query's order."""
+    """All rows of a query as dictionaries, with the columns in the query's order."""
     from psycopg.rows import dict_row
 
     with conn.cursor(row_factory=dict_row) as cursor:

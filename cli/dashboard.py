@@ -1,7 +1,7 @@
-"""The live status, for `aegis up` and `aegis top`: a screen on a terminal, lines elsewhere.
+"""The live status of `aegis up` and `aegis top`: a screen on a terminal, lines elsewhere.
 
-Only how it looks is decided here; every number comes from a view.  A small terminal shows fewer rows and
-shorter names, never half a number.
+This module decides only the layout; every number comes from a view.  A small terminal shows fewer rows and
+shortened names, but never a truncated number.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 WHOLE = ("KRW", "JPY")  # currencies without cents
 SHOWN_EVENTS = 6
 FEWEST_EVENTS = 3  # on a small terminal
-TALL = 36  # lines of a terminal that has room for the latencies
+TALL = 36  # a terminal with this many lines also shows the latencies
 INDENT = (0, 0, 0, 2)
 MODE_STYLE = {"NORMAL": "bold green", "SAFE": "bold yellow", "HALT": "bold white on red"}
 EVENT_STYLE = {"fill": "cyan", "mode": "bold yellow", "refusal": "yellow", "error": "red", "incident": "red"}
-ABOUT_ALL = ("database", "workers")  # of what is wrong: then the mode alone would mislead
+ABOUT_ALL = ("database", "workers")  # with problems of these the mode alone would mislead
 MOST_PROBLEMS = 4
-LINE_EVERY = 5.0  # seconds between two status lines where there is no terminal
+LINE_EVERY = 5.0  # seconds between two status lines without a terminal
 
 
 def money(amount: Decimal, currency: str, *, sign: bool = False) -> str:
@@ -43,7 +43,7 @@ def clock(moment: datetime) -> str:
 
 
 def since(moment: datetime | None, at: datetime) -> str:
-    """Since when, with the day where that is not today."""
+    """The text " since TIME", with the date if that is 12 hours ago or more."""
     if moment is None:
         return ""
     day = "" if at - moment < timedelta(hours=12) else f"{moment.astimezone():%Y-%m-%d} "
@@ -51,12 +51,12 @@ def since(moment: datetime | None, at: datetime) -> str:
 
 
 def health_line(row: Row, at: datetime) -> str:
-    """What is wrong with one process, feed or the database."""
+    """One problem of a process, a feed or the database, as text."""
     return f"{row['subject']}: {row['problem']}{since(row['since'], at)}"
 
 
 def doubt(snapshot: Snapshot) -> str:
-    """Why the mode may say nothing about what happens; empty when there is no reason."""
+    """Why the mode shown may not describe what happens; empty if it does."""
     if snapshot.unreachable:
         return f", but {snapshot.unreachable}"
     about_all = [row for row in snapshot.health if row["subject"] in ABOUT_ALL]
@@ -67,7 +67,7 @@ def doubt(snapshot: Snapshot) -> str:
 
 
 class Dashboard:
-    """Turns one snapshot after the other into a screen or into lines."""
+    """Turns successive snapshots into a screen or into lines."""
 
     def __init__(self, footer: str = "") -> None:
         self.footer = footer
@@ -79,7 +79,7 @@ class Dashboard:
         self._line_due: datetime | None = None
 
     def take(self, snapshot: Snapshot) -> None:
-        """Note what is new since the snapshot before."""
+        """Record what is new since the previous snapshot."""
         before, self._before = self._before, snapshot
         self.last_event = max(self.last_event, snapshot.last_event)
         self._note(snapshot.events)
@@ -88,7 +88,7 @@ class Dashboard:
             self.rate = (snapshot.quotes() - before.quotes()) / seconds if seconds > 0 else self.rate
 
     def say(self, at: datetime, lines: Iterable[str]) -> None:
-        """Show these among the events."""
+        """Add these lines to the events shown."""
         self._note([{"at": at, "entity": "aegis", "what": line} for line in lines])
 
     def _note(self, events: Sequence[Row]) -> None:
@@ -96,7 +96,7 @@ class Dashboard:
         self._untold.extend(events)
 
     def lines(self, snapshot: Snapshot) -> Iterator[str]:
-        """What happened since the last call, and every few seconds the state on one line."""
+        """The events since the last call, and every few seconds the state on one line."""
         while self._untold:
             event = self._untold.popleft()
             yield f"{clock(event['at'])}  {event['entity']:<8} {event['what'] or ''}"
@@ -110,7 +110,7 @@ class Dashboard:
 
 @dataclass(frozen=True)
 class Screen:
-    """One snapshot, as much of it as the terminal has lines for: positions take what the rest leaves."""
+    """One snapshot, cut to the height of the terminal: positions get the lines that the rest leaves."""
 
     snapshot: Snapshot
     rate: float
@@ -136,7 +136,7 @@ class Screen:
 
         room = height - lines([*top, *middle, *foot])
         events = self.events[-(SHOWN_EVENTS if height >= TALL else FEWEST_EVENTS) :]
-        rows = room - len(events) - 2  # a blank and the names of the columns
+        rows = room - len(events) - 2  # a blank line and the column headings
         yield from top
         if snapshot.positions and rows > 0:
             yield blank
@@ -179,7 +179,7 @@ def header(snapshot: Snapshot, rate: float) -> Text:
 
 
 def notices(snapshot: Snapshot) -> Iterator[Text]:
-    """What a person should know before anything else."""
+    """Warnings, shown before everything else."""
     from rich.text import Text
 
     status = snapshot.status
@@ -212,7 +212,7 @@ def equity(row: Row) -> list[Any]:
 
 
 def positions(rows: Sequence[Row], most: int) -> Table:
-    """The oldest positions, `most` lines below the names of the columns."""
+    """The oldest positions, in at most `most` lines below the column headings."""
     table = _table("symbol", "owner", ">qty", ">entry", ">bid", ">gain", ">to stop", ">to target", "")
     shown = rows if len(rows) <= most else rows[: most - 1]
     for row in shown:
@@ -303,7 +303,7 @@ def _table(*columns: str) -> Table:
 
 
 def _add(table: Table, *cells: str) -> None:
-    """A row of one line: where the terminal is narrow, names are cut and numbers are not."""
+    """Add a row of one line; on a narrow terminal names are shortened, numbers are not."""
     from rich.text import Text
 
     for column, cell in zip(table.columns, cells, strict=False):

@@ -1,4 +1,4 @@
-"""`aegis db`: the database itself, for the people who look after it."""
+"""`aegis db`: commands that administer the database itself."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ def db() -> None:
 @json_option
 @pass_app
 def migrate(app: App, kind: str | None, force: bool) -> None:
-    """Bring the database to what the code says.
+    """Bring the database up to date with the code.
 
-    Starts the embedded server, creates the database and the logins when they are missing, runs the pending
-    files of schema/, applies sql/ and sets the privileges.  It happens whole or not at all.  With a pending
-    migration running workers are told to finish first.
+    Starts the embedded server, creates the database and the logins if they are missing, runs the pending
+    files of schema/, applies sql/ and sets the privileges.  The files are applied in one transaction.  If a
+    migration is pending, running workers are asked to finish their work first.
 
     \b
     Examples:
@@ -73,7 +73,7 @@ def _told(name: str, report: Report) -> list[str]:
 @json_option
 @pass_app
 def status(app: App) -> None:
-    """Show whether the database is what the code says.
+    """Show whether the database matches the code.
 
     \b
     Examples:
@@ -111,13 +111,13 @@ def status(app: App) -> None:
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @pass_app
 def psql(app: App, arguments: tuple[str, ...]) -> None:
-    """Open psql as the people at the desk; ARGUMENTS go to psql.
+    """Open psql as the desk login; ARGUMENTS are passed to psql.
 
     Tables are private: read views and call functions.  \\dv lists the views, \\df+ the functions.
 
-    What you type is forgotten at the end, since it may be an override code.  Better give those to aegis
-    resume, which binds them, so that no list of running statements shows them.  To keep a history set
-    PSQL_HISTORY: a line that begins with a space stays out of it.  Never put a code into -c: ps shows it.
+    psql saves no history, because what you type may be an override code.  Better give codes to aegis resume:
+    it sends them as parameters, so pg_stat_activity does not show them.  To keep a history set PSQL_HISTORY;
+    a line that begins with a space is not saved.  Never put a code into -c: ps shows it.
 
     \b
     Examples:
@@ -135,7 +135,7 @@ def psql(app: App, arguments: tuple[str, ...]) -> None:
     if sys.stdin.isatty() and not arguments:
         click.echo(f"The mode is {now['mode']}.  \\dv lists the views, \\df+ the functions.")
     app.desk.close()
-    # The prompt shows what cannot change under it: the mode could, so it is asked for instead.
+    # The prompt shows only what cannot change during the session; the mode can, so it is printed above.
     prompt = f"--set=PROMPT1={now['kind']} %/%R%x%# "
     program = database.program("psql")
     os.execve(
@@ -149,10 +149,10 @@ def psql(app: App, arguments: tuple[str, ...]) -> None:
 @click.option("--with-password", is_flag=True, help="Put the password into it; then treat it as a secret.")
 @pass_app
 def url(app: App, pooled: bool, login: str, with_password: bool) -> None:
-    """Print the address of the database, for other programs.
+    """Print the URL of the database, for other programs.
 
-    The password is not in it: it stands in the file of that name in the secrets directory, and programs take
-    it from PGPASSWORD.
+    Without --with-password it contains no password.  The password is in the secrets directory, in a file
+    named after the login; programs take it from PGPASSWORD.
 
     \b
     Examples:
@@ -174,9 +174,9 @@ def url(app: App, pooled: bool, login: str, with_password: bool) -> None:
 @click.option("--mermaid", is_flag=True, help="As Mermaid text, which GitHub and many editors draw.")
 @pass_app
 def diagram(app: App, what: str, mermaid: bool) -> None:
-    """Draw the way of an order and the lifecycles.
+    """Draw the path of an order, and the lifecycles of intents and orders.
 
-    The lifecycles are drawn from the rows that the database enforces.
+    The lifecycles are drawn from the transition rows that the database enforces.
 
     \b
     Examples:
@@ -197,7 +197,7 @@ def diagram(app: App, what: str, mermaid: bool) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @pass_app
 def reset(app: App, yes: bool) -> None:
-    """Drop the database with all its history; make it anew.
+    """Drop the database with all its history and create it again.
 
     Refused for a live database, and while workers are connected.
 
@@ -242,11 +242,11 @@ def dump(app: App, file: Path | None) -> None:
 @db.command()
 @pass_app
 def pooler(app: App) -> None:
-    """Run PgBouncer before the embedded server.
+    """Run PgBouncer in front of the embedded server.
 
     It runs until Ctrl-C.
 
-    It uses the pgbouncer.ini that ships with Aegis.  Workers go through it when AEGIS_POOLED_URL names it.
+    It uses the pgbouncer.ini that ships with Aegis.  Workers use it if AEGIS_POOLED_URL is its address.
 
     \b
     Examples:

@@ -1,7 +1,7 @@
-"""What the demo trades with: a paper account, its symbols and two example strategies, added once.
+"""Set up what the demo trades with: a paper account, its symbols and two example strategies, added once.
 
-Which account is added follows from the feed: won and Korean names for the simulator, USDT and two coins for
-the recording.  What exists is left alone, so what a person stopped, added or changed stays that way.
+The venue of the feed decides which account is added: KRW and Korean stocks for the simulator, USDT and two
+coins for the recording.  If the venue has an account, nothing is changed, so a person's changes are kept.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from workers.runtime.errors import AegisError, NotEnoughQuantity
 if TYPE_CHECKING:
     from cli.database.connect import Database
 
-CODE_LETTERS = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"  # nothing that looks like another
+CODE_LETTERS = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"  # no two characters look alike
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Demo:
 
     @property
     def strategies(self) -> Mapping[str, str]:
-        """Names and classes."""
+        """The names of the strategies and their classes."""
         return {
             f"momentum{self.suffix}": "workers.strategies.momentum:Momentum",
             f"mean_reversion{self.suffix}": "workers.strategies.mean_reversion:MeanReversion",
@@ -81,12 +81,12 @@ DEMOS = {
 
 
 def code_file(database: Database) -> Path:
-    """Where the override code is kept that the demo made up."""
+    """The file with the override code that the demo generated."""
     return database.settings.secrets_dir / f"override_code.{database.name}"
 
 
 def seed(conn: Connection, venue: str, keep_code_in: Path) -> str | None:
-    """Add the account of this venue unless it has one, all or nothing; return a code that is new."""
+    """Add the demo account of this venue unless it has one; return the override code if a new one was set."""
     with conn.transaction():
         (accounts,) = conn.execute("select count(*) from accounts").fetchone() or (0,)
         if conn.execute("select from accounts where venue = %s", [venue]).fetchone() is not None:
@@ -129,10 +129,11 @@ def _add(conn: Connection, demo: Demo) -> None:
 
 
 def _set_code(conn: Connection, file: Path) -> str | None:
-    """Make up the code that leaves HALT; None when a person has set one."""
+    """Generate and set the override code; None if a person has already set one."""
     if not file.exists():
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
-            letters = secrets.SystemRandom().sample(CODE_LETTERS, 8)  # all different: never too easy to guess
+            # All different, so that the database does not refuse it as too easy to guess.
+            letters = secrets.SystemRandom().sample(CODE_LETTERS, 8)
             stream.write("".join(letters[:4]) + "-" + "".join(letters[4:]))
     code = file.read_text().strip()
     changed, _ = conn.execute("select * from set_override_code(%s)", [code]).fetchone() or (False, "")
@@ -141,7 +142,7 @@ def _set_code(conn: Connection, file: Path) -> str | None:
 
 @dataclass(frozen=True)
 class Oversell:
-    """An attempt to sell more than is held, and what the database said."""
+    """An attempt to sell more than is held, and the refusal by the database."""
 
     quantity: str
     held: str

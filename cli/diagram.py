@@ -1,7 +1,7 @@
-"""Draw the way of an order and the lifecycles.
+"""Draw the path of an order, and the lifecycles of intents and orders.
 
-The lifecycles are drawn from the rows that the database enforces, so the picture cannot be out of date; the
-way of an order is the design itself and stands here as text.
+The lifecycles are drawn from the transition rows that the database enforces, so the picture cannot be out of
+date.  The path of an order is fixed by the design and is written here as text.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ flowchart LR
 
 
 def lifecycle_text(title: str, moves: Iterable[Move]) -> str:
-    """A line for each status: where it may go, in the order an order meets them, the ends last."""
+    """One line per status with its possible next statuses; nearest to the start first, final ones last."""
     ways = _ways(moves)
     width = max(map(len, ways), default=0)
     lines = [f"{title} (begins as {', '.join(ways.pop(BEGIN, []))})"]
@@ -58,7 +58,7 @@ def lifecycle_mermaid(moves: Iterable[Move]) -> str:
 
 
 def _ways(moves: Iterable[Move]) -> dict[str, list[str]]:
-    """Each status with those it may move to, nearest to the beginning first."""
+    """Each status with its possible next statuses, those nearest to the start first."""
     ways: dict[str, list[str]] = {}
     for start, end in sorted(moves):
         ways.setdefault(start, []).append(end)

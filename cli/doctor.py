@@ -1,6 +1,6 @@
-"""`aegis doctor`: look at everything that can be wrong, and say what to do about it.
+"""`aegis doctor`: check everything that can be wrong, and say what to do about it.
 
-A check that cannot be made because an earlier one failed is left out: the first failure is the cause.
+If the database cannot be reached or is not migrated, the remaining checks are skipped.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from cli.output import json_option
 from cli.server_checks import check_durable, check_home, check_settings, check_unsent
 from workers.runtime.errors import AegisError
 
-OLDEST = 150000  # server versions as numbers
-PATIENCE = 2.0  # seconds for a notification to ourselves
+OLDEST = 150000  # as server_version_num
+PATIENCE = 2.0  # seconds to wait for a notification to ourselves
 COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
@@ -51,7 +51,7 @@ def doctor(app: App) -> None:
 
 
 def _made(check: Callable[[App], Found], app: App) -> list[Finding]:
-    """What a check found; one that fails itself is a finding too."""
+    """Run a check; if the check itself fails, that is a finding too."""
     try:
         return list(check(app))
     except AegisError as error:
@@ -61,7 +61,7 @@ def _made(check: Callable[[App], Found], app: App) -> list[Finding]:
 
 
 def _has_door(app: App) -> bool:
-    """Whether there is a database to ask at all."""
+    """Whether the desk can connect to a migrated database."""
     try:
         app.desk.execute("select 1")
     except AegisError:
@@ -84,7 +84,7 @@ def check_binaries(app: App) -> Found:
 
 
 def check_secrets(app: App) -> Found:
-    """Passwords are for their owner alone."""
+    """Check that only their owner may read the passwords."""
     directory = app.settings.secrets_dir
     if not directory.is_dir():
         yield fail(f"there is no {directory}", "aegis up, or aegis db migrate, makes it.")
@@ -123,7 +123,7 @@ def check_migrated(app: App) -> Found:
 
 
 def check_clock(app: App) -> Found:
-    """The database's clock decides; ours must agree, since deadlines cross between the two."""
+    """Compare our clock with the database's, which decides: deadlines pass between the two."""
     with app.database.admin() as conn:
         (row,) = fetch(conn, "select extract(epoch from clock_timestamp())::float8 - %s as off", [_now()])
     off = abs(row["off"])
@@ -140,7 +140,7 @@ def _now() -> float:
 
 
 def check_open(app: App) -> Found:
-    """Transactions that hold back history and halts, and that only a superuser can end."""
+    """Find prepared transactions and those older than a minute, which delay seals, cleaning and halts."""
     with app.database.admin() as conn:
         rows = fetch(conn, OLD_TRANSACTIONS)
         prepared = fetch(
@@ -177,7 +177,7 @@ order by xact_start
 
 
 def check_listen(app: App) -> Found:
-    """A notification to ourselves must arrive, else everything only happens at the next poll."""
+    """Check that a notification to ourselves arrives; without it, work waits for the next poll."""
     from secrets import token_hex
 
     channel = f"aegis_doctor_{token_hex(4)}"
@@ -234,7 +234,7 @@ def check_mode(app: App) -> Found:
 
 
 def check_code(app: App) -> Found:
-    """The override code, and whether the server keeps it out of its log."""
+    """Check the override code, and that the server keeps it out of its log."""
     rows = fetch(app.desk, "select * from override_code")
     if not rows:
         yield warn("no override code is set, so nobody can leave HALT", "aegis set-code")
@@ -286,7 +286,7 @@ def check_workers(app: App) -> Found:
 
 
 def check_health(app: App) -> Found:
-    """What others would see of each process: heartbeats, and whether anything is written."""
+    """Check the heartbeats of all processes, and that the database takes writes."""
     from cli.dashboard import health_line
     from cli.snapshot import HEALTH
 
@@ -309,7 +309,7 @@ RUNNING_STRATEGIES = "select strategy from strategies where status = 'RUNNING'"
 
 
 def check_strategies(app: App) -> Found:
-    """As root, strategies must not run as we do: they could read every password."""
+    """Check that strategies run under another account: under ours they could read every password."""
     rows = fetch(app.desk, "select name, pid, host from workers where is_alive and login ^@ 'aegis_s_'")
     here = [row for row in rows if row["host"] == socket.gethostname()]
     ours = [row["name"] for row in here if _account_of(row["pid"]) == 0]

@@ -1,4 +1,4 @@
-"""What `aegis doctor` says of what a login could exhaust: notifications, connections, other databases."""
+"""Checks of `aegis doctor` for what a login could exhaust: notifications, connections, disk, log."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from cli.database import limits
 from cli.database.catalog import Connection
 from cli.findings import Found, ok, warn
 
-CORE_CONNECTIONS = 50  # what the core and the desk open at most, in ordinary running
+CORE_CONNECTIONS = 50  # the most that the core and the desk open in normal operation
 DEFAULT_PAGES = 1048576
-ROOM = 0.25  # as bus.notify
+ROOM = 0.25  # as in bus.can_notify
 EMBEDDED = "aegis db migrate sets it."
 
 
 def check_hints(app: App) -> Found:
-    """A queue that is full lets nobody notify; who listens and does not read keeps it full."""
+    """Check the notification queue: a listener that does not read fills it, and then nobody can notify."""
     with app.database.admin() as conn:
         (row,) = fetch(
             conn,
@@ -40,7 +40,7 @@ def check_hints(app: App) -> Found:
 
 
 def _oldest_transactions(conn: Connection) -> list[str]:
-    """Who may hold the end of the queue: a listener hears nothing before its transaction ends."""
+    """The oldest transactions, which may block the queue: a listener in a transaction does not read it."""
     return [
         f"{row['usename']} (pid {row['pid']}, {row['state']}, since {row['age']:.0f} s)"
         for row in fetch(
@@ -57,7 +57,7 @@ def _oldest_transactions(conn: Connection) -> list[str]:
 
 
 def check_connections(app: App) -> Found:
-    """What strategies may open together must leave connections to the desk and the core."""
+    """Check that all strategies together leave enough connections for the desk and the core."""
     with app.database.admin() as conn:
         (row,) = fetch(
             conn,
@@ -93,7 +93,7 @@ def check_connections(app: App) -> Found:
 
 
 def check_bounds(app: App) -> Found:
-    """A strategy must not fill the disk or the log, nor reach databases where nothing is closed."""
+    """Check that no strategy can fill the disk or the log, or enter a database that is open to everyone."""
     with app.database.admin() as conn:
         open_to_all = [name for (name,) in limits.open_databases(conn)]
         unbounded = fetch(

@@ -1,4 +1,4 @@
-"""`aegis explain`: why it traded, or did not."""
+"""`aegis explain`: why a trade was made, or was not."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from {}(%s) as e
 
 
 def parse(_context: click.Context, _argument: click.Parameter, text: str) -> tuple[str, int]:
-    """An intent by its number, or order:7, or pick:9."""
+    """Parse the target: the number of an intent, or order:7, or pick:9."""
     found = re.fullmatch(r"(?:(intent|order|pick):)?(\d{1,18})", text)
     if found is None:
         raise click.BadParameter(f"{text!r} is not a number of an intent, nor order:NUMBER or pick:NUMBER")
@@ -29,10 +29,10 @@ def parse(_context: click.Context, _argument: click.Parameter, text: str) -> tup
 @json_option
 @pass_app
 def explain(app: App, target: tuple[str, int]) -> None:
-    """Tell the story of an intent: its pick, the gates' answers, its orders, its fills.
+    """Show the history of an intent: its pick, the gates' answers, its orders, its fills.
 
-    An order tells the story of its intent.  A pick that became no intent tells which gate refused it and why.
-    The milliseconds count from the beginning, by the database's clock.
+    For an order, shows the history of its intent.  For a pick that became no intent, shows which gate refused
+    it and why.  Milliseconds count from the first entry, by the database's clock.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""What a check of `aegis doctor` finds."""
+"""The findings of the checks of `aegis doctor`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check found: ok, warn or fail, the fact, and what to do."""
+    """One finding: its state (ok, warn or fail), the fact, and what to do."""
 
     state: str
     what: str

@@ -1,6 +1,6 @@
-"""`aegis halt`, `aegis safe`, `aegis resume`: the modes, by hand.
+"""`aegis halt`, `aegis safe`, `aegis resume`, `aegis set-code`: change the mode by hand.
 
-Stopping is the easy direction: it never asks.  Going on asks for the override code when the system is halted.
+Stopping never asks for confirmation.  Resuming asks for the override code if the system is halted.
 """
 
 from __future__ import annotations
@@ -53,10 +53,10 @@ def safe(conn: Connection[Any], reason: str) -> None:
 @code_file_option()
 @pass_desk
 def resume(conn: Connection[Any], reason: str, code_file: Any) -> None:
-    """Let trading go on.
+    """Resume trading.
 
-    Leaving HALT needs the override code: asked for without showing it, or read from a file or a pipe.  It is
-    never part of the command, which others could see.  Five wrong codes in a row lock it for 15 minutes.
+    Leaving HALT needs the override code: typed without echo, or read from a file or a pipe.  It is never an
+    argument, which others could see.  Five wrong codes in a row lock it for 15 minutes.
 
     \b
     Examples:
@@ -77,11 +77,11 @@ def resume(conn: Connection[Any], reason: str, code_file: Any) -> None:
 @code_file_option("--current-file", what="The code it replaces")
 @pass_app
 def set_code(app: App, code_file: Any, current_file: Any) -> None:
-    """Choose the override code, which leaves HALT.
+    """Set the override code, which is needed to leave HALT.
 
-    It has at least 8 characters, 5 of them different, or 14 when they are all digits.  From a pipe the
-    current code is the first line (empty if there is none) and the new one the second.  The demo makes a
-    code up at its first start and keeps it in a file; that file goes when you choose your own.
+    It has at least 8 characters, or 14 if they are all digits, and at least 5 different ones.  From a pipe
+    the current code is the first line (empty if there is none) and the new one the second.  The demo
+    generates a code at its first start and keeps it in a file; that file is deleted when you set your own.
 
     \b
     Examples:

@@ -39,7 +39,7 @@ def incidents(context: click.Context, everything: bool) -> None:
 @click.argument("note")
 @pass_app
 def close(app: App, incident_id: int, note: str) -> None:
-    """Say that an incident is dealt with; NOTE says how.  One that still holds is opened again.
+    """Close an incident that is dealt with; NOTE says how.  If its cause persists, it is opened again.
 
     \b
     Examples:

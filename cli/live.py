@@ -1,8 +1,8 @@
-"""One run of everything: the supervisor, and beside it an eye that shows what happens and knows when to end.
+"""Run the supervisor, and beside it a display that shows what happens and decides when to stop.
 
-Both share the process, so that killing it leaves nobody behind: the kernel tells each worker.  The eye looks
-through the desk's login like any other person.  When the embedded server dies it is started again; the
-workers find their way back by themselves.
+Both are in one process, so that killing it leaves no worker behind: the kernel signals each worker.  The
+display reads through the desk login, like any other person.  If the embedded server dies it is started
+again; the workers reconnect by themselves.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from workers.supervisor import Supervisor
 
 LOGIN = "aegis_w_supervisor"
-ANSWER_WITHIN = 5.0  # seconds: a page that waits longer says so
+ANSWER_WITHIN = 5.0  # seconds; then the display says that the database does not answer
 
 
 def supervisor_settings(database: Database) -> Settings:
@@ -53,14 +53,14 @@ def supervisor_settings(database: Database) -> Settings:
 
 
 def log_to_file(settings: Settings) -> None:
-    """The terminal is for people; what the supervisor logs goes to its file, and what matters is an event."""
+    """Send the supervisor's log to its file: the terminal is for people, and what matters is an event."""
     handler = logs.open_file(settings.log_dir / "supervisor.log")
     handler.setFormatter(logs.JsonLines("supervisor"))
     logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
 
 
 class Run:
-    """Runs the supervisor until something says that it is enough."""
+    """Runs the supervisor until it is stopped, its time is over or the recording has ended."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class Run:
         self._calm = 0
         self._looking: asyncio.Task[Snapshot | None] | None = None
         self._last = before
-        self._trouble = ""  # why there is nothing newer to see
+        self._trouble = ""  # why there is no newer snapshot
         self._trouble_since: datetime | None = None
 
     @property
@@ -102,7 +102,7 @@ class Run:
         return [name for name, child in self.supervisor.children.items() if child.given_up]
 
     async def serve(self) -> None:
-        """Run until stopped; whatever happens, the workers are asked to finish."""
+        """Run until stopped; also after an error, ask the workers to finish."""
         loop = asyncio.get_running_loop()
         working = asyncio.create_task(self.supervisor.run(), name="supervisor")
 
@@ -144,14 +144,14 @@ class Run:
                 show(snapshot)
                 await self._stage(snapshot)
                 self._enough(snapshot)
-            # A look that waited for a lock says nothing about how long looking takes.
+            # A read that waited for a lock does not tell how long reading takes.
             pause = EVERY if snapshot is None or was_stale else pause_after(time.monotonic() - began)
             left = pause if self.seconds is None else min(pause, max(self.seconds - self.elapsed, 0.01))
             await asyncio.wait({working, stopping}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
 
     async def _look_in_time(self, stopping: asyncio.Task[Any]) -> Snapshot | None:
-        """What there is to see; None while the database cannot be reached or does not answer."""
+        """Read a snapshot; None if the database cannot be reached or does not answer in time."""
         if self._looking is None:
             self._looking = asyncio.create_task(asyncio.to_thread(self._look), name="look")
         await asyncio.wait(
@@ -164,7 +164,7 @@ class Run:
         return None
 
     def _stale(self) -> Snapshot:
-        """The last that was seen, with why there is nothing newer and since when."""
+        """The last snapshot, with the reason why there is no newer one, and since when."""
         self._trouble_since = self._trouble_since or datetime.now(UTC)
         return self._last.as_of(datetime.now(UTC), f"{self._trouble} since {clock(self._trouble_since)}")
 
@@ -190,7 +190,7 @@ class Run:
             return None
 
     def _reach_again(self) -> None:
-        """The server may have died: then it is started again."""
+        """Close the connection, and start the embedded server again if it has died."""
         if self._conn is not None:
             self._conn.close()
             self._conn = None
@@ -200,20 +200,20 @@ class Run:
                 self.database.ensure_running()
 
     async def _stage(self, snapshot: Snapshot) -> None:
-        """Once there is something to sell, show that more cannot be sold."""
+        """Once there is a position, show that the database refuses to sell more than is held."""
         if self.oversell is not None or not snapshot.positions or not snapshot.status["is_simulated"]:
             return
         assert self._conn is not None
         try:
             self.oversell = await asyncio.to_thread(stage_oversell, self._conn)
         except (Refused, psycopg.Error):
-            return  # the price was stale, or the server is gone or read-only: there is another time
+            return  # the price was stale, or the server is gone or read-only: try again later
         if self.oversell is not None:
             await self.supervisor.tell(self.oversell.refusal, staged=True, symbol=self.oversell.symbol)
             self._dashboard.say(snapshot.at, self.oversell.lines())
 
     def _enough(self, snapshot: Snapshot) -> None:
-        """Whether this is the end: the time is over, or the recording is."""
+        """End the run if its time is over or the recording has ended."""
         if self.first_fill is None and snapshot.totals["fills"] > self.before.totals["fills"]:
             self.first_fill = self.elapsed
         if self.seconds is not None and self.elapsed >= self.seconds:
@@ -230,7 +230,7 @@ class Run:
 
     @contextlib.contextmanager
     def _screen(self) -> Iterator[Callable[[Snapshot], None]]:
-        """How a snapshot is shown: on a live screen, or as lines."""
+        """Yield the function that shows a snapshot: on a live screen, or as lines."""
         if self.plain:
             yield self._print
             return

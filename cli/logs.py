@@ -1,7 +1,7 @@
-"""`aegis logs`: what the processes say, of all of them in one stream ordered by time.
+"""`aegis logs`: the logs of all processes in one stream ordered by time.
 
-Every line begins with its time in UTC, so files are merged and skipped by comparing text, and only what is
-shown is parsed.
+Every line begins with its time in UTC, so files are merged by comparing text, and lines before --since are
+skipped without parsing them.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class Shown:
 
 
 class Followed:
-    """The log files of these processes, each read up to some place, also across a rotation."""
+    """The log files of these processes, each with the position read so far; follows rotation."""
 
     def __init__(self, directory: Path, names: tuple[str, ...]) -> None:
         self.directory = directory
@@ -106,7 +106,7 @@ class Followed:
         self.files: dict[Path, TextIO] = {}
 
     def news(self) -> list[list[str]]:
-        """For each process, the whole lines that were written since we last looked."""
+        """For each process, the complete lines written since the last call."""
         for path in sorted(self.directory.glob("*.log")):
             if path not in self.files and self._is_meant(path.stem):
                 self.files[path] = path.open(encoding="utf-8", errors="replace")
@@ -125,7 +125,7 @@ class Followed:
 
 
 def _past(followed: Followed, since: str | None, lines: int, shown: Shown) -> Iterable[str]:
-    """What was written before: all since a moment, or the last lines that are wanted."""
+    """The lines already written: all since a time, or the last so many that are wanted."""
     present = followed.news()
     rotated = [_rotated(path) for path in followed.files]
     everything = merge(*(merge(*parts, key=_time) for parts in zip(rotated, present, strict=True)), key=_time)
@@ -135,7 +135,7 @@ def _past(followed: Followed, since: str | None, lines: int, shown: Shown) -> It
 
 
 def _rotated(path: Path) -> Iterator[str]:
-    """What the set-aside files of this log hold, oldest first."""
+    """The lines of the rotated files of this log, oldest first."""
     for number in range(FILES_KEPT, 0, -1):
         aside = path.with_name(f"{path.name}.{number}")
         if aside.exists():
@@ -144,7 +144,7 @@ def _rotated(path: Path) -> Iterator[str]:
 
 
 def _whole_lines(file: TextIO) -> Iterator[str]:
-    """Lines up to the end; one that is still being written is left for the next look."""
+    """The complete lines up to the end; a line still being written is left for the next call."""
     while True:
         start = file.tell()
         line = file.readline()

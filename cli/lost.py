@@ -1,4 +1,4 @@
-"""`aegis declare-lost`: the way out of an order that neither an answer nor a question ends."""
+"""`aegis declare-lost`: end an order that neither an answer nor a query of the broker has ended."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from cli.context import App, pass_app
 def declare_lost(app: App, order_id: int, reason: str) -> None:
     """Give up an order that the broker does not have.
 
-    Look at the broker first: its intent ends and what it reserved is free.  If the broker
-    reports it afterwards, that is recorded, and the order is cancelled there.
+    Check at the broker first: the order's intent ends and its reservation is released.  If the broker reports
+    the order afterwards, that is recorded, and the order is cancelled there.
 
     \b
     Examples:

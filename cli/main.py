@@ -1,7 +1,7 @@
-"""The command `aegis`: finds the command that was asked for, and tells refusals as people want to hear them.
+"""The command `aegis`: runs the subcommand, and prints refusals as a message and a hint.
 
-A command's module is imported when it runs.  For the list of commands its one line of help is read from the
-source instead, because importing twenty modules and two database drivers to print a page takes half a second.
+A subcommand's module is imported when it runs.  For the list of commands its first line of help is read from
+the source instead, because importing twenty modules and two database drivers takes half a second.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import click
 from cli.context import App
 from workers.runtime.errors import AegisError
 
-# Name: "module:attribute", under the heading it is shown with.
+# Heading in the help: {command name: "module:attribute"}.
 COMMANDS: dict[str, dict[str, str]] = {
     "Run it": {
         "up": "cli.up:up",
@@ -64,7 +64,7 @@ COMMANDS: dict[str, dict[str, str]] = {
 
 
 class Told(click.ClickException):
-    """A refusal or failure that has a message and a hint; a traceback would only hide them."""
+    """A refusal or failure shown as a message and a hint, without a traceback."""
 
     exit_code = 1
 
@@ -194,7 +194,7 @@ def cli(ctx: click.Context, as_json: bool, database: str | None) -> None:
 
 
 def main() -> None:
-    """What the console script calls."""
+    """Entry point of the console script."""
     cli.main(prog_name="aegis")
 
 

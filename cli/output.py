@@ -1,7 +1,7 @@
 """How commands print: tables for people, JSON for programs, the same rows for both.
 
-Numbers stay the decimal text the database gave; nothing here rounds or goes through a float.  Colours are for
-a terminal only, and NO_COLOR turns them off.
+Decimals are never rounded and never converted to float.  Colours are for a terminal only, and NO_COLOR turns
+them off.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 Row = Mapping[str, Any]
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-WIDE = 1000  # columns when nobody looks: a table in a file is never cut or wrapped
+WIDE = 1000  # columns without a terminal: a table in a file is never cut or wrapped
 
-PROSE = 24  # columns that a text needs at least
+PROSE = 24  # the least width of a text column
 
 STYLES = {
     "HALT": "bold red",
@@ -41,22 +41,22 @@ STYLES = {
     "degraded": "yellow",
     "pending": "yellow",
 }
-"""Words that mean the same everywhere, and how they look."""
+"""The styles of words that have the same meaning in every table."""
 
 
 @dataclass
 class Output:
-    """Where a command's answer goes; `json` is set by --json."""
+    """Prints a command's result; `json` is set by --json."""
 
     json: bool = False
 
     def say(self, text: str) -> None:
-        """A line for a person; a program that asked for JSON does not get it."""
+        """Print a line for a person; with --json print nothing."""
         if not self.json:
             click.echo(text)
 
     def table(self, rows: Sequence[Row], *, empty: str = "Nothing.", title: str | None = None) -> None:
-        """Rows of one query: an array of objects, or a table with the same columns.
+        """Print the rows of a query: an array of objects, or a table with the same columns.
 
         On a terminal that is too narrow for the table each row is a paragraph: a number is never cut.
         """
@@ -76,7 +76,7 @@ class Output:
             _print(_paragraph(row, out.width))
 
     def record(self, row: Row) -> None:
-        """One row: an object, or a line for each column."""
+        """Print one row: an object, or a line for each column."""
         if self.json:
             click.echo(to_json(dict(row)))
             return
@@ -87,7 +87,7 @@ class Output:
 
 
 def console(stream: TextIO) -> Console:
-    """A rich console on this stream as it is now (tests swap streams)."""
+    """A rich console on this stream, made at each call because tests swap streams."""
     from rich.console import Console
 
     wide = None if stream.isatty() else WIDE
@@ -95,7 +95,7 @@ def console(stream: TextIO) -> Console:
 
 
 def show(value: Any) -> str:
-    """A value as a person reads it."""
+    """Format a value for a person."""
     match value:
         case None:
             return ""
@@ -115,12 +115,12 @@ def show(value: Any) -> str:
 
 
 def to_json(value: Any, *, indent: int | None = 2) -> str:
-    """JSON in which an amount is text: a program that parses it as a float does so knowingly."""
+    """JSON with decimals as strings, so that no program reads them as floats by accident."""
     return json.dumps(value, indent=indent, ensure_ascii=False, default=_jsonable)
 
 
 def json_option(command: Command) -> Command:
-    """Give a command that prints data its own --json, so that it may stand after the command's name too."""
+    """Add --json to a command that prints data, so that it may also follow the command's name."""
 
     def switch(context: click.Context, _: click.Parameter, on: bool) -> None:
         if on:
@@ -134,7 +134,7 @@ def json_option(command: Command) -> Command:
 
 
 def _print(what: Any) -> None:
-    """Print on stdout without the blanks rich fills lines with."""
+    """Print on stdout without the trailing blanks that rich adds to lines."""
     out = console(sys.stdout)
     with out.capture() as captured:
         out.print(what)
@@ -142,7 +142,7 @@ def _print(what: Any) -> None:
 
 
 def _table(rows: Sequence[Row], title: str | None) -> Table:
-    """Only prose is wrapped, to no less than a readable width."""
+    """Make a table in which only prose columns are wrapped, and none narrower than PROSE."""
     from rich import box
     from rich.cells import cell_len
     from rich.table import Table
@@ -166,7 +166,7 @@ def _table(rows: Sequence[Row], title: str | None) -> Table:
 
 
 def _paragraph(row: Row, width: int) -> Text:
-    """Names and values one after the other, a pair on one line wherever it fits."""
+    """Format a row as name and value pairs, as many on a line as fit."""
     from rich.text import Text
 
     text, used = Text(), 0
@@ -189,7 +189,7 @@ def _styled(value: Any) -> str:
 
 
 def _plain(value: Decimal) -> str:
-    """Without the zeros of the column's scale: 71000.00000000 is 71000."""
+    """A decimal without trailing zeros: 71000 for 71000.00000000."""
     text = f"{value:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 

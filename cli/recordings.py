@@ -1,4 +1,4 @@
-"""What is asked about a recording before anything is started for it."""
+"""Checks of a recording, made before anything is started for it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ order by v.venue
 
 
 def check_venue(conn: Connection, venue: str, at: datetime | None = None) -> None:
-    """Raise FeedError unless the venue is there, with phases to trade in and fees at this time, or now."""
+    """Raise FeedError unless the venue exists, with session phases and with fees at `at` (default: now)."""
     venues = {row["venue"]: row for row in fetch(conn, VENUES, [at])}
     found = venues.get(venue)
     if found is None:
@@ -46,9 +46,9 @@ def check_venue(conn: Connection, venue: str, at: datetime | None = None) -> Non
 
 
 def check_played(conn: Connection, feed: RecordingFeed) -> Iterator[str]:
-    """Look at the head of a recording that is to be played as if it happened now.
+    """Check the first events of a recording that will be played as if it happened now.
 
-    Raises FeedError when it cannot be; yields what else a person should know before it starts.
+    Raise FeedError if it cannot be played; yield the warnings to show before it starts.
     """
     from workers.feeds.grid import Grid
     from workers.feeds.survey import HEAD, Survey
@@ -71,7 +71,7 @@ def check_played(conn: Connection, feed: RecordingFeed) -> Iterator[str]:
 
 
 def tick_tables(conn: Connection) -> dict[str, Bands]:
-    """The tick tables there are, each with (price from, tick)."""
+    """All tick tables by name, each as a list of (price from, tick)."""
     found: dict[str, Bands] = {}
     for row in fetch(conn, "select tick_table, price_from, tick_size from api.tick_sizes order by 1, 2"):
         found.setdefault(row["tick_table"], []).append((row["price_from"], row["tick_size"]))

@@ -75,9 +75,9 @@ INTERRUPTED = 130
 def replay(app: App, /, file: Path, trades: int, keep: bool, **options: Any) -> None:
     """Run the recording FILE through the same rules and workers.
 
-    FILE is CSV, plain or gzipped: ts,symbol,bid,bid_qty,ask,ask_qty,last,last_qty.  It runs in a database of
-    its own, with the paper broker, in the time of the recording and as fast as this machine can; the same
-    input gives the same digest.  Ctrl-C stops and tells what happened so far.
+    FILE is CSV, plain or gzipped: ts,symbol,bid,bid_qty,ask,ask_qty,last,last_qty.  It runs in its own
+    database, with the paper broker and the recording's clock, as fast as this machine can; the same input
+    gives the same digest.  Ctrl-C stops it and reports what happened so far.
 
     \b
     Examples:
@@ -89,7 +89,7 @@ def replay(app: App, /, file: Path, trades: int, keep: bool, **options: Any) -> 
     from workers.feeds.survey import HEAD, Survey
 
     wish = Wish.of(file, **options)
-    head = Survey.of(file, most=HEAD)  # what it shows is told at once, not after a day was read
+    head = Survey.of(file, most=HEAD)  # report a bad file at once, not after reading a whole day
     head.check(sort=wish.sort)
     with _own_database(app, keep=keep) as database:
         with database.admin() as conn:
@@ -108,7 +108,7 @@ def replay(app: App, /, file: Path, trades: int, keep: bool, **options: Any) -> 
 
 
 class Run:
-    """The replay of one call of the command: how it is stopped, and what is seen of it meanwhile."""
+    """One replay: runs it, stops it on Ctrl-C, and shows its progress."""
 
     def __init__(self, app: App, plan: Plan, events: int) -> None:
         self.app, self.plan, self.events = app, plan, events
@@ -124,7 +124,7 @@ class Run:
 
         from workers.replay import Replay
 
-        with database.admin() as conn:  # the same place, for the other driver
+        with database.admin() as conn:  # the same database, for the other driver
             info = conn.info
             where: dict[str, Any] = {
                 "host": info.host,
@@ -151,7 +151,7 @@ class Run:
 
     def _interrupt(self) -> None:
         self.replay.request_stop()
-        asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)  # the second one ends it at once
+        asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)  # a second Ctrl-C ends it at once
 
     def _keep(self, row: Malformed) -> None:
         from workers.feeds.recording import TOLD
@@ -160,7 +160,7 @@ class Run:
             self.malformed.append(row)
 
     def _progress(self, replay: Replay) -> None:
-        """A line that moves on a terminal, else one for each tenth of the way."""
+        """Show the progress: one line that is overwritten on a terminal, else a line every 10 %."""
         now, done = time.monotonic(), replay.counts.total
         part = 10 * done // max(self.events, 1)
         moving = sys.stderr.isatty()
@@ -177,8 +177,8 @@ class Run:
 def _own_database(app: App, *, keep: bool) -> Iterator[Database]:
     """A new database replay_<n>, dropped at the end unless it is kept.
 
-    Who replays holds the number's lock, so a database without its lock is what a killed replay left: it is
-    dropped and its number used again, unless it was kept.
+    A running replay holds an advisory lock for its number.  A database whose lock is free was left by a
+    killed replay: drop it and use its number again, unless it was kept.
     """
     from cli.database.connect import Database
 

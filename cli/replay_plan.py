@@ -1,4 +1,4 @@
-"""What a call of `aegis replay` asks for, and the plan that comes of it once the recording was read."""
+"""The options of `aegis replay`, and the plan made from them and the recording."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EXAMPLES = {
     "momentum": "workers.strategies.momentum:Momentum",
     "mean_reversion": "workers.strategies.mean_reversion:MeanReversion",
 }
-TUNED = {"momentum": {"threshold": 1.0}}  # for an order book that is quoted many times a second
+TUNED = {"momentum": {"threshold": 1.0}}  # for an order book quoted many times a second
 ON_KRX_TICKS = ("KRX", "SIM")
 HOME = {"KRX": ("KRW", 100_000_000), "SIM": ("KRW", 100_000_000)}  # currency and cash by venue
 ELSEWHERE = ("USDT", 100_000)
@@ -30,7 +30,7 @@ TICKS = (("0.1", 1), ("0.01", 2), ("0.0001", 4), ("0.00000001", 8))  # tick tabl
 
 
 def positive(_context: Any, _option: Any, text: str | None, *, raising: bool = True) -> Decimal | None:
-    """A size above zero with at most 18 decimals, as a Decimal."""
+    """Parse a size of at least 1e-18 and below 1e18 as a Decimal."""
     try:
         size = None if text is None else Decimal(text)
     except InvalidOperation:
@@ -44,7 +44,7 @@ def positive(_context: Any, _option: Any, text: str | None, *, raising: bool = T
 
 @dataclass(frozen=True)
 class Wish:
-    """What was asked for on the command line, before the recording was read."""
+    """The options of the command line, before the recording is read."""
 
     file: Path
     venue: str
@@ -82,7 +82,7 @@ class Wish:
         return cls(file, venue, *money, tick, lot, sort, chosen, _duration(step), thorough)
 
     def plan(self, tables: Mapping[str, Bands]) -> tuple[Plan, int]:
-        """Read the recording once and settle everything; with the number of its events."""
+        """Read the recording once; return the plan and the number of events."""
         from workers.feeds.grid import Grid
         from workers.feeds.survey import Everywhere, Survey
         from workers.replay import Instrument, Plan, step_end
@@ -92,7 +92,7 @@ class Wish:
         asked = Grid(bands[table] if table else (), self.lot) if table or self.lot else None
         survey = Survey.of(self.file, Everywhere(asked) if asked else None)
         survey.check(sort=self.sort)
-        assert survey.first is not None  # it holds events, or check had raised
+        assert survey.first is not None  # check raises if there are no events
         instruments: list[Instrument] = []
         for symbol, (prices, sizes) in sorted(survey.decimals.items()):
             name = table or _table_of(prices)
@@ -111,14 +111,14 @@ class Wish:
             thorough=self.thorough,
             sort=self.sort,
             tick_tables={name: bands[name][0][1] for name in bands if name not in tables},
-            # Steps that were taken from the numbers themselves fit all of them, but for the tails of floats.
+            # Ticks and lots derived from the recording fit its numbers, except those like 7106.330000000001.
             grids=grids if asked or survey.tails else {},
         )
         return plan, survey.events
 
 
 def _named(tick: str, tables: Mapping[str, Bands]) -> dict[str, Bands]:
-    """The table --tick names, or one of its own for a size that none has."""
+    """The tick table that --tick names, or a new one if --tick is a size."""
     from workers.replay import ReplayError
 
     if tick in tables:
@@ -165,5 +165,5 @@ def _number(text: str) -> int | float | str:
 
 
 def _table_of(decimals: int) -> str:
-    """The tick table for prices with so many decimals; beyond those there are, one of its own."""
+    """The name of the tick table for prices with this many decimals; a new one if there is none."""
     return next((name for name, most in TICKS if decimals <= most), f"{Decimal(1).scaleb(-decimals):f}")

@@ -1,4 +1,4 @@
-"""What `aegis replay` prints at its end: trades, refusals, the books, and whether the laws held."""
+"""The report of `aegis replay`: trades, refusals, cash and equity, and violations of the laws."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ AUDIT = "select law, violation from api.law_audit order by law, violation"
 
 
 def report(app: App, conn: Connection, run: Run, trades: int) -> int:
-    """Print what happened; return how many violations of the laws were found."""
+    """Print the report; return the number of violations of the laws."""
     replay, out = run.replay, app.out
     (equity,), (totals,) = fetch(conn, EQUITY), fetch(conn, TOTALS)
     violations = fetch(conn, AUDIT)

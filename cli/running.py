@@ -1,7 +1,7 @@
-"""Know whether an `aegis up` runs for a database, and stop it.
+"""Find out whether an `aegis up` runs for a database, and stop it.
 
-The one that runs holds a flock on a file that says who it is.  The kernel lets go of the lock with the
-process, however that ends, so a number left in the file by a kill -9 is never believed.
+A running `aegis up` holds a flock on a file with its pid and feed.  The kernel releases the lock however the
+process ends, so a pid left in the file by a kill -9 is never trusted.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class AlreadyRunning(AegisError):
 
 @dataclass
 class Owner:
-    """What a running `aegis up` says about itself."""
+    """What a running `aegis up` writes into its file."""
 
     pid: int
     feed: str
@@ -42,7 +42,7 @@ def run_file(data_dir: Path, database: str) -> Path:
 
 @contextlib.contextmanager
 def only_one(file: Path, owner: Owner) -> Iterator[Owner]:
-    """Be the only one; a server that a killed predecessor started is ours to stop."""
+    """Hold the lock or raise AlreadyRunning; we also stop a server that a killed predecessor started."""
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with file.open("a+") as stream:
         if not _lock(stream.fileno(), patience=0.5):
@@ -66,7 +66,7 @@ def write(file: Path, owner: Owner) -> None:
 
 
 def running(file: Path) -> Owner | None:
-    """Who runs now, or None."""
+    """The `aegis up` that holds the lock of this file, or None."""
     try:
         with file.open("a+") as stream:
             return None if _lock(stream.fileno()) else _read(file) or Owner(0, "unknown")
@@ -75,12 +75,12 @@ def running(file: Path) -> Owner | None:
 
 
 def others_running(file: Path) -> list[str]:
-    """The other databases of this data directory that are being served."""
+    """The other databases of this data directory for which an `aegis up` runs."""
     return [other.stem for other in file.parent.glob("*.json") if other != file and running(other)]
 
 
 def stop(file: Path) -> Owner | None:
-    """Ask the one that runs to stop, and wait; return who it was, None when nobody was there."""
+    """Ask the running `aegis up` to stop, and wait for its end; return it, or None if none ran."""
     owner = running(file)
     if owner is None:
         return None
@@ -98,7 +98,7 @@ def stop(file: Path) -> Owner | None:
 
 
 def refuse_second_supervisor(conn: Connection) -> None:
-    """The same question to the database, which also knows of other machines."""
+    """Raise AlreadyRunning if the database knows a supervisor, which may run on another machine."""
     row = conn.execute(
         "select pid, host, is_hung from workers where name = 'supervisor' and (is_alive or is_hung)"
     ).fetchone()
@@ -118,7 +118,7 @@ def refuse_second_supervisor(conn: Connection) -> None:
 
 
 def _lock(descriptor: int, patience: float = 0.0) -> bool:
-    """Take the lock if it is free; with patience, since somebody may only be looking whether it is."""
+    """Take the lock if it is free; retry for `patience` seconds, since another process may be testing it."""
     deadline = time.monotonic() + patience
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Checks of `aegis doctor` about the server: does it keep what it is given, and is it the right one?"""
+"""Checks of `aegis doctor` about the server: durability, settings, identity and orders sent too late."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from cli.findings import Found, fail, ok, warn
 
 
 def check_durable(app: App) -> Found:
-    """What has committed must be there after a crash: a lost order would be sent again."""
+    """Check that commits survive a crash: a lost order would be sent again."""
     with app.database.admin() as conn:
         rows = fetch(conn, DURABLE)
     for row in rows:
@@ -19,14 +19,14 @@ def check_durable(app: App) -> Found:
         yield ok("what has committed survives a crash")
 
 
-# synchronous_commit may be lowered by anybody; what is about money raises it for itself.
+# synchronous_commit is not checked: any session may turn it off, and transactions about money turn it on.
 DURABLE = """
 select name from pg_settings where name in ('fsync', 'full_page_writes') and setting = 'off' order by name
 """
 
 
 def check_settings(app: App) -> Found:
-    """A login whose settings are not ours would be slow, or understand something else."""
+    """Check each login's settings: with others it would be slow, or interpret values differently."""
     from cli.database import logins, role_settings
 
     differing = 0
@@ -44,7 +44,7 @@ SETTING_TODO = "aegis db migrate sets it; what is set by alter role ... in datab
 
 
 def check_home(app: App) -> Found:
-    """A copy of a database knows all that the original knows, and hands out nothing."""
+    """Check that the database is on the server where it was started: a copy elsewhere hands out no work."""
     with app.database.admin() as conn:
         (row,) = fetch(conn, "select run_number, bus.is_home(n) as is_home from bus.instance as n")
     if row["run_number"] == 0:
@@ -56,7 +56,7 @@ def check_home(app: App) -> Found:
 
 
 def check_unsent(app: App) -> Found:
-    """Orders that are claimed and never leave: nothing is traded while everything looks alive."""
+    """Check for orders that are claimed and not sent in time: nothing is traded, yet all seems well."""
     (row,) = fetch(app.desk, UNSENT)
     if row["unsent"] > max(3, row["orders"] / 10):
         yield fail(

@@ -50,7 +50,7 @@ limit %s
 
 
 def choice(command: Command) -> Command:
-    """The options all of them have."""
+    """Add the options that all these commands share."""
     for option in (
         click.option(
             "--limit", default=20, show_default=True, type=click.IntRange(1), help="The newest so many."
@@ -71,7 +71,7 @@ def _show(app: App, query: LiteralString, what: str, *choices: Any) -> None:
 @choice
 @pass_app
 def intents(app: App, symbol: str | None, account: str | None, limit: int, live: bool) -> None:
-    """List decisions that were admitted, the newest first.
+    """List intents (admitted decisions to buy or sell), the newest first.
 
     \b
     Examples:
@@ -100,7 +100,7 @@ def orders(app: App, symbol: str | None, account: str | None, limit: int, live: 
 @choice
 @pass_app
 def positions(app: App, symbol: str | None, account: str | None, limit: int, everything: bool) -> None:
-    """List what is held, with the prices at which it is sold by itself.
+    """List positions, with the prices at which they are sold automatically.
 
     \b
     Examples:

@@ -1,6 +1,6 @@
-"""What the live status shows, read through the door at one moment.
+"""Read what the live status shows, from the views in `api` at one moment.
 
-The sums and distances are made by SQL from the same rows everybody sees; here they are only carried.
+SQL computes the sums and distances from the same rows everybody sees; this module only passes them on.
 """
 
 from __future__ import annotations
@@ -76,13 +76,13 @@ limit %s
 """
 
 MOST_EVENTS = 50
-EVERY = 0.5  # seconds between two looks, at least
-SHARE = 0.1  # of the time may go into looking: counting a year of rows takes a while
+EVERY = 0.5  # the least number of seconds between two reads
+SHARE = 0.1  # of the time may be spent reading: counting a year of rows takes a while
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Everything at one moment; `events` are those since the snapshot before, oldest first."""
+    """Everything at one moment; `events` are those since the previous snapshot, oldest first."""
 
     status: Row
     totals: Row
@@ -96,7 +96,7 @@ class Snapshot:
     events: Sequence[Row]
     health: Sequence[Row] = ()
     unreachable: str = ""
-    """Why this is not of now: what keeps us from looking."""
+    """Why this snapshot is out of date; empty if it is current."""
 
     @property
     def at(self) -> datetime:
@@ -108,7 +108,7 @@ class Snapshot:
         return bool(self.status["mode"] == "HALT")
 
     def as_of(self, moment: datetime, unreachable: str) -> Snapshot:
-        """The same, shown later because nothing newer can be had."""
+        """The same snapshot, shown later because no newer one can be read."""
         return replace(self, status={**self.status, "at": moment}, events=(), unreachable=unreachable)
 
     @property
@@ -119,7 +119,7 @@ class Snapshot:
         return int(self.totals["quotes"])
 
     def is_settled(self) -> bool:
-        """Nothing is under way: no live intent, no live order."""
+        """Whether there is no live intent and no live order."""
         return not self.status["live_intents"] and not self.status["live_orders"]
 
 
@@ -131,7 +131,7 @@ def look(conn: Connection, *, after_event: int = 0, events: int = MOST_EVENTS) -
 
     with conn.transaction():
         conn.execute("set transaction isolation level repeatable read, read only")
-        conn.execute("set local statement_timeout = '30s'")  # somebody may have locked what we look at
+        conn.execute("set local statement_timeout = '30s'")  # another session may have locked what we read
         refusals = rows(REFUSAL)
         return Snapshot(
             status=rows(STATUS)[0],
@@ -149,5 +149,5 @@ def look(conn: Connection, *, after_event: int = 0, events: int = MOST_EVENTS) -
 
 
 def pause_after(took: float) -> float:
-    """How long to wait after a look that took so long."""
+    """How many seconds to wait after a read that took `took` seconds."""
     return max(EVERY, took / SHARE)

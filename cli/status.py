@@ -1,4 +1,4 @@
-"""`aegis status` for a glance and `aegis top` for a longer look."""
+"""`aegis status` shows the state once, `aegis top` keeps showing it."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def status(app: App) -> None:
 @click.option("--plain", is_flag=True, help="Lines instead of a live screen.")
 @pass_app
 def top(app: App, seconds: float | None, plain: bool) -> None:
-    """Watch what happens; Ctrl-C ends the watching and nothing else.
+    """Watch what happens; Ctrl-C ends the watching, not the trading.
 
     \b
     Examples:
@@ -87,7 +87,7 @@ def _watch_live(conn: Connection, dashboard: Dashboard, seconds: float | None) -
 
 
 def _looks(conn: Connection, dashboard: Dashboard, seconds: float | None) -> Iterator[Snapshot]:
-    """One look after the other; the first shows a little of what was before."""
+    """Yield one snapshot after the other; the first includes a few earlier events."""
     from cli.dashboard import SHOWN_EVENTS
     from cli.snapshot import MOST_EVENTS, look, pause_after
 

@@ -1,4 +1,4 @@
-"""`aegis strategy`: who proposes trades.  Starting and stopping is a row; the supervisor follows it."""
+"""`aegis strategy`: strategies propose trades.  Start and stop change a row, which the supervisor obeys."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def strategy() -> None:
 
 
 def parameter(_context: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> dict[str, Any]:
-    """k=v pairs; a value that reads as JSON is that, any other is text."""
+    """Parse K=V pairs; a value that is valid JSON is decoded, any other is text."""
     parameters: dict[str, Any] = {}
     for pair in given:
         name, equals, value = pair.partition("=")
@@ -76,7 +76,7 @@ def add(
     parameters: dict[str, Any],
     start: bool,
 ) -> None:
-    """Add a strategy with a login of its own; it is stopped at first.
+    """Add a strategy with its own login; it is stopped unless --start is given.
 
     CLASS is package.module:Class, or path/to/file.py:Class for your own file.
 
@@ -121,7 +121,7 @@ def list_strategies(app: App) -> None:
 @click.argument("name")
 @pass_app
 def start(app: App, name: str) -> None:
-    """Let a strategy propose; the running system starts its process.
+    """Start a strategy; the running supervisor starts its process.
 
     \b
     Examples:

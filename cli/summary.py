@@ -1,4 +1,4 @@
-"""What a run has come to: printed when `aegis up` ends, however it ends."""
+"""The summary of a run, printed when `aegis up` ends, however it ends."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COUNTS = ("applied", "superseded", "quarantined")
 
 
 def summary(run: Run, after: Snapshot, audit: Sequence[tuple[str, str]]) -> Iterator[str]:
-    """The lines between the last status and the prompt."""
+    """The lines of the summary."""
     before, status = run.before, after.status
     simulated = ", SIMULATED" if status["is_simulated"] else ""
     yield ""
@@ -51,7 +51,7 @@ def summary(run: Run, after: Snapshot, audit: Sequence[tuple[str, str]]) -> Iter
 
 
 def next_commands(intent: int | None, code_file: str | None, code: str | None) -> Iterator[str]:
-    """What a person may want to do now."""
+    """The commands that a person may want to run next."""
     if code_file is not None:
         told = f"override code {click.style(code, bold=True)}, " if code else "the override code is "
         yield _line("leave HALT", f"{told}kept in {code_file}")
@@ -93,7 +93,7 @@ def _profits(before: Snapshot, after: Snapshot) -> Iterator[str]:
 
 
 def _feeds(before: Snapshot, after: Snapshot) -> Iterator[str]:
-    """What became of everything the feeds brought in this run."""
+    """How many of this run's quotes and trades were applied, superseded or quarantined, for each feed."""
     earlier = {row["feed"]: row for row in before.feeds}
     for row in after.feeds:
         for kind in ("quotes", "trades"):

@@ -1,4 +1,4 @@
-"""`aegis universe`: what can be traded, and by which rules."""
+"""`aegis universe`: the instruments that can be traded, and their rules."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def add(
 @click.argument("bands", nargs=-1, required=True, metavar="TICK|PRICE:TICK...")
 @pass_app
 def ticks(app: App, name: str, bands: tuple[str, ...]) -> None:
-    """Add a table of price steps, or change one: TICK for all prices, or bands, each from its PRICE on.
+    """Add or change a table of price steps: one TICK for all prices, or bands that each start at a PRICE.
 
     \b
     Examples:
@@ -89,7 +89,7 @@ def ticks(app: App, name: str, bands: tuple[str, ...]) -> None:
 
 
 def _band(text: str) -> tuple[str, str]:
-    """Price and tick of a band; what they may be is for the database to say."""
+    """Parse the price and tick of a band; the database checks their values."""
     price, colon, tick = text.rpartition(":")
     for number in (price if colon else "0", tick):
         try:

@@ -1,4 +1,4 @@
-"""`aegis up` and `aegis down`: one command that makes everything run, and one that ends it."""
+"""`aegis up` and `aegis down`: start everything, and stop it."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def duration(_context: click.Context, _option: click.Parameter, text: str | None
 def up(app: App, feed: str | None, speed: str, seconds: float | None, plain: bool) -> None:
     """Start everything and watch it trade; Ctrl-C stops it.
 
-    Starts the embedded server unless AEGIS_DATABASE_URL names another, brings the database to what the code
-    says, and runs all workers.  The demo trades paper money on a simulated market.  A second start goes on
-    where the first stopped: with its positions, and with its mode.
+    Starts the embedded server unless AEGIS_DATABASE_URL names another, brings the database up to date with
+    the code, and runs all workers.  The demo trades paper money on a simulated market.  A second start goes
+    on where the first stopped: with its positions, and with its mode.
 
     \b
     Examples:
@@ -77,7 +77,7 @@ def up(app: App, feed: str | None, speed: str, seconds: float | None, plain: boo
 
 @contextmanager
 def _server(database: Database, owner: running.Owner, file: Path) -> Iterator[None]:
-    """The server for the time of a run: stopped at the end if it was started for one."""
+    """Start or join the server; stop it afterwards if a run started it and no other database needs it."""
     began = time.monotonic()
     database.ensure_running()
     if database.server is not None:
@@ -96,7 +96,7 @@ def _server(database: Database, owner: running.Owner, file: Path) -> Iterator[No
 
 
 def _prepare(database: Database, source: Feed, *, asked: bool) -> str | None:
-    """Make what must be there before workers start; return an override code that is new."""
+    """Prepare the database before workers start; return a new override code if it may be shown."""
     from cli.demo import code_file, seed
     from cli.recordings import check_played
     from workers.feeds.recording import RecordingFeed
@@ -105,7 +105,7 @@ def _prepare(database: Database, source: Feed, *, asked: bool) -> str | None:
     report = database.migrate(_kind(database, asked=asked))
     ready = f"{len(report.applied)} migrations applied" if report.applied else "up to date"
     click.echo(f"{database.name} ({report.kind}): {ready} in {time.monotonic() - began:.1f} s.")
-    # Ask before anything starts whether this feed may bring prices here; the database says why not.
+    # Ask the database before anything starts whether it accepts this feed; its refusal says why not.
     with database.connect("aegis_w_price_sync") as conn, conn.transaction(force_rollback=True):
         conn.execute("select open_feed(%s, %s, %s)", [source.name, source.venue, source.source])
     with database.desk() as conn:
@@ -118,7 +118,7 @@ def _prepare(database: Database, source: Feed, *, asked: bool) -> str | None:
             database.ensure_strategy_login(name)
     if code is None:
         return None
-    if not sys.stdout.isatty():  # a log, a journal: it is kept longer than a code may be
+    if not sys.stdout.isatty():  # a log or journal is kept too long to contain a code
         click.echo(f"The override code, which leaves HALT, is kept in {code_file(database)}.")
         return None
     click.echo(f"The override code, which leaves HALT, is {code} (kept in {code_file(database)}).")
@@ -126,7 +126,7 @@ def _prepare(database: Database, source: Feed, *, asked: bool) -> str | None:
 
 
 def _kind(database: Database, *, asked: bool) -> str | None:
-    """The kind of a new database: who names a simulated feed wants a demo; None for what its name says."""
+    """Demo for a new database that is external with --feed, or whose name implies no kind; else None."""
     from cli.database.history import is_deployed
 
     if database.exists():
@@ -151,7 +151,7 @@ def _make_run(database: Database, feed: list[str], source: Feed, seconds: float 
 
 
 def _tell_mode(run: Run) -> None:
-    """A mode survives a restart, so it is the first thing to say."""
+    """Print the mode first unless it is NORMAL, since it survives a restart."""
     status = run.before.status
     if status["mode"] == "NORMAL":
         return
@@ -166,7 +166,7 @@ def _tell_mode(run: Run) -> None:
 
 
 def _tell_summary(run: Run, code: str | None) -> bool:
-    """Print what the run has come to; whether every law held and every worker lasted."""
+    """Print the summary; return whether every law held and no worker was given up."""
     from cli.demo import code_file
     from cli.snapshot import look
     from cli.summary import next_commands, summary

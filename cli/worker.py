@@ -1,4 +1,4 @@
-"""`aegis worker`: one worker process by itself, for systemd, containers and looking at what it does."""
+"""`aegis worker`: run one worker process by itself, for systemd, containers and debugging."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def worker() -> None:
 def run(app: App, name: str, arguments: tuple[str, ...]) -> None:
     """Run the worker NAME under its own login, until SIGTERM or Ctrl-C.
 
-    NAME is one of supervisor, price_sync, router, exits, execution, reconcile, risk, strategy.  The
-    supervisor runs all others; strategy needs the name of the strategy; price_sync and supervisor take
+    NAME is one of supervisor, price_sync, router, exits, execution, reconcile, risk, scheduler, strategy.
+    The supervisor runs all others; strategy needs the name of the strategy; price_sync and supervisor take
     a feed.
 
-    This process becomes the worker: it keeps its pid, and of its environment only what the worker needs.
+    This process becomes the worker: it keeps its pid, but only the environment that the worker needs.
 
     \b
     Examples:
@@ -54,10 +54,10 @@ def run(app: App, name: str, arguments: tuple[str, ...]) -> None:
 
 
 def process_command(name: str, *arguments: str) -> list[str]:
-    """The command line of a worker process; -P, so that no module of the current directory is run."""
+    """The command line of a worker process; -P keeps it from importing modules of the current directory."""
     return [sys.executable, "-P", "-m", "workers", name, *arguments]
 
 
 def process_environment(database: Database, login: str) -> dict[str, str]:
-    """All that a worker process with this login is told."""
+    """The whole environment of a worker process with this login."""
     return bare_environment() | same_settings(database.settings) | database.worker_env(login)

@@ -1,5 +1,5 @@
-"""The processes that carry work between the database and the world outside.
+"""The worker processes, which connect the database with brokers and price feeds.
 
 Nothing here decides about money: a worker asks the schema `api` what to do, does it, and
-reports what happened.  `python -m workers NAME` runs one of them.
+reports what happened.  `python -m workers NAME` runs one worker.
 """

@@ -1,4 +1,4 @@
-"""`python -m workers NAME [ARGUMENT ...]`: one worker process, as the supervisor spawns it."""
+"""`python -m workers NAME [ARGUMENT ...]`: run one worker process, as the supervisor starts it."""
 
 import sys
 

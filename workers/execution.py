@@ -1,7 +1,7 @@
-"""Carry claimed orders to the broker and write back what it answered.
+"""Send claimed orders to the broker and record its answers.
 
-The database decides; this worker carries.  It keeps nothing worth saving: after a crash the next one asks
-the broker about an order that may have been sent, and never sends it blindly.
+The database decides; this worker only carries data.  It keeps no state worth saving: after a crash the next
+process asks the broker about an order that may have been sent, and never sends it again blindly.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from workers.runtime.errors import LostFence
 from workers.runtime.worker import Worker
 
 BATCH = 50
-ANSWER_TIMEOUT = 5.0  # seconds; the same as in the broker's row, after which others may ask
+ANSWER_TIMEOUT = 5.0  # seconds; equals answer_timeout in trade.brokers, after which others may ask
 
 CLAIM = "select * from api.claim_intents($1, $2)"
 UNSEND = "select api.unsend($1, $2)"
@@ -50,7 +50,7 @@ MATCH = "select api.paper_match()"
 
 
 class Execution(Worker):
-    """Sends, cancels, asks, and brings fills home."""
+    """Sends and cancels orders, asks about orders in doubt, and imports fills."""
 
     name = "execution"
     channels = ("new_intent", "order_work", "quotes")
@@ -64,7 +64,7 @@ class Execution(Worker):
     async def drain(self) -> int:
         """Do all the work the tables show now; return how much was done."""
         done = await self._send_claimed()
-        waiting = await self.db.fetchrow(WAITING)  # mostly nothing: one question in place of six
+        waiting = await self.db.fetchrow(WAITING)  # usually nothing: one query in place of six
         if waiting["cancels"]:
             done += await self._cancel_asked()
         if waiting["doubts"]:
@@ -90,7 +90,7 @@ class Execution(Worker):
 
     async def _send(self, order: Order | Amend, asked_at: float) -> None:
         await checkpoint("execution.before_send")
-        # The deadline counts from before the claim was asked for, by a clock that nobody can set.
+        # The deadline counts from before the claim was requested, on the monotonic clock: nobody can set it.
         if self.monotonic() - asked_at >= order.send_within.total_seconds():
             self.log.warning("order %s was not sent in time", order.order_id)
             await self._record(UNSEND, order.order_id, order.fence)
@@ -112,7 +112,7 @@ class Execution(Worker):
                 return await (broker.replace(order) if isinstance(order, Amend) else broker.place(order))
         except TimeoutError:
             return Unknown(f"no answer within {self.answer_timeout:.0f} s")
-        except Exception as error:  # whatever went wrong, the order may be out there
+        except Exception as error:  # whatever failed, the order may have reached the broker
             self.log.exception("placing order %s failed", order.order_id)
             return Unknown(f"{type(error).__name__}: {error}")
 
@@ -122,9 +122,9 @@ class Execution(Worker):
         return len(refs)
 
     async def _cancel(self, ref: OrderRef) -> bool:
-        """Ask the broker to cancel an order; return whether it knows it."""
+        """Ask the broker to cancel an order; return whether the broker knows the order."""
         state = await self.brokers.of(ref.broker).cancel(ref)
-        if state is not None and state.status != "OPEN":  # else it is asked again after the lease
+        if state is not None and state.status != "OPEN":  # an open order is cancelled again after the lease
             await self._record_end(ref, state)
         return state is not None
 
@@ -135,7 +135,7 @@ class Execution(Worker):
         return len(refs)
 
     async def _ask(self, ref: OrderRef) -> bool:
-        """Ask the broker about an order; return whether it knows it."""
+        """Ask the broker about an order; return whether the broker knows the order."""
         state = await self.brokers.of(ref.broker).order_state(ref)
         if state is None:
             return False
@@ -152,7 +152,7 @@ class Execution(Worker):
             await self._record(CANCELLED, ref.order_id, ref.fence, state.filled_qty)
 
     async def _hear_of(self, refs: Sequence[OrderRef], ask: Callable[[OrderRef], Awaitable[bool]]) -> None:
-        """Ask about all of them; before one is recorded as not found the fills of its account are read."""
+        """Ask about all orders; read an account's fills before recording one of its orders as not found."""
         unknown: list[OrderRef] = []
 
         async def hear(ref: OrderRef) -> None:
@@ -168,13 +168,13 @@ class Execution(Worker):
             )
 
     async def _not_found(self, refs: Sequence[OrderRef]) -> None:
-        """Orders of one account that its broker does not know."""
+        """Record orders of one account as not found, after importing the account's fills."""
         await self._import_all(refs[0].account)
         for ref in refs:
             await self._record(NOT_FOUND, ref.order_id, ref.fence)
 
     async def _import_all(self, account: str) -> None:
-        """Read the fills of an account to their end, and say that they were."""
+        """Import all fills of an account, then record that they were read to the end."""
         while True:
             (row,) = [row for row in await self.db.fetch(ACCOUNTS) if row["account"] == account]
             if await self._import_of(**row) == 0:
@@ -213,14 +213,14 @@ class Execution(Worker):
             self.log.error("fill %s of %s fits no order", fill.broker_fill_id, account)
 
     async def _record(self, query: str, *args: Any) -> None:
-        """Write down an answer, unless somebody else answers for the order by now."""
+        """Record an answer, unless another process has taken over the order."""
         try:
             await self.db.execute(query, *args)
         except LostFence as error:
             self.log.warning("%s", error)
 
     async def _each(self, work: Any) -> None:
-        """Do all of them side by side; one that fails does not stop the others, and is told after them."""
+        """Await all concurrently; a failure does not stop the others, and the first is raised at the end."""
         results = await asyncio.gather(*work, return_exceptions=True)
         for failure in (result for result in results if isinstance(result, BaseException)):
             raise failure

@@ -1,7 +1,7 @@
-"""Have stops and targets compared with the newest prices, at every quote.
+"""Compare stops and targets with the newest prices, at every quote.
 
-All armed positions are compared each time, not only those of the symbols a notification names: the
-comparison is one set-based query, and a hint that was lost must not cost a stop.
+Each run compares all armed positions, not only those of the symbols a notification names: the comparison is
+one set-based query, and a lost notification must not delay a stop.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from workers.runtime.worker import Worker
 
 
 class Exits(Worker):
-    """Calls the exits of the database."""
+    """Calls `api.fire_exits`."""
 
     name = "exits"
     channels = ("quotes",)
     poll = timedelta(milliseconds=200)  # the shortest poll interval of any session phase
 
     async def drain(self) -> int:
-        """Fire what is due; return how many exits."""
+        """Fire all exits that are due; return how many were fired."""
         fired: int = await self.db.fetchval("select api.fire_exits()")
         return fired

@@ -1,12 +1,13 @@
-"""Carry a feed into the database: the only writer of prices.
+"""Write a feed's events to the database: the only writer of prices.
 
-Nothing is lost and nothing is counted twice.  Events are numbered as they arrive and leave the buffer only
-when their batch has committed.  When the connection breaks during a commit nobody knows whether it held, so
-the feed is opened again: the database answers with the next number it wants, and that settles it.
+No event is lost or counted twice.  Events are numbered as they arrive, and they leave the buffer only after
+their batch has committed.  When the connection breaks during a commit, it is unknown whether the commit
+succeeded.  Then the feed is opened again, and the next number that the database expects answers that.
 
-After a commit the others hear `quotes`, in a transaction that writes nothing (a NOTIFY inside a writing
-commit would queue behind the WAL flush), at most once every few milliseconds, and beside the next batch:
-prices never wait for a hint, nor for whoever floods the queue of notifications.
+After a commit, other workers are notified on `quotes`, at most once every few milliseconds.  The notification
+has its own transaction that writes nothing (a NOTIFY inside a writing commit would queue behind the WAL
+flush), and it runs concurrently with the next batch.  So prices never wait for a notification, nor for a
+session that floods the notification queue.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ from workers.runtime.database import Queries, connect_direct, is_away
 from workers.runtime.settings import Settings
 from workers.runtime.worker import Worker
 
-BATCH = 1000  # events handed to SQL at once
+BATCH = 1000  # events passed to SQL at once
 BUFFER = 20 * BATCH  # events in memory before the feed has to wait
 HINT_GAP = 0.003  # seconds between two notifications
-HINT_BYTES = 1000  # a longer list of symbols goes out empty, which means: look at all
-HEARTBEAT = 1.0  # seconds between two words of a feed about itself
+HINT_BYTES = 1000  # a longer list of symbols is sent as empty, which means all symbols
+HEARTBEAT = 1.0  # seconds between two status reports of a feed
 
 OPEN = "select api.open_feed($1, $2, $3)"
 POSITION = "select api.feed_position($1)"
@@ -41,7 +42,7 @@ STATUS = "select api.feed_status($1, $2, $3)"
 HINT = """
 select set_config('synchronous_commit', 'off', true), pg_notify('quotes', $1)
 where pg_notification_queue_usage() < 0.25
-"""  # the bound of bus.notify; its commit holds up others that notify, so it does not wait for the disk
+"""  # same limit as bus.notify; other notifying commits wait for this one, so it does not wait for the disk
 LATE_EXITS = "select api.record_late_exits($1, $2, $3, $4, $5)"
 GRIDS = """
 select i.symbol, i.lot_size, array_agg(t.price_from order by t.price_from) as starts,
@@ -55,10 +56,10 @@ MIDS = "select symbol, ((bid + ask) / 2)::text from api.prices where venue = $1 
 
 
 class PriceSync(Worker):
-    """One feed into SQL: `price_sync FEED SPEED`.
+    """Writes one feed to SQL: `price_sync FEED SPEED`.
 
-    Given a connection it is in lockstep: nothing runs by itself, nobody is told; the caller offers events and
-    drains.
+    With a connection `db` it runs in lockstep: it starts no tasks and notifies nobody; the caller offers
+    events and drains.
     """
 
     name = "price_sync"
@@ -73,12 +74,12 @@ class PriceSync(Worker):
         self.lockstep = db is not None
         self._link: Any = db
         self._buffer: deque[Event] = deque()
-        self._next_seq = 0  # the number of the first event in the buffer; 0 until the feed was opened
+        self._next_seq = 0  # the number of the first event in the buffer; 0 before the feed is opened
         self._is_open = False
         self._has_ended = False
         self._room = asyncio.Event()
         self._reader: asyncio.Task[None] | None = None
-        self._touched: set[str] = set()  # symbols the others have not been told of
+        self._touched: set[str] = set()  # symbols not yet notified
         self._hint: asyncio.Task[None] | None = None
         self._hint_due = self._word_due = 0.0
 
@@ -106,7 +107,7 @@ class PriceSync(Worker):
         self.bus.wake.set()
 
     async def drain(self) -> int:
-        """Hand one batch to SQL and tell the others; return how many events it had."""
+        """Pass one batch to SQL and notify other workers; return how many events it had."""
         if not self._is_open:
             await self._open_feed()
         batch = list(islice(self._buffer, BATCH))
@@ -119,12 +120,12 @@ class PriceSync(Worker):
             if not self.lockstep:
                 await self._tell()
         except Exception:
-            self._is_open = False  # what has committed is found out when it is opened again
+            self._is_open = False  # opening the feed again shows what has committed
             raise
         return len(batch)
 
     async def end(self) -> None:
-        """Say that the feed has brought all it had."""
+        """Record that the feed has ended."""
         self._has_ended = True
         c = self.counts
         account = f"{c.applied} applied, {c.superseded} superseded, {c.quarantined} quarantined"
@@ -132,7 +133,7 @@ class PriceSync(Worker):
         self.log.info("the feed has ended: %s; %s", self.feed.progress(), account)
 
     async def _open_feed(self) -> None:
-        """Open the feed, first or again; what has committed leaves the buffer."""
+        """Open the feed, first or again; remove committed events from the buffer."""
         if not self.lockstep:
             await self._connect()
         wanted: int = await self._link.fetchval(OPEN, self.feed.name, self.feed.venue, self.feed.source)
@@ -148,7 +149,7 @@ class PriceSync(Worker):
         self._is_open = True
 
     async def _tell_late_exits(self) -> None:
-        """After an outage, which stops the quotes that were kept reached: the exits fire late by as much."""
+        """After an outage, record which stops and targets the buffered quotes had reached: they fire late."""
         if self.lockstep or not self.heart.outage.is_worth_telling:
             return
         kept = [event for event in self._buffer if isinstance(event, Quote) and event.bid]
@@ -159,7 +160,7 @@ class PriceSync(Worker):
             )
 
     async def _grids(self) -> dict[str, Grid]:
-        """The ticks and lots of each symbol of the feed's venue."""
+        """Ticks and lots of each symbol of the feed's venue."""
         rows = await self._link.fetch(GRIDS, self.feed.venue)
         return {
             symbol: Grid(zip(starts, ticks, strict=True), lot.normalize())
@@ -167,7 +168,7 @@ class PriceSync(Worker):
         }
 
     async def _connect(self) -> None:
-        """A connection of its own: the server may lose prices in a crash, so their commits do not wait."""
+        """Open a separate connection with synchronous_commit off: a server crash may lose recent prices."""
         if self._link is not None:
             self._link.terminate()
         self._link = await connect_direct(self.settings, self.name)
@@ -181,7 +182,7 @@ class PriceSync(Worker):
             self._room.set()
 
     async def _read(self) -> None:
-        """Fill the buffer; while it is full the feed waits."""
+        """Read the feed into the buffer; wait while the buffer is full."""
         async for batch in self.feed.batches():
             self.offer(batch)
             while len(self._buffer) >= BUFFER:
@@ -189,10 +190,10 @@ class PriceSync(Worker):
                 await self._room.wait()
 
     async def _tell(self) -> None:
-        """What the others hear: which prices changed, that the feed lives, and how it ended."""
+        """Notify which prices changed, and report that the feed is alive or how it ended."""
         now = asyncio.get_running_loop().time()
         if self._hint is not None and not self._hint.done():
-            pass  # it wakes us when it is out
+            pass  # it wakes us when it has been sent
         elif self._touched and now >= self._hint_due:
             symbols = ",".join(sorted(self._touched))
             self._touched.clear()
@@ -209,7 +210,7 @@ class PriceSync(Worker):
             await self._say("CONNECTED", self.feed.progress())
 
     async def _send_hint(self, symbols: str) -> None:
-        """Wake the others; when that fails they find the prices at their next poll."""
+        """Notify other workers; when that fails, they find the prices at their next poll."""
         try:
             await self.db.execute(HINT, symbols)
         except Exception as error:
@@ -218,13 +219,13 @@ class PriceSync(Worker):
             self.bus.wake.set()
 
     async def _finish(self, error: BaseException | None) -> None:
-        """The feed brings no more: a recording is over or cannot be read on, or there is a bug."""
+        """Handle the end of the feed: a recording has ended or cannot be read further, or there is a bug."""
         if error is None:
             await self.end()
             return
         self._has_ended = True
         await self._say("DISCONNECTED", str(error))
-        if isinstance(error, FeedError):  # reading it again would fail again
+        if isinstance(error, FeedError):  # a restart would fail at the same place
             self.log.error("the feed broke off: %s", error)
             await self.tell(error)
         else:

@@ -1,7 +1,7 @@
-"""Ask each broker what it holds, and have the database compare.
+"""Ask each broker for an account's holdings, and let the database compare them.
 
-The mark is read before the broker is asked: if anything of the account changed meanwhile, the answer
-proves nothing and the account stays due.
+The mark is read before the broker is asked.  If the account changed meanwhile, the snapshot proves nothing
+and the account stays due.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from workers.runtime.worker import Worker
 
 
 class Reconcile(Worker):
-    """Carries snapshots from brokers to SQL."""
+    """Passes snapshots from brokers to `api.reconcile`."""
 
     name = "reconcile"
     poll = timedelta(seconds=1)
@@ -23,7 +23,7 @@ class Reconcile(Worker):
         await self.drain()
 
     async def drain(self) -> int:
-        """Compare the accounts that are due; nothing is left to do at once, whatever the answers are."""
+        """Compare the accounts that are due; return 0, so that those still due wait for the next wake-up."""
         brokers = Brokers(self.db)
         due = await self.db.fetch("select account, broker, mark from api.accounts_to_reconcile()")
         await self.in_turn(self._compare(brokers, **row) for row in due)

@@ -1,12 +1,12 @@
-"""Run recorded events through the same drains as for real, in lockstep and in the time of the recording.
+"""Replay recorded events through the same drains as in live trading, in lockstep and in recorded time.
 
-One connection does everything, so everything happens in one order: the events of a step go in, then each
-worker drains until it has nothing left to do, under its own login.  Time is the setting `aegis.now`, which
-moves from step to step; the workers here read no clock and draw no lots, so the same input gives the same
-rows, to the byte.
+One connection does everything, so the order of all statements is fixed: the events of a step are ingested,
+then each worker drains under its own login until it has nothing left to do.  The setting `aegis.now` holds
+the time and advances from step to step.  The workers read no other clock and use no random numbers here, so
+the same input gives the same rows, byte for byte.
 
-A drain is left out when the database says that it would find nothing (`api.work_waiting`) or when no price
-has changed since it last ran; a test runs with and without that and compares.
+A drain is skipped when the database says that it would find nothing (`api.work_waiting`), or, for a strategy,
+when the step has brought no quote.  A test runs a replay with and without skipping and compares the results.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ from workers.runtime.worker import Worker
 from workers.strategy import StrategyWorker
 
 ACCOUNT = "replay"
-LARGEST_STEP = 10_000  # events; a step never takes more memory than that
-SETTLE = 1000  # due moments after the last event that are still waited for
+LARGEST_STEP = 10_000  # events; bounds the memory of a step
+SETTLE = 1000  # due times after the last event that are still processed
 TIDY_EVERY = 5000  # steps
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -52,17 +52,17 @@ HISTORY = {
     "gate_results": "select * from api.gate_results order by pick_id, gate",
     "events": "select * from api.events order by event_id",
 }
-"""What the digest is made of: all of it in virtual time, and nothing of it about sessions."""
+"""The queries whose rows make up the digest: only virtual times, and nothing about sessions."""
 
-# Nothing works in the database but us: what autovacuum did when would change the plans, and with them the
-# order of rows. We tidy up ourselves, at steps that are the same each time.
+# Autovacuum is off in a replay: it runs at times we do not control and could change plans, and with them the
+# order of rows. The replay vacuums by itself, always at the same steps.
 ROOMS = "select format('%I.%I', n.nspname, c.relname) from pg_class as c join pg_namespace as n "
 ROOMS += "on n.oid = c.relnamespace where c.relkind = 'r' and n.nspname = any($1) order by 1"
 PRIVATE = ["market", "trade", "risk", "strategy", "paper", "bus"]
 
 
 class ReplayError(AegisError):
-    """A replay cannot start or go on."""
+    """A replay cannot start or continue."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Instrument:
 
 @dataclass(frozen=True)
 class StrategyPlan:
-    """A strategy to run: its name, its class, its parameters and how its positions are protected."""
+    """A strategy to run: its name, class, parameters and the exit profile of its positions."""
 
     name: str
     cls: str
@@ -97,23 +97,23 @@ class Plan:
     start: datetime
     step: timedelta = timedelta(milliseconds=50)
     thorough: bool = False
-    """Run every drain in every step, also those that would find nothing."""
+    """Run every drain in every step, even when it would find nothing."""
     sort: bool = False
-    """Bring the events into the order of their times first."""
+    """Sort the events by time first."""
     tick_tables: Mapping[str, Decimal] = field(default_factory=dict)
-    """Tick tables to be made: their names, each with the one tick it has."""
+    """Tick tables to create: name and single tick size."""
     grids: Mapping[str, Grid] = field(default_factory=dict)
-    """The ticks and lots that the recording is put on, by symbol; none where it is on them anyway."""
+    """Ticks and lots to which recorded prices and sizes are adjusted, by symbol; empty when not needed."""
 
 
 class Link:
-    """The one connection, with whose rights it acts and what time it is there."""
+    """The one connection of a replay, with its current login and its virtual time."""
 
     def __init__(self, connection: Any) -> None:
         self.connection = connection
         self.now = EPOCH
         self._login = ""
-        self._free = asyncio.Lock()  # a worker may do several things side by side
+        self._free = asyncio.Lock()  # a worker may use the connection from several tasks
 
     async def set_time(self, now: datetime) -> None:
         async with self._free:
@@ -122,7 +122,7 @@ class Link:
 
     @asynccontextmanager
     async def acting_as(self, login: str) -> AsyncIterator[Any]:
-        """The connection, its session being that of this login; '' for the administrator's."""
+        """The connection under this login's session authorization; '' for the administrator's."""
         async with self._free:
             if login != self._login:
                 change = f'set session authorization "{login}"' if login else "reset session authorization"
@@ -132,7 +132,7 @@ class Link:
 
 
 class Session:
-    """What a worker is given for its database: the one connection, under the worker's login."""
+    """The database as a worker sees it: the one connection, under the worker's login."""
 
     def __init__(self, link: Link, login: str = "") -> None:
         self._link = link
@@ -162,14 +162,14 @@ class Session:
 
 
 class StillExecution(Execution):
-    """Its broker answers from SQL, so no answer is late: how busy this machine is must change nothing."""
+    """Execution without deadlines: the broker is SQL, and the machine's load must not change the result."""
 
     monotonic = staticmethod(lambda: 0.0)
     answer_timeout = None
 
 
 class Replay:
-    """One replay, in a database that is new and its own."""
+    """One replay, in a new database of its own."""
 
     def __init__(
         self,
@@ -185,14 +185,14 @@ class Replay:
         self.admin = Session(self.link)
         self.steps = 0
         self.stopped = False
-        """Whether it was asked to stop before the end."""
+        """Whether the replay was asked to stop before the end."""
         self._settings = settings
         self._progress = progress
         self._malformed = malformed
 
     @property
     def counts(self) -> Counts:
-        """What became of the events so far."""
+        """How many events were applied, superseded and quarantined so far."""
         counts: Counts = self.sync.counts
         return counts
 
@@ -202,7 +202,7 @@ class Replay:
         return recording
 
     def request_stop(self) -> None:
-        """Stop after the step that is under way."""
+        """Stop after the current step."""
         self.stopped = True
 
     async def run(self) -> None:
@@ -221,7 +221,7 @@ class Replay:
         await self.admin.execute("reset aegis.now; analyze")
 
     async def digest(self) -> str:
-        """One number for all that happened: two replays of the same input have the same."""
+        """A hash of the resulting history: two replays of the same input have the same digest."""
         found = hashlib.sha256()
 
         async def take(data: bytes) -> None:
@@ -234,7 +234,7 @@ class Replay:
         return found.hexdigest()
 
     async def _set_up(self) -> None:
-        """The house as `aegis up` would have made it, at the time the recording begins."""
+        """Set up the database as `aegis up` would, at the time the recording begins."""
         settings = {**session.SETTINGS, **session.OF_PROCESSES, "synchronous_commit": "off"}
         await self.admin.fetch(session.pin("$1", "$2"), list(settings), list(settings.values()))
         self._tables = [row[0] for row in await self.admin.fetch(ROOMS, PRIVATE)]
@@ -271,7 +271,7 @@ class Replay:
             await desk.execute("select api.start_strategy($1)", s.name)
 
     async def _hire(self) -> None:
-        """Make the workers, each registered under its own login."""
+        """Create the workers and register each under its own login."""
         self.sync = await self._worker(PriceSync, f"replay:{self.plan.file}")
         self.feed = self.sync.feed
         assert isinstance(self.feed, RecordingFeed)
@@ -294,7 +294,7 @@ class Replay:
         return cls(self._settings, *args, db=session, worker_id=number)
 
     async def _step(self, now: datetime, events: Sequence[Event]) -> None:
-        """Prices in, then everyone who acts on them, in the order in which it would reach them."""
+        """Ingest the prices, then drain the workers in the order in which the prices would reach them."""
         await self.link.set_time(now)
         self.sync.offer(events)
         await self._drain(self.sync)
@@ -326,7 +326,7 @@ class Replay:
         return total
 
     async def _pass_time_until(self, end: datetime) -> None:
-        """Before a step that comes later than the next: what falls due in between is done in its time."""
+        """When the next step is further away than one step, do what falls due in between at its due time."""
         while end - self.link.now > self.plan.step and not self.stopped:
             due = await self._next_due()
             if due is None or due >= end:
@@ -335,7 +335,7 @@ class Replay:
             await self._act(prices_changed=False)
 
     async def _settle(self) -> None:
-        """After the last event: let what is under way come to its end."""
+        """After the last event, go on until nothing more is due, for at most SETTLE due times."""
         for _ in range(SETTLE):
             due = await self._next_due()
             if due is None:
@@ -344,18 +344,18 @@ class Replay:
             await self._act(prices_changed=False)
 
     async def _next_due(self) -> datetime | None:
-        """The end of the step in which the tables want somebody to look."""
+        """The end of the step in which `api.next_due` next has work; None when nothing is due."""
         wait: timedelta | None = await self.risk.db.fetchval("select api.next_due()")
         return None if wait is None else step_end(self.link.now + wait, self.plan.step)
 
 
 def step_end(moment: datetime, step: timedelta) -> datetime:
-    """Steps are counted from the epoch, so that they do not depend on where a recording begins."""
+    """The end of the step that contains this time; steps count from the epoch, not from the first event."""
     return EPOCH + ((moment - EPOCH) // step + 1) * step
 
 
 def steps(events: Iterator[Event], step: timedelta) -> Iterator[tuple[datetime, list[Event]]]:
-    """Events that belong to the same step, with the moment it ends. Time never goes back."""
+    """Events grouped by step, each group with the time its step ends. That time never goes back."""
     batch: list[Event] = []
     end = EPOCH
     for event in events:

@@ -1,12 +1,12 @@
-"""Carry through what the mode and the clock ask of intents that already exist, and watch open transactions.
+"""Apply mode changes and expiry times to existing intents, and watch open transactions.
 
-A halt itself needs no worker: it holds the moment it commits.  This one clears up behind it, in
-transactions of its own: waiting buys are cancelled, live ones asked to cancel, old ones ended; what stays
-in a state longer than it may is reported.  It polls, because a change of mode notifies nobody: a halt must
-not wait for whoever floods the queue of notifications.
+A halt itself needs no worker: it takes effect when it commits.  Afterwards this worker cleans up in separate
+transactions: it cancels waiting intents that the mode forbids, requests cancels for their live orders, ends
+expired ones, and reports orders and intents that stay in a state too long.  It polls, because a mode change
+sends no notification: a halt must not wait for a session that floods the notification queue.
 
-The watcher is a task with a connection of its own, beside the drains: they may wait for a lock, and it is
-what ends whoever holds that.
+The watcher is a task with its own connection, independent of the drains: a drain may wait for a lock, and the
+watcher ends the session that holds the lock too long.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from workers.runtime.backoff import Backoff
 from workers.runtime.database import connect_direct, is_away
 from workers.runtime.worker import Worker
 
-WATCH_EVERY = 0.25  # seconds: a stop or a fill that waits longer than this is an incident
+WATCH_EVERY = 0.25  # seconds; a stop or a fill that waits longer than this is an incident
 WATCH = "select api.watch_sessions($1::text::jsonb)"
 
 
 class Risk(Worker):
-    """Calls the sweeps of the database, and its watcher."""
+    """Calls `api.enforce_modes`, `api.expire_due` and `api.report_overdue`, and runs the session watcher."""
 
     name = "risk"
     poll = timedelta(milliseconds=200)
@@ -40,14 +40,14 @@ class Risk(Worker):
             await asyncio.gather(self.watcher, return_exceptions=True)
 
     async def drain(self) -> int:
-        """Enforce the modes and end what is past its time; return how many intents and picks that touched."""
+        """Enforce the modes and end what has expired; return how many intents and picks were affected."""
         enforced: int = await self.db.fetchval("select api.enforce_modes()")
         expired: int = await self.db.fetchval("select api.expire_due()")
         await self.db.execute("select api.report_overdue()")
         return enforced + expired
 
     async def _watch(self) -> None:
-        """Look at all sessions, again and again, whatever happens to the connection."""
+        """Check all sessions every WATCH_EVERY seconds; reconnect after any error."""
         backoff, unrecorded = Backoff(), "[]"
         while True:
             connection: Any = None

@@ -1,4 +1,4 @@
-"""Have waiting picks answered: the three gates are SQL, this only rings the bell."""
+"""Call the router: the three gates for waiting picks are SQL, this worker only triggers them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ BATCH = 20
 
 
 class Router(Worker):
-    """Calls the router of the database."""
+    """Calls `api.route_picks`."""
 
     name = "router"
     channels = ("new_pick",)
     poll = timedelta(seconds=1)
 
     async def drain(self) -> int:
-        """Answer waiting picks; return how many."""
+        """Answer up to BATCH waiting picks; return how many were answered."""
         answered: int = await self.db.fetchval("select api.route_picks($1)", BATCH)
         return answered

@@ -1,4 +1,4 @@
-"""Have the jobs run that are due by the clock, which are rows, and look whether the other workers beat."""
+"""Run the jobs that are due (jobs are rows), and check the heartbeats of the other workers."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from datetime import timedelta
 
 from workers.runtime.worker import Worker
 
-STEADY = 10.0  # seconds of our own heartbeats before we call others silent
+STEADY = 10.0  # seconds of our own steady heartbeats before we check those of others
 WATCH_EVERY = 2.0
 
 
 class Scheduler(Worker):
-    """Calls the jobs of the database."""
+    """Calls `api.run_due_jobs` and `api.watch_workers`."""
 
     name = "scheduler"
     poll = timedelta(seconds=1)
     _watched_at = 0.0
 
     async def drain(self) -> int:
-        """Run what is due; return how many jobs ran."""
+        """Run the jobs that are due; return how many ran."""
         if self.heart.steady_for >= STEADY and time.monotonic() - self._watched_at >= WATCH_EVERY:
             self._watched_at = time.monotonic()
             await self.db.execute("select api.watch_workers()")

@@ -1,11 +1,11 @@
-"""One strategy as a process: prices in, proposals out, under a login that can do nothing else.
+"""One strategy as a process: it reads prices and sends proposals, under a login that can do nothing else.
 
-It keeps nothing that matters.  After a restart the indicators are empty and warm up again; positions, budget
-and what was proposed are the database's.  Each proposal carries a key made of the price it came from, so
-saying it twice, after a connection that broke in between, is saying it once.
+The process keeps no state that matters.  After a restart the indicators are empty and warm up again;
+positions, budget and proposals are in the database.  Each proposal has an idempotency key made from the price
+that caused it, so a proposal repeated after a lost connection counts once.
 
-An error in the strategy's own code ends the process, with its traceback in the log and in the database: going
-on with indicators in an unknown state would be guessing.  The supervisor starts it anew.
+An error in the strategy's own code ends the process, with the traceback in the log and in the database:
+continuing with indicators in an unknown state would be guessing.  The supervisor restarts the process.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from workers.strategies import Price, Proposal, Strategy
 from workers.strategies.loading import load_strategy
 
 ROW = "select strategy, class, venue, symbols, parameters from api.my_strategy"
-# A side that is not sound has the price of the other and no size; a quote without a sound side is not shown.
+# An unsound side gets the other side's price and size 0; a quote with no sound side is left out.
 PRICES = """
 select p.symbol, coalesce(s.bid, s.ask), coalesce(s.ask, s.bid), p.received_at, p.received_seq,
     coalesce(s.bid_size, 0), coalesce(s.ask_size, 0), p.last
@@ -52,7 +52,7 @@ class StrategyCrashed(AegisError):
 
 
 class StrategyWorker(Worker):
-    """`strategy NAME`: feed the strategy each new price and carry what it proposes."""
+    """`strategy NAME`: passes each new price to the strategy and sends its proposals."""
 
     name = "strategy"
     channels = ("quotes",)
@@ -67,8 +67,8 @@ class StrategyWorker(Worker):
         self.strategy: Strategy | None = None
         self.lockstep = db is not None
         self.venue = ""
-        self.seen: dict[str, tuple[datetime, int]] = {}  # the newest price of each symbol it has had
-        self.unsent: deque[tuple[str, Proposal]] = deque()  # with its key
+        self.seen: dict[str, tuple[datetime, int]] = {}  # the last price of each symbol passed to it
+        self.unsent: deque[tuple[str, Proposal]] = deque()  # idempotency key and proposal
 
     async def start(self) -> None:
         try:
@@ -85,7 +85,7 @@ class StrategyWorker(Worker):
         self.strategy = load_strategy(row["class"])(row["symbols"], json.loads(row["parameters"]))
 
     async def drain(self) -> int:
-        """Show the strategy every price it has not seen; return how many proposals came of it."""
+        """Pass the strategy each price it has not seen; return how many proposals were sent."""
         if self.strategy is None:
             await self._load()
         try:
@@ -95,7 +95,7 @@ class StrategyWorker(Worker):
         return await self._send()
 
     async def _look(self) -> None:
-        """Ask the strategy about each new price, in the order they arrived."""
+        """Pass each new price to the strategy, in order of arrival, and queue its proposals."""
         assert self.strategy is not None
         symbols = list(self.strategy.get_required_subscriptions())
         prices = [Price(*row) for row in await self.db.fetch(PRICES, self.venue, symbols)]
@@ -110,7 +110,7 @@ class StrategyWorker(Worker):
                 self.unsent.append((key, proposal))
 
     async def _send(self) -> int:
-        """Carry the proposals; one that could not be carried is carried again, under its key."""
+        """Send the queued proposals; keep one with its key and retry it while the database is away."""
         sent = 0
         while self.unsent:
             key, proposal = self.unsent[0]
@@ -140,7 +140,7 @@ class StrategyWorker(Worker):
         )
 
     async def _give_up(self, error: StrategyCrashed) -> None:
-        """Tell what broke and end the process; a replay hears it at once."""
+        """Report the error and end the process; in a replay, raise it at once."""
         if self.lockstep:
             raise error
         self.log.error("%s", error, exc_info=error)
@@ -148,11 +148,11 @@ class StrategyWorker(Worker):
         self.end_with(error)
 
     async def report_outage(self) -> None:
-        """Our login may not: whether the system could work is for its own processes to say."""
+        """Do nothing: a strategy's login may not report outages; the core workers do."""
 
 
 def _ask(strategy: Strategy, price: Price) -> list[Proposal]:
-    """What the strategy's own code proposes."""
+    """Run the strategy's own code on a price; return its proposals."""
     try:
         strategy.populate_indicators(price)
         proposals = list(strategy.on_data(price))

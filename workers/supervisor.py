@@ -1,11 +1,12 @@
-"""Keep the workers alive: the core ones always, and one process for each strategy that shall run.
+"""Keep the workers running: the core workers always, and one process for each strategy that is RUNNING.
 
-Which strategies run is a row, so a drain compares the rows with the processes.  A process that ends is
-started again, each time a little later; after three crashes in a minute it is left alone and people are
-told, since what crashes at once will crash again.  When the machine is busy new strategies wait, and when
-its memory runs out the strategy that has had nothing to do for longest makes room; what waits is a row too.
+The database says which strategies should run, so a drain compares its rows with the processes.  A process
+that ends is restarted, each time after a longer wait.  After three crashes within a minute it is not
+restarted and an incident is opened, since it would probably crash again.  When the processor is busy, new
+strategies wait.  When memory runs out, the strategy that has been idle longest is stopped.  Strategies that
+wait are recorded in the database.
 
-A process may exist and do nothing: one that has missed its heartbeats is killed, and that counts as a crash.
+A process can exist and do nothing: one that has missed its heartbeats is killed, which counts as a crash.
 """
 
 from __future__ import annotations
@@ -31,10 +32,10 @@ from workers.runtime.registry import CORE
 from workers.runtime.settings import Settings
 from workers.runtime.worker import Worker
 
-BUSY_CPU = 0.95  # over ten seconds: the workers themselves may use most of a small machine while they start
+BUSY_CPU = 0.95  # over ten seconds; so high because starting workers may use most of a small machine
 FULL_MEMORY = 0.85
-ROOM_AGAIN = 0.75  # a strategy that made room comes back below this
-SETTLE = 30.0  # seconds to let memory settle before the next has to go
+ROOM_AGAIN = 0.75  # below this, strategies stopped for lack of memory are started again
+SETTLE = 30.0  # seconds to let memory settle before the next strategy is stopped
 
 STRATEGIES = (
     "select strategy, class, changed_at from api.strategies where status = 'RUNNING' order by strategy"
@@ -48,20 +49,18 @@ select w.name, w.pid, extract(epoch from clock_timestamp() - w.heartbeat_at)::fl
 from api.workers as w
 where w.is_hung and w.host = $1
 """
-STEADY = (
-    10.0  # seconds of our own heartbeats before we call others silent: it may have been the machine, or us
-)
+STEADY = 10.0  # seconds of our own heartbeats before others count as hung: the machine or we may have slept
 SAY_WAITING = "select api.report_waiting($1, $2)"
-MARK_EVERY = 5.0  # seconds: an older state of this run is recognised if it is older than that
+MARK_EVERY = 5.0  # seconds; a restored state is recognised if it is older than the last marker
 
 
 class ProcessError(AegisError):
-    """A worker process ended unasked, or had to end."""
+    """A worker process ended unexpectedly or had to be stopped."""
 
 
 @dataclass(frozen=True)
 class News:
-    """Something the database has to be told: as an error, and when it needs a person, as an incident."""
+    """Something to record in the database: as an error, and also as an incident when a kind is given."""
 
     message: str
     subject: str
@@ -70,7 +69,7 @@ class News:
 
 
 class Supervisor(Worker):
-    """Runs the others. Its arguments are those of price_sync: the feed."""
+    """Runs the other workers. Its arguments are passed to price_sync: the feed and its speed."""
 
     name = "supervisor"
     channels = ("strategy_changed",)
@@ -89,17 +88,15 @@ class Supervisor(Worker):
         self.core = core_specs(args) if core is None else core
         self.account = strategy_account(self.settings.data_dir / "server" / "data")
         self.children: dict[str, Child] = {}
-        self.started_for: dict[
-            str, datetime
-        ] = {}  # the version of its row that each strategy was started for
-        self.waiting: dict[str, str] = {}  # why strategies that shall run do not, as the database knows it
-        self.made_room: set[str] = set()
-        self.work: dict[str, tuple[int, float]] = {}  # how much each strategy had worked, and since when
+        self.started_for: dict[str, datetime] = {}  # changed_at of the row each strategy was started for
+        self.waiting: dict[str, str] = {}  # strategies that should run and do not, and why
+        self.made_room: set[str] = set()  # strategies stopped for lack of memory
+        self.work: dict[str, tuple[int, float]] = {}  # work done by each strategy, and since when that number
         self.said_waiting: dict[str, str] | None = None
         self.cpu = CpuMeter()
         self.settled_at = 0.0
         self.news: deque[News] = deque(maxlen=100)
-        self.mark = ""  # what is kept outside the database of this run
+        self.mark = ""  # the run marker last written outside the database
         self.marked_at = 0.0
 
     async def start(self) -> None:
@@ -113,7 +110,7 @@ class Supervisor(Worker):
             await self._keep_mark()
 
     async def drain(self) -> int:
-        """Start and stop strategies as their rows say; return how many changed."""
+        """Start and stop strategies as their rows say; return how many were started or stopped."""
         await self._tell_news()
         if time.monotonic() - self.marked_at >= MARK_EVERY:
             await self._keep_mark()
@@ -129,7 +126,7 @@ class Supervisor(Worker):
         return changed
 
     async def _start_new(self, wanted: Mapping[str, Any], running: Collection[str]) -> int:
-        """Start what shall run and does not, if the machine has room; return how many processes changed."""
+        """Start missing strategies if the machine has capacity; return how many processes changed."""
         cpu, memory = self.pressure()
         self.waiting = {}
         if memory > FULL_MEMORY:
@@ -145,7 +142,7 @@ class Supervisor(Worker):
         return len(new)
 
     async def _say_waiting(self, wanted: Mapping[str, Any]) -> None:
-        """Write down which strategies shall run and do not, and why."""
+        """Record which strategies should run and do not, and why."""
         waiting = dict(self.waiting)
         for name in wanted:
             child = self.children.get(name)
@@ -167,7 +164,7 @@ class Supervisor(Worker):
         self.said_waiting = waiting
 
     async def _kill_hung(self) -> None:
-        """Kill children that have missed their heartbeats, unless ours were missed as well."""
+        """Kill children that have missed their heartbeats, unless we have missed ours too."""
         if self.heart.steady_for < STEADY:
             return
         pids = {child.pid: child for child in self.children.values() if child.pid}
@@ -176,7 +173,7 @@ class Supervisor(Worker):
                 child.kill(f"was killed: no heartbeat for {row['silent']:.0f} s")
 
     async def _begin_run(self) -> None:
-        """Let the database compare itself with what was kept outside of it, and keep what it says now."""
+        """Let the database compare itself with the marker kept outside it, and store the new marker."""
         database: str = await self.db.fetchval("select current_database()")
         self.marker = Marker(self.settings.data_dir, database)
         run = await self.db.fetchrow(BEGIN, self.marker.read())
@@ -191,9 +188,9 @@ class Supervisor(Worker):
     async def _keep_mark(self) -> None:
         try:
             self._write_mark(await self.db.fetchval(MARK, self.mark))
-        except NotAllowed as error:  # the database was exchanged under us: begin anew
+        except NotAllowed as error:  # the database was replaced while we ran: restart
             self.end_with(error)
-        except MarkerError as error:  # the one before still counts, only that it tells less
+        except MarkerError as error:  # the previous marker is still valid, only older
             self.marked_at = time.monotonic()
             self.log.error("%s", error)
 
@@ -202,13 +199,13 @@ class Supervisor(Worker):
         self.mark, self.marked_at = mark, time.monotonic()
 
     def _is_over(self, name: str, row: Any) -> bool:
-        """Whether its row wants this process no more; one that was given up gets another try by a new row."""
+        """Whether to stop this process: no longer RUNNING, or given up and its row has changed since."""
         if row is None:
             return True
         return self.children[name].given_up and row["changed_at"] != self.started_for[name]
 
     def pressure(self) -> tuple[float, float]:
-        """The shares of processor time and memory in use; 0 where they cannot be known."""
+        """The shares of processor time and memory in use; 0 when unknown."""
         return self.cpu.used() or 0.0, memory_used() or 0.0
 
     async def _start_strategy(self, row: Any) -> None:
@@ -252,7 +249,7 @@ class Supervisor(Worker):
         self.wake.set()
 
     async def _tell_news(self) -> None:
-        """Tell the database what happened, also when it was away at the time."""
+        """Record pending news in the database; news is kept until the database is available."""
         while self.news:
             news = self.news[0]
             if news.incident is not None:
@@ -262,7 +259,7 @@ class Supervisor(Worker):
             self.news.popleft()
 
     async def _make_room(self, memory: float) -> int:
-        """Stop the strategy that has had nothing to do for longest."""
+        """Stop the strategy that has been idle longest; return how many were stopped."""
         now = time.monotonic()
         await self._see_who_works(now)
         running = [
@@ -281,7 +278,7 @@ class Supervisor(Worker):
         return 1
 
     async def _see_who_works(self, now: float) -> None:
-        """Note since when each strategy has done nothing."""
+        """Note since when each strategy has been idle."""
         worked = {row["login"]: row["worked"] or 0 for row in await self.db.fetch(WORKED)}
         for name, child in self.children.items():
             done = worked.get(child.spec.login, 0)
@@ -290,5 +287,5 @@ class Supervisor(Worker):
 
 
 def core_specs(feed: Sequence[str] = ()) -> list[Spec]:
-    """The workers that always run; price_sync is told which feed."""
+    """The workers that always run; price_sync gets the feed as its arguments."""
     return [Spec.of_worker(name, *(feed if name == "price_sync" else ())) for name in CORE]

@@ -1,1 +1,1 @@
-"""Everything about the database as a thing: find it, start it, migrate it, log in to it."""
+"""Manage the database itself: find it, start it, migrate it, log in to it, back it up and restore it."""

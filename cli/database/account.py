@@ -1,7 +1,7 @@
 """Decide which account of this machine runs the server.
 
-PostgreSQL refuses to run as root, so root lends it another account: the owner of the data
-when there is data, else `postgres`, else `nobody`.  Everybody else runs it as themselves.
+PostgreSQL refuses to run as root, so root runs it under another account: the owner of the data
+directory if it exists, else `postgres`, else `nobody`.  Any other user runs it under their own account.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from cli.database.binaries import Binaries, ServerError
 
 
 class RunAs(TypedDict, total=False):
-    """The arguments of Popen that change the account; empty when nothing changes."""
+    """The Popen arguments that change the account; empty when it does not change."""
 
     user: int
     group: int
@@ -28,7 +28,7 @@ class RunAs(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Account:
-    """An account with a name, which peer authentication and initdb both need."""
+    """An operating system account; peer authentication and initdb both need its name."""
 
     uid: int
     gid: int
@@ -42,12 +42,12 @@ class Account:
         return RunAs() if self.is_me else RunAs(user=self.uid, group=self.gid, extra_groups=[])
 
     def give(self, path: Path | int) -> None:
-        """Make this account the owner of a file just made, by path or open descriptor."""
+        """Make this account the owner of a newly created file, given as a path or an open descriptor."""
         if not self.is_me:
             os.chown(path, self.uid, self.gid)
 
     def can(self, *test: str) -> bool:
-        """Ask the kernel, as this account: `can("-x", path)`."""
+        """Run `test` as this account, so that the kernel decides: `can("-x", path)`."""
         try:
             done = subprocess.run(
                 ["/bin/sh", "-c", 'test "$1" "$2"', "sh", *test], cwd="/", check=False, **self.run_as()
@@ -61,7 +61,7 @@ class Account:
 
 
 def server_account(data: Path) -> Account:
-    """The account that owns this data directory, or that shall own it."""
+    """The account that owns this data directory, or will own it once it exists."""
     me = os.geteuid()
     owner = data.stat().st_uid if data.exists() else None
     if me != 0:
@@ -89,7 +89,7 @@ def server_account(data: Path) -> Account:
 
 
 def account_name(uid: int) -> str:
-    """The name of a user id, or the number when it has none."""
+    """The name of a user id, or the number if it has no name."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
@@ -97,7 +97,7 @@ def account_name(uid: int) -> str:
 
 
 def reachable_directory(directory: Path, account: Account) -> None:
-    """Raise unless the account can pass through every parent of the directory."""
+    """Raise ServerError unless the account can enter the directory and all its parents."""
     if account.is_me or account.can("-x", str(directory)):
         return
     closed = [p for p in [*reversed(directory.parents), directory] if not account.can("-x", str(p))]
@@ -108,10 +108,10 @@ def reachable_directory(directory: Path, account: Account) -> None:
 
 
 def reachable_binaries(binaries: Binaries, account: Account, store: Path) -> Binaries:
-    """The same binaries where the account can run them: in place, or copied once into `store`.
+    """Binaries that the account can run: the given ones, or a copy made once in `store`.
 
-    A virtual environment under a private home is out of reach for the account that root lends
-    the server.  Opening the home would be rude, so the programs move and the home stays shut.
+    The account that runs the server for root cannot read a virtual environment inside a private
+    home directory.  Copy the programs instead of loosening the permissions of the home directory.
     """
     if account.is_me or account.can("-x", str(binaries.bin / "postgres")):
         return binaries

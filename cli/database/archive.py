@@ -1,7 +1,8 @@
-"""Keep the server's log elsewhere, piece by piece, so that a backup can be brought to any later moment.
+"""Archive the server's WAL, so that a backup can be recovered to any later moment.
 
-The server itself copies each finished piece.  A copy gets its name when it is whole and on disk, and is never
-written over: a piece that is asked for again after a crash is right if it is the same.
+The server copies each finished WAL segment with archive_command.  A copy gets its final name only when it is
+complete and flushed to disk, and is never overwritten: when the server archives a segment again after a
+crash, the command succeeds only if the two files are identical.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from cli.database.account import Account
 from cli.database.catalog import Connection
 from cli.database.errors import BackupError
 
-TIMEOUT = "5min"  # the most of the log that is lost with the disk
+TIMEOUT = "5min"  # at most this much WAL is lost with the disk
 SETTINGS = ("archive_command", "archive_timeout")
 
 
 def start(conn: Connection, directory: Path, account: Account) -> bool:
-    """Keep the log there from now on; whether the running server does so already."""
+    """Archive WAL to this directory from now on; return whether the running server has archive_mode on."""
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         account.give(directory)
@@ -42,25 +43,25 @@ def start(conn: Connection, directory: Path, account: Account) -> bool:
 
 
 def stop(conn: Connection) -> None:
-    """Keep nothing more; what is there stays."""
+    """Stop archiving; files already archived stay."""
     forget(conn, *SETTINGS)
 
 
 def forget(conn: Connection, *names: str) -> None:
-    """Take back what was set for good."""
+    """Reset settings that ALTER SYSTEM has set."""
     for name in names:
         conn.execute(sql.SQL("alter system reset {}").format(sql.Identifier(name)))
     conn.execute("select pg_reload_conf()")
 
 
 def directory_of(conn: Connection) -> str | None:
-    """Where the log is kept; None when it is not."""
+    """The directory WAL is archived to; None when archiving is off."""
     found = re.match(r"if test -f (.+?)/%f; then", _setting(conn, "archive_command"))
     return shlex.split(found[1].replace("%%", "%"))[0] if found else None
 
 
 def command(directory: Path) -> str:
-    """What the server runs for each piece."""
+    """The archive_command: what the server runs for each WAL segment."""
     place = _quoted(directory)
     part = f"{place}/.%f.part"
     keep = f"cp %p {part} && sync {part} && mv {part} {place}/%f && sync {place}"
@@ -68,7 +69,7 @@ def command(directory: Path) -> str:
 
 
 def restore_command(directory: str | None) -> str:
-    """How a recovery gets a piece back; without an archive there is only what came with the backup."""
+    """The restore_command of a recovery; without an archive it finds only the WAL inside the backup."""
     return "false" if directory is None else f"cp {_quoted(Path(directory))}/%f %p"
 
 

@@ -1,11 +1,11 @@
 """Take base backups of the embedded server.
 
     DIR/20260302T010000Z/
-        data/         what pg_basebackup copied: a data directory with the log that makes it whole
-        aegis.json    when it was finished, of what
+        data/         what pg_basebackup copied: a data directory with the WAL needed to make it consistent
+        aegis.json    the description: when it was finished, PostgreSQL version, databases, WAL archive
 
-A backup is a plain directory, which cp, rsync and PostgreSQL's own tools understand.  It has its name and its
-description when it is whole and verified, never before.
+A backup is a plain directory, which cp, rsync and PostgreSQL's own tools understand.  It gets its name and
+its description only once it is complete and verified.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from cli.database.manifest import verify
 DESCRIPTION = "aegis.json"
 NAME = re.compile(r"\d{8}T\d{6}Z")
 
-# The rights of our roles stand in the database's own entry.
+# Our databases are those whose ACL in pg_database names one of our roles.
 OURS = "select datname from pg_database where datacl::text like '%aegis_viewer=%' order by datname"
 
 
 @dataclass(frozen=True)
 class Backup:
-    """One finished backup, as its description tells; the time is the server's."""
+    """One finished backup, as its description says; the time is from the server's clock."""
 
     path: Path
     finished_at: datetime
@@ -51,7 +51,7 @@ class Backup:
 
     @property
     def first_log(self) -> str | None:
-        """The first piece of the log it needs."""
+        """The first WAL segment that the backup needs."""
         label = (self.data / "backup_label").read_text()
         found = re.search(r"START WAL LOCATION: \S+ \(file (\w+)\)", label)
         return found[1] if found else None
@@ -84,7 +84,7 @@ def backups_in(directory: Path) -> list[Backup]:
 
 
 def take(conn: Connection, server: Server, binaries: Binaries, directory: Path) -> Backup:
-    """Copy the running server with the log that makes the copy whole, and verify it."""
+    """Take and verify a base backup of the running server, including the WAL that makes it consistent."""
     path = next_name(directory)
     unfinished = directory / f".{path.name}.unfinished"
     try:
@@ -113,11 +113,11 @@ def take(conn: Connection, server: Server, binaries: Binaries, directory: Path) 
 
 
 def prune(directory: Path, keep: int, binaries: Binaries) -> list[Backup]:
-    """Remove the oldest backups beyond `keep`, and the kept log that only they needed."""
+    """Remove all but the newest `keep` backups, and the archived WAL that only the removed ones needed."""
     backups = backups_in(directory)
     gone, kept = backups[:-keep], backups[-keep:]
     for backup in gone:
-        (backup.path / DESCRIPTION).unlink()  # from here on it is none
+        (backup.path / DESCRIPTION).unlink()  # from here on it no longer counts as a backup
         shutil.rmtree(backup.path)
     if gone and kept[0].archive is not None and kept[0].first_log is not None:
         run(binaries, "pg_archivecleanup", kept[0].archive, kept[0].first_log)
@@ -125,7 +125,7 @@ def prune(directory: Path, keep: int, binaries: Binaries) -> list[Backup]:
 
 
 def run(binaries: Binaries, program: str, *arguments: str) -> None:
-    """Run one of PostgreSQL's programs, or raise what it said."""
+    """Run one of PostgreSQL's programs; raise BackupError with its last line of output if it fails."""
     done = subprocess.run(
         [binaries.program(program), *arguments],
         env=clean_environment(),
@@ -139,7 +139,7 @@ def run(binaries: Binaries, program: str, *arguments: str) -> None:
 
 
 def next_name(directory: Path, prefix: str = "") -> Path:
-    """Where the next goes: a name says the second, so the second in one second waits."""
+    """An unused path named after the current second; wait for the next second if it is taken."""
     while (path := directory / f"{prefix}{datetime.now(UTC):%Y%m%dT%H%M%SZ}").exists():
         time.sleep(0.05)
     return path

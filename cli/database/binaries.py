@@ -1,8 +1,8 @@
 """Find the PostgreSQL programs on this machine.
 
-What a person named comes first and is never passed over: a wrong AEGIS_PG_BIN is an error,
-not a reason to look further.  Without it the wheel we depend on wins over the system's
-packages, so that a fresh machine and an old server run the same version.
+A folder that the user named comes first: if AEGIS_PG_BIN is wrong, that is an error and no other place
+is searched.  Without it, the wheel we depend on wins over the system's packages, so that a fresh machine
+and an old server run the same version.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class ServerError(AegisError):
 
 
 class HasPgBin(Protocol):
-    """The one setting that matters here."""
+    """Settings with `pg_bin`, the only one needed here."""
 
     @property
     def pg_bin(self) -> Path | None: ...
@@ -44,11 +44,11 @@ class Binaries:
 
     @property
     def major(self) -> int:
-        """The part of the version that a data directory must share."""
+        """The major version, which must match that of the data directory."""
         return int(re.split(r"\D", self.version, maxsplit=1)[0])
 
     def program(self, name: str) -> str:
-        """The full path of `psql`, `pg_dump` and the like, or a clear error."""
+        """The full path of a program such as `psql` or `pg_dump`; raise ServerError if it is missing."""
         path = self.bin / name
         if not path.is_file():
             raise ServerError(f"PostgreSQL {self.version} in {self.bin} has no program {name}")
@@ -56,7 +56,7 @@ class Binaries:
 
 
 def find_binaries(settings: HasPgBin | None = None) -> Binaries:
-    """The PostgreSQL to use: AEGIS_PG_BIN, the wheel's, the newest of the system, PATH."""
+    """The PostgreSQL to use, tried in order: AEGIS_PG_BIN, the wheel's, the system's newest, PATH."""
     asked = settings.pg_bin if settings else None
     if asked is None and (named := os.environ.get("AEGIS_PG_BIN")):
         asked = Path(named)
@@ -76,13 +76,13 @@ def find_binaries(settings: HasPgBin | None = None) -> Binaries:
 
 
 def find_major(major: int) -> Binaries | None:
-    """Some installation of exactly this major version, to name it in a hint."""
+    """An installation of exactly this major version, to name in a hint; None if there is none."""
     found = (inspect(candidate) for candidate in _candidates())
     return next((binaries for binaries in found if binaries and binaries.major == major), None)
 
 
 def inspect(folder: Path) -> Binaries | None:
-    """The installation in this folder, or None when it cannot make and run a server."""
+    """The installation in this folder; None when it lacks a working postgres and initdb."""
     if not all(os.access(folder / name, os.X_OK) for name in ("postgres", "initdb")):
         return None
     try:
@@ -120,7 +120,7 @@ def _candidates() -> Iterator[Path]:
 
 
 def _newest_first(folders: Iterator[Path]) -> list[Path]:
-    """Order by the number in the parent's name: `18`, `pginstall18`; without one it comes last."""
+    """Sort by the number that ends the parent's name (`18`, `pginstall18`); names without one come last."""
 
     def number(folder: Path) -> int:
         digits = re.search(r"\d+$", folder.parent.name)

@@ -1,8 +1,8 @@
-"""What the catalog says about the objects of `sql/`, and how to take them away.
+"""Find the objects that `sql/` defines in the catalog, and drop those it no longer defines.
 
-A deployment must leave exactly what the files define.  Rather than parse SQL, it looks at where the catalog
-rows lie: `create or replace` always writes a new row version, so an object whose row has not moved while
-`sql/` was applied is one the files no longer define.
+A deployment must leave exactly what the files define.  Instead of parsing SQL, compare the ctids of the
+catalog rows: `create or replace` always writes a new row version, so an object whose row kept its ctid while
+`sql/` was applied is no longer defined by the files.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,9 +17,9 @@ Places: TypeAlias = Mapping["CodeObject", str]
 
 
 class CodeObject(NamedTuple):
-    """A trigger, view or function that `sql/` is responsible for."""
+    """A trigger, view or function that `sql/` manages."""
 
-    kind: str  # as DROP spells it
+    kind: str  # as written in DROP
     oid: int
     name: str
 
@@ -93,16 +93,17 @@ where grantee <> owner
 
 
 def places(conn: Connection, frozen: Iterable[str]) -> Places:
-    """Each object `sql/` is responsible for, and where its catalog row lies now."""
+    """Each object that `sql/` manages, with the ctid of its catalog row."""
     rows = conn.execute(_OBJECTS, [list(frozen)]).fetchall()
     return {CodeObject(kind, oid, name): place for kind, oid, name, place in rows}
 
 
 def drop_code(conn: Connection, frozen: Iterable[str]) -> None:
-    """Drop all that `sql/` made, and nothing of what `schema/` made.
+    """Drop everything `sql/` created and nothing `schema/` created.
 
-    Views and functions lean on each other both ways, so the drop must cascade; a cascade that reached a
-    column, a default or a constraint would quietly remove a law, so it is refused by name.
+    Views and functions depend on each other in both directions, so the drop must cascade.  A cascade that
+    reached a column, a default or a constraint would silently remove a law, so raise MigrationError then and
+    name what would be lost.
     """
     frozen = list(frozen)
     before = dict(conn.execute(_LOSABLE, [frozen]).fetchall())
@@ -117,7 +118,7 @@ def drop_code(conn: Connection, frozen: Iterable[str]) -> None:
 
 
 def drop_leftovers(conn: Connection, before: Places, frozen: Iterable[str]) -> tuple[str, ...]:
-    """Drop what was there before `sql/` was applied and has not been defined by it; return the names."""
+    """Drop objects that existed before `sql/` was applied and that it did not define; return the names."""
     now = places(conn, frozen)
     leftovers = [entry for entry, place in now.items() if before.get(entry) == place]
     _drop(conn, leftovers, cascade=False)
@@ -125,14 +126,14 @@ def drop_leftovers(conn: Connection, before: Places, frozen: Iterable[str]) -> t
 
 
 def revoke_all(conn: Connection) -> None:
-    """Take every privilege on our objects from everyone but the owner: the grants file alone decides."""
+    """Revoke all privileges on our objects from everyone but the owner, so only the grants file decides."""
     revokes = [statement for (statement,) in conn.execute(_REVOKES).fetchall()]
     if revokes:
         conn.execute(";\n".join(revokes).encode(), prepare=False)
 
 
 def _drop(conn: Connection, objects: Iterable[CodeObject], *, cascade: bool) -> None:
-    """Triggers, then views, then functions: each kind in one statement, so that order cannot matter."""
+    """Drop triggers first, then all views and all functions in one statement each: order cannot matter."""
     by_kind: dict[str, list[str]] = {"trigger": [], "view": [], "routine": []}
     for entry in objects:
         by_kind[entry.kind].append(entry.name)

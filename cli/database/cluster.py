@@ -1,14 +1,15 @@
 """Lay out the directory of an embedded server: its data, its socket and its configuration.
 
     directory/
-        data/         PGDATA, 0700, of the account that runs the server
-        run/          the socket; a link to a short directory when the path is too long for one
-        binaries/     copies of programs that account could not reach, if any
-        lock  alive   flocks: one starter at a time; held by every process of the server
+        data/         PGDATA, mode 0700, owned by the account that runs the server
+        run/          the socket; a link to a short directory when this path is too long for a socket
+        binaries/     copies of programs that the account could not reach, if any
+        lock          flock: one process at a time starts or stops the server
+        alive         flock: held by every process of the server
         server.log
 
-Configuration is written anew at each start, so that no edit can open a door; what a person
-wants to change goes through ALTER SYSTEM, which PostgreSQL keeps apart and reads last.
+Configuration files are rewritten at each start, so that no edit can weaken authentication.  Change settings
+with ALTER SYSTEM, which PostgreSQL stores in a separate file and reads last.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from cli.database.binaries import Binaries, ServerError, find_major
 
 SOCKET_PATH_LIMIT = 107 if sys.platform == "linux" else 103
 
-RESERVED_SINCE = 16  # the version that can reserve connections for others than superusers
+RESERVED_SINCE = 16  # the first version that can reserve connections for roles other than superusers
 
 SETTINGS = """\
 # aegis.conf: written by Aegis at each start. Change settings with ALTER SYSTEM, which wins over this file.
@@ -70,7 +71,7 @@ host all all ::1/128 scram-sha-256
 
 
 def refuse_foreign_data(directory: Path, binaries: Binaries) -> None:
-    """Raise when the data was not made by this major version.  Reads only."""
+    """Raise ServerError if there is data that this major version did not create.  Changes nothing."""
     if (directory / "PG_VERSION").exists():
         raise ServerError(
             f"{directory} is itself the data of a PostgreSQL server",
@@ -87,7 +88,7 @@ def refuse_foreign_data(directory: Path, binaries: Binaries) -> None:
             hint="Move it away, or set AEGIS_DATA_DIR to another directory.",
         ) from None
     except PermissionError:
-        return  # whose it is matters first, and server_account says it better
+        return  # the owner is wrong; server_account reports that more clearly
     if made_by != str(binaries.major):
         other = find_major(int(made_by)) if made_by.isdigit() else None
         go_on = f"Go on with it by AEGIS_PG_BIN={other.bin}" if other else f"Install PostgreSQL {made_by}"
@@ -98,12 +99,12 @@ def refuse_foreign_data(directory: Path, binaries: Binaries) -> None:
 
 
 def make_directory(directory: Path) -> None:
-    """Make the directory and its missing parents; those root makes let other accounts pass, not look."""
+    """Create the directory and its missing parents; others may enter, but not list, those root creates."""
     mode = 0o711 if os.geteuid() == 0 else 0o700
     missing = [path for path in [directory, *directory.parents] if not path.exists()]
     try:
         for path in reversed(missing):
-            with contextlib.suppress(FileExistsError):  # the other of two starters was faster
+            with contextlib.suppress(FileExistsError):  # another process created it first
                 path.mkdir()
                 path.chmod(mode)
     except OSError as error:
@@ -114,7 +115,7 @@ def make_directory(directory: Path) -> None:
 
 
 def create_data(directory: Path, binaries: Binaries, account: Account, *, fsync: bool) -> None:
-    """Run initdb beside the final place and rename, so that half a data directory never looks like one."""
+    """Run initdb in a temporary directory and rename it, so that a failed initdb leaves no data directory."""
     unfinished = directory / "data.unfinished"
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(mode=0o700)
@@ -139,7 +140,7 @@ def create_data(directory: Path, binaries: Binaries, account: Account, *, fsync:
 
 
 def configure(data: Path, account: Account) -> None:
-    """Write settings and authentication; the trust that initdb allowed ends before the first start."""
+    """Write settings and authentication; before the first start this replaces initdb's `trust`."""
     people = {account.name, "root", pwd.getpwuid(os.geteuid()).pw_name}
     ident = "".join(f'aegis "{name}" postgres\n' for name in sorted(people))
     settings = SETTINGS
@@ -150,7 +151,7 @@ def configure(data: Path, account: Account) -> None:
 
 
 def write_private(path: Path, text: str, account: Account) -> None:
-    """Replace a file in one step, readable by the account alone."""
+    """Replace a file atomically; only the account can read it."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     with os.fdopen(descriptor, "w") as file:
         file.write(text)
@@ -159,10 +160,10 @@ def write_private(path: Path, text: str, account: Account) -> None:
 
 
 def socket_directory(directory: Path, port: int, account: Account) -> Path:
-    """Where the socket goes: `run`, or what it links to when its path would be too long.
+    """The socket directory: `run`, or a short directory it links to when the socket path would be too long.
 
-    Root lets other accounts pass to the socket (strategies and the pooler run as such): whoever
-    knocks still needs a password.
+    When the server runs for root, other accounts may reach the socket, because strategies and the pooler
+    run under other accounts.  Logging in still needs a password.
     """
     run = directory / "run"
     mode = 0o700 if account.is_me else 0o711
@@ -182,7 +183,7 @@ def socket_directory(directory: Path, port: int, account: Account) -> Path:
 
 
 def clean_environment() -> dict[str, str]:
-    """The environment of PostgreSQL's programs: no PG* or locale variable of the caller may leak in."""
+    """The environment of PostgreSQL's programs, without the caller's PG* and locale variables."""
     return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}
 
 

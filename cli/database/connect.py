@@ -1,8 +1,9 @@
-"""Which database we mean, and how to reach it.
+"""Choose the database and connect to it.
 
-Without AEGIS_DATABASE_URL it is a database of the embedded server, where the administrator needs no password;
-with it, an external one, and the URL is the administrator's.  Everybody else comes by a login of their own,
-whose URL never holds a password: that goes by PGPASSWORD, where `ps` does not show it.
+Without AEGIS_DATABASE_URL it is a database of the embedded server, where the administrator needs no password.
+With AEGIS_DATABASE_URL it is on an external server, and the URL is the administrator's.  Workers, strategies
+and the desk each have their own login, and their URLs never contain a password: it is passed in PGPASSWORD,
+where `ps` does not show it.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from workers.runtime import session
 from workers.runtime.errors import teach_psycopg
 from workers.runtime.settings import Settings, load_settings
 
-teach_psycopg()  # refusals reach commands as the classes of workers.runtime.errors
+teach_psycopg()  # so that refusals reach commands as the classes of workers.runtime.errors
 
 KIND_OF_NAME = {"demo": "demo", "aegis": "live"}
 DESK = logins.DESK
@@ -38,7 +39,7 @@ DESK = logins.DESK
 
 @dataclass
 class Database:
-    """One database of one server, embedded or external."""
+    """One database on one server, embedded or external."""
 
     settings: Settings
     name: str
@@ -46,7 +47,7 @@ class Database:
 
     @classmethod
     def resolve(cls, settings: Settings | None = None, *, name: str | None = None) -> Database:
-        """The database the settings name, or another one of the same server."""
+        """The database named in the settings, or another one on the same server."""
         settings = settings or load_settings()
         named = _name_in(settings.database_url) if settings.database_url else settings.database
         return cls(settings, name or named)
@@ -57,16 +58,16 @@ class Database:
 
     @property
     def directory(self) -> Path:
-        """Where the embedded server lives."""
+        """The directory of the embedded server."""
         return self.settings.data_dir / "server"
 
     @property
     def default_kind(self) -> str | None:
-        """What a new database of this name becomes when nobody says."""
+        """The kind of a new database of this name when none is given."""
         return "live" if self.external else KIND_OF_NAME.get(self.name)
 
     def ensure_running(self) -> None:
-        """Start the embedded server unless it runs; an external one is somebody else's to start."""
+        """Start the embedded server unless it runs; do nothing for an external one."""
         if not self.external and self.server is None:
             binaries = find_binaries(self.settings)
             self.server = Server.start(self.directory, binaries=binaries)
@@ -77,7 +78,7 @@ class Database:
             return found is not None
 
     def migrate(self, kind: str | None = None, *, force: bool = False) -> Report:
-        """Make this database what the code says: server, database, logins, schema/ and sql/."""
+        """Create the server, database and logins if they are missing, and apply schema/ and sql/."""
         self.ensure_running()
         if not self.exists():
             if (kind := kind or self.default_kind) is None:
@@ -87,30 +88,30 @@ class Database:
             logins.ensure_roles(conn)
             logins.ensure_logins(conn, self.settings.secrets_dir)
             logins.secure_database(conn)
-            if not self.external:  # of a server that is all ours, no database is for everybody
+            if not self.external:  # the whole server is ours, so no database stays open to everyone
                 limits.close_databases(conn, [name for (name,) in limits.open_databases(conn)])
             asked = kind or (None if is_deployed(conn) else self.default_kind)
             return migrate(conn, kind=asked, force=force, lock_timeout=LOCK_TIMEOUT)
 
     def ensure_strategy_login(self, strategy_name: str) -> str:
-        """Create the login of a strategy when it is added; return its name."""
+        """Create the login of a newly added strategy; return its name."""
         with self.admin() as conn:
             return logins.ensure_strategy_login(conn, strategy_name, self.settings.secrets_dir)
 
     def admin(self) -> Connection:
-        """A connection that may do everything: for migrations and for making logins, nothing else."""
+        """The administrator's connection to this database; ordinary commands use `desk` instead."""
         return self._connect_admin(self.name)
 
     def server_admin(self) -> Connection:
-        """The administrator's connection to the server as a whole, whether or not our database is there."""
+        """The administrator's connection to the `postgres` database, so our own database need not exist."""
         return self._connect_admin("postgres")
 
     def desk(self) -> Connection:
-        """The connection of the people at the desk: what commands use."""
+        """A connection as the desk login, which the commands use."""
         return self.connect(DESK)
 
     def connect(self, login: str) -> Connection:
-        """A connection of this login, or an error that says what to do first."""
+        """A connection as this login; raise DatabaseError if the database is not migrated."""
         url = self.url(login)
         conn = self._connect(url, password=password_of(login, self.settings.secrets_dir))
         if not _has_door(conn):
@@ -119,12 +120,12 @@ class Database:
         return conn
 
     def drop(self) -> None:
-        """Drop the database with all that is in it; the caller has asked."""
+        """Drop the database with everything in it, without asking."""
         with self.server_admin() as conn:
             conn.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(self.name)))
 
     def url(self, login: str = DESK, *, pooled: bool = False, password: str | None = None) -> str:
-        """The address for this login; a password is in it only when given."""
+        """The URL for this login; it contains a password only if one is given."""
         if pooled and self.settings.pooled_url is None and self.external:
             raise DatabaseError(
                 "no address of a pooler is known", hint="Set AEGIS_POOLED_URL to where PgBouncer answers."
@@ -136,7 +137,7 @@ class Database:
         return _with(address, user=login, password=password, dbname=self.name)
 
     def worker_env(self, login: str) -> dict[str, str]:
-        """All that a worker process is told: its own login, its own password, and where files go."""
+        """The environment of a worker process: its own login and password, and the data directory."""
         env = {
             "AEGIS_DATABASE_URL": self.url(login),
             "PGPASSWORD": password_of(login, self.settings.secrets_dir),
@@ -147,11 +148,11 @@ class Database:
         return env
 
     def program(self, name: str) -> str:
-        """The path of `psql` or `pg_dump` of the PostgreSQL we use."""
+        """The path of a program, such as `psql` or `pg_dump`, of the PostgreSQL we use."""
         return find_binaries(self.settings).program(name)
 
     def dump(self) -> str:
-        """The definitions of everything in the database; the same database gives the same text."""
+        """The definitions of everything in the database as SQL; the same database gives the same text."""
         parts = urlsplit(self._admin_url(self.name))
         address = _with(urlunsplit(parts), user=unquote(parts.username or ""), dbname=self.name)
         environment = os.environ | ({"PGPASSWORD": unquote(parts.password)} if parts.password else {})
@@ -159,12 +160,12 @@ class Database:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise DatabaseError(f"pg_dump failed: {done.stderr.strip()}")
-        # Newer versions fence the text with a random key, which would make every dump another text.
+        # Newer pg_dump versions add \restrict lines with a random key, which would make every dump differ.
         lines = done.stdout.splitlines(keepends=True)
         return "".join(line for line in lines if not line.startswith(("\\restrict ", "\\unrestrict ")))
 
     def refuse_reset(self) -> str | None:
-        """Raise unless this database may be dropped; return the kind it has, None when it has none."""
+        """Raise DatabaseError if this database may not be dropped; return its kind, None if it has none."""
         if not self.exists():
             return None
         with self.admin() as conn:
@@ -188,7 +189,7 @@ class Database:
         return kind
 
     def embedded(self) -> Server:
-        """The embedded server, running, or an error that says how to start it."""
+        """The running embedded server; raise DatabaseError with a hint how to start it if it does not run."""
         if self.external:
             raise DatabaseError("this database is on an external server", hint="Unset AEGIS_DATABASE_URL.")
         if self.server is None:
@@ -214,12 +215,12 @@ class Database:
         statement = sql.SQL("create database {} template template0 encoding 'UTF8'")
         with (
             self.server_admin() as conn,
-            suppress(errors.DuplicateDatabase, errors.UniqueViolation),  # another starter was faster
+            suppress(errors.DuplicateDatabase, errors.UniqueViolation),  # another process created it first
         ):
             conn.execute(statement.format(sql.Identifier(self.name)))
 
     def _connect_admin(self, dbname: str) -> Connection:
-        """As the administrator, in a session with our settings, whatever the server's own are."""
+        """Connect as the administrator and set our session settings, whatever the server's defaults are."""
         conn = self._connect(self._admin_url(dbname))
         conn.execute("set statement_timeout = 0")
         conn.execute(
@@ -258,7 +259,7 @@ def _name_in(url: str) -> str:
 
 
 def _with(url: str, *, dbname: str, user: str | None = None, password: str | None = None) -> str:
-    """The same server for another database and, when named, another user with this password or none."""
+    """The URL with another database and, if a user is given, that user with this password or none."""
     parts = urlsplit(url)
     who, at, where = parts.netloc.rpartition("@")
     if user is not None:

@@ -1,9 +1,9 @@
-"""Run PostgreSQL as a part of Aegis: one call starts it, or joins it when it already runs.
+"""Run PostgreSQL as a part of Aegis: one call starts the server, or joins it if it already runs.
 
     with Server.start(directory) as server:
         psycopg.connect(server.url("postgres"))
 
-Leaving the `with` stops a server that it started, and leaves alone one that it joined.
+At the end of the `with`, a server that was started here is stopped; one that was joined keeps running.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from cli.database.binaries import Binaries, ServerError, find_binaries
 __all__ = ["Server", "ServerError"]
 
 SUPERUSER = "postgres"
-SOCKET_PORT = 5432  # the name of the socket; it is private, so it never collides
-PATIENCE = 60.0  # seconds to start, recover or stop before we say what we are waiting for
+SOCKET_PORT = 5432  # part of the socket's name; its directory is private, so it never collides
+PATIENCE = 60.0  # seconds to wait for a start, recovery or stop before raising ServerError
 POLL = 0.01
 LOG = "server.log"
 LOG_LIMIT = 16_000_000
@@ -63,10 +63,10 @@ class Server:
         die_with_owner: bool = False,
         binaries: Binaries | None = None,
     ) -> Self:
-        """Start the server of this directory, making it first if need be, or join the running one.
+        """Start the server of this directory, creating its data if needed, or join it if it already runs.
 
         With `port` it also listens on 127.0.0.1 (0 picks a free port).  Without `fsync` a crash of
-        the machine may lose data: for tests.
+        the machine may lose data; use that only in tests.
         """
         directory = directory.expanduser().resolve()
         binaries = binaries or find_binaries()
@@ -88,7 +88,7 @@ class Server:
 
     @classmethod
     def attach(cls, directory: Path) -> Self:
-        """The server that runs in this directory, or ServerError."""
+        """Join the server that runs in this directory; raise ServerError if none does."""
         directory = directory.expanduser().resolve()
         running = postmaster.answering(directory / "data")
         if running is None:
@@ -96,7 +96,7 @@ class Server:
         return cls._joined(directory, server_account(directory / "data"), running, None)
 
     def url(self, dbname: str, user: str | None = None, *, tcp: bool = False) -> str:
-        """The address of a database, by the socket unless `tcp`; it holds no password."""
+        """The URL of a database, through the socket unless `tcp`; it contains no password."""
         user, dbname = quote(user or self.superuser, safe=""), quote(dbname, safe="")
         if tcp:
             if not self.tcp:
@@ -106,7 +106,7 @@ class Server:
         return f"postgresql://{user}@/{dbname}?{where}"
 
     def stop(self, mode: StopMode = "fast") -> None:
-        """Stop it: `fast` ends sessions and writes everything, `immediate` leaves that to recovery."""
+        """Stop the server: `fast` writes everything to disk, `immediate` relies on crash recovery."""
         with postmaster.one_at_a_time(self.directory, self.account):
             self._signal(STOP_SIGNALS[mode])
             deadline = time.monotonic() + PATIENCE
@@ -129,7 +129,7 @@ class Server:
 
     @classmethod
     def _wait_for_the_old(cls, directory: Path, account: Account) -> postmaster.PidFile | int:
-        """Who answers here, or, once nobody is left, the lock that a new server shall hold."""
+        """The running server, or, once no process of an old one is left, the alive lock for a new one."""
         deadline = time.monotonic() + PATIENCE
         while True:
             if running := postmaster.answering(directory / "data"):
@@ -166,7 +166,7 @@ class Server:
         fsync: bool,
         die_with_owner: bool,
     ) -> Self:
-        """Start a postmaster and wait until it says, in a pid file of its own, that it is ready."""
+        """Start a postmaster and wait until its own pid file says that it is ready."""
         data, tcp = directory / "data", port is not None
         cluster.configure(data, account)
         number = SOCKET_PORT if port is None else port or _free_port()
@@ -198,7 +198,7 @@ class Server:
         return server
 
     def _signal(self, number: signal.Signals) -> None:
-        """Signal the postmaster, when there is one: a number in a file is not yet a process of ours."""
+        """Signal the postmaster; trust a pid file only if its server is starting or answers."""
         if self._process is not None:
             if self._process.poll() is None:
                 self._process.send_signal(number)
@@ -225,7 +225,8 @@ class Server:
             self.stop()
 
 
-_started: list[subprocess.Popen[bytes]] = []  # kept, so that a server may outlive the object that started it
+# Keep the Popen objects, so that a server may outlive the Server object that started it.
+_started: list[subprocess.Popen[bytes]] = []
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], data: Path, log: Path, log_start: int) -> None:
@@ -249,7 +250,7 @@ def _wait_until_ready(process: subprocess.Popen[bytes], data: Path, log: Path, l
 
 
 def _open_log(directory: Path, account: Account) -> tuple[int, int]:
-    """The log opened to append, and its size so far; a long one is set aside first."""
+    """Open the log for appending; return its descriptor and size.  A log over LOG_LIMIT is renamed first."""
     path = directory / LOG
     if path.exists() and path.stat().st_size > LOG_LIMIT:
         path.replace(path.with_suffix(".log.1"))

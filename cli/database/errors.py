@@ -1,4 +1,4 @@
-"""What can go wrong between the command line and the database, told as a fact and a next step."""
+"""Errors between the command line and the database, each with a message and a hint."""
 
 from workers.runtime.errors import AegisError
 
@@ -12,4 +12,4 @@ class MigrationError(DatabaseError):
 
 
 class BackupError(DatabaseError):
-    """A backup could not be taken, kept or put back; what was there is still there."""
+    """A backup could not be taken, archived or restored; no existing data was lost."""

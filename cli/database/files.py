@@ -1,7 +1,7 @@
-"""The SQL that ships with Aegis: where it is and what a deployment reads from it.
+"""Find the SQL files that ship with Aegis, and read what a deployment needs from them.
 
-In a checkout `schema/` and `sql/` stand at the root; in an installed wheel the same two folders are packaged
-beside this module.  A checkout wins nothing and loses nothing: only one of the two places exists.
+In a checkout `schema/` and `sql/` are at the root; in an installed wheel the same two folders are packaged
+beside this module.  Only one of the two places exists.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ _FUNCTION = re.compile(r"^\s*create\s+(?:or\s+replace\s+)?(?:function|procedure)
 
 @dataclass(frozen=True)
 class SqlFile:
-    """One file of SQL, applied whole, somewhere below its root: `schema/` or `sql/`."""
+    """One SQL file below its root, `schema/` or `sql/`; it is applied as a whole."""
 
     path: Path
     text: str
@@ -32,7 +32,7 @@ class SqlFile:
 
     @property
     def name(self) -> str:
-        """The short name people see: `sql/40_trade/74_fills.sql`."""
+        """The name shown in messages, such as `sql/40_trade/74_fills.sql`."""
         return f"{self.root.name}/{self.path.relative_to(self.root).as_posix()}"
 
     @property
@@ -42,7 +42,7 @@ class SqlFile:
 
 @dataclass(frozen=True)
 class Migration(SqlFile):
-    """One numbered step of `schema/`, run once and then frozen."""
+    """One numbered file of `schema/`: run once, never changed after its release."""
 
     version: int
 
@@ -53,32 +53,32 @@ class Migration(SqlFile):
 
 @dataclass(frozen=True)
 class Source:
-    """All the SQL of one version of the code, as one kind of database gets it."""
+    """All the SQL files that one version of the code applies to one kind of database."""
 
     migrations: tuple[Migration, ...]
     code: tuple[SqlFile, ...]
 
     @property
     def grants(self) -> tuple[SqlFile, ...]:
-        """What is applied when all is defined: who may do what, and what comes after that file."""
+        """The grants file and the files after it, applied once everything is defined."""
         names = [file.path.stem for file in self.code]
         first = next((at for at, name in enumerate(names) if name.endswith("grants")), len(names))
         return self.code[first:]
 
     @property
     def definitions(self) -> tuple[SqlFile, ...]:
-        """Everything of `sql/` before the grants."""
+        """The files of `sql/` before the grants."""
         return self.code[: len(self.code) - len(self.grants)]
 
     @property
     def code_checksum(self) -> str:
-        """One checksum over names and contents: a renamed file is another order, so another deployment."""
+        """A checksum of names and contents: a renamed file changes the order, so it is a new deployment."""
         lines = "".join(f"{file.checksum} {file.name}\n" for file in self.code)
         return hashlib.sha256(lines.encode()).hexdigest()
 
     @property
     def frozen_functions(self) -> tuple[str, ...]:
-        """Functions that live in migrations because column defaults use them (`bus.now`, `bus.clock`)."""
+        """Functions defined in migrations because column defaults use them (`bus.now`, `bus.clock`)."""
         found = (_FUNCTION.findall(_COMMENT.sub("", migration.text)) for migration in self.migrations)
         return tuple(sorted({name.lower() for names in found for name in names}))
 
@@ -92,7 +92,7 @@ def sql_dir() -> Path:
 
 
 def read_source(kind: str, schema: Path | None = None, sql: Path | None = None) -> Source:
-    """Read what a database of this kind is made of, refusing folders that could not be deployed."""
+    """Read the SQL files for a database of this kind; raise MigrationError if they cannot be deployed."""
     migrations = _migrations(schema or schema_dir(), virtual=kind in VIRTUAL_KINDS)
     root = sql or sql_dir()
     code = tuple(SqlFile(path, _read(path), root) for path in sorted(root.rglob("*.sql")))

@@ -1,7 +1,7 @@
-"""What a database remembers of its deployments, and whether the files can follow from it.
+"""Read which migrations a database has run, and check that the files match that history.
 
-A history that the files cannot have made (a released file that changed, one that is gone, a database newer
-than the code) is refused before anything is touched: a person has to look.
+If the files do not match the history (a released file was changed or removed, or the database is newer than
+the code), raise MigrationError before anything is changed: a person has to decide.
 """
 
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ comment on column bus.deployments.applied_at is 'When sql/ was last applied, by 
 
 @dataclass(frozen=True)
 class Applied:
-    """A migration as the database remembers it."""
+    """A migration that has run, as recorded in the database."""
 
     version: int
     name: str
@@ -61,7 +61,7 @@ class Applied:
 
 @dataclass(frozen=True)
 class State:
-    """What a database says about itself."""
+    """The deployment state that a database records about itself."""
 
     kind: str | None = None  # None: never migrated
     applied: tuple[Applied, ...] = ()
@@ -83,7 +83,7 @@ class Status:
 
 
 def status(conn: Connection, *, schema_dir: Path | None = None, sql_dir: Path | None = None) -> Status:
-    """Compare the database with the files; raises MigrationError when they cannot belong together."""
+    """Compare the database with the files; raise MigrationError if its history does not match them."""
     state = read_state(conn)
     source = read_source(state.kind or "live", schema_dir, sql_dir)
     pending = find_pending(state, source)
@@ -93,7 +93,7 @@ def status(conn: Connection, *, schema_dir: Path | None = None, sql_dir: Path | 
 
 
 def read_state(conn: Connection) -> State:
-    """Read the migrator's own two tables; a database without them has never been migrated."""
+    """Read the migrator's two tables; a database without them has never been migrated."""
     with conn.transaction():
         if not is_deployed(conn):
             return State()
@@ -104,7 +104,7 @@ def read_state(conn: Connection) -> State:
 
 
 def find_pending(state: State, source: Source) -> tuple[Migration, ...]:
-    """The migrations still to run; refuses a history that the files cannot have made."""
+    """The migrations still to run; raise MigrationError if the history does not match the files."""
     files = {migration.version: migration for migration in source.migrations}
     newest = max((applied.version for applied in state.applied), default=-1)
     newest_file = max(files, default=-1)
@@ -150,13 +150,13 @@ def settle_kind(state: State, asked: str | None) -> str:
 
 
 def is_deployed(conn: Connection) -> bool:
-    """Whether the migrator has ever finished here."""
+    """Whether a deployment has ever finished in this database."""
     (exists,) = _row(conn, "select to_regclass('bus.deployments') is not null")
     return bool(exists)
 
 
 def begin(conn: Connection) -> None:
-    """Make the tables that remember, in a new database."""
+    """Create the migrator's two tables in a new database."""
     conn.execute(_TABLES.encode(), prepare=False)
 
 

@@ -1,7 +1,8 @@
-"""What a login may use of the server, so that the weakest cannot take what the others need.
+"""Limit what each login may use of the server, so that a strategy cannot starve the other logins.
 
-Whatever a login can open, fill or hold is bounded where the login itself cannot undo it: by its role, or by
-settings that only a superuser may change.  A number that somebody else has set for a role stays.
+Connections, disk space and log volume are limited where the login itself cannot lift the limit: by a property
+of its role, or by settings that only a superuser may change.  A value that an administrator has already set
+for a role is kept.
 """
 
 from __future__ import annotations
@@ -14,22 +15,22 @@ from psycopg import errors, sql
 from cli.database.catalog import Connection
 
 STRATEGY_CONNECTIONS = 10
-"""A pool of 4, or of 8 in PgBouncer, the listener, and one that the server has not yet noticed to be gone."""
+"""A pool of 4 (8 in PgBouncer), the LISTEN connection, and a dead one the server has not yet noticed."""
 WORKER_CONNECTIONS = 24
 SETTINGS = {
     "temp_file_limit": "64MB",  # a large sort must not fill the disk
-    "log_min_messages": "fatal",  # nor RAISE LOG the server's log; a strategy's process has a log of its own
+    "log_min_messages": "fatal",  # nor RAISE LOG the server's log; the strategy process logs to its own file
     "log_min_error_statement": "panic",
-    "statement_timeout": "30s",  # a default: the login may change it
+    "statement_timeout": "30s",  # only a default: the login may change it
 }
-"""For each strategy. All but the last need a superuser; `aegis doctor` names where they are missing."""
+"""Set for each strategy. All but the last need a superuser; `aegis doctor` reports where they are missing."""
 RESERVED_FOR = ("aegis_operator", "aegis_feed", "aegis_engine", "aegis_executor")
-"""Who gets a connection when only the reserved ones are left: all but strategies and mere viewers."""
+"""The roles that may use reserved connections: all but strategies and read-only viewers."""
 TEMPLATES = ("postgres", "template1")
 
 
 def limit_logins(conn: Connection) -> None:
-    """Bound the connections of every worker and strategy, and what a strategy may fill."""
+    """Limit the connections of every worker and strategy, and apply SETTINGS to every strategy."""
     for login, connections, settings in conn.execute(
         """
         select r.rolname, r.rolconnlimit, coalesce(s.setconfig, '{}')
@@ -48,7 +49,7 @@ def limit_logins(conn: Connection) -> None:
 
 
 def reserve_connections(conn: Connection) -> None:
-    """Let the desk and the core workers use the reserved connections, where the server knows such."""
+    """Let the desk and the core workers use reserved connections, if the server version has them."""
     groups = conn.execute(
         """
         select g.rolname
@@ -64,9 +65,10 @@ def reserve_connections(conn: Connection) -> None:
 
 
 def close_databases(conn: Connection, names: Iterable[str] = TEMPLATES) -> None:
-    """Keep everybody but superusers out of databases where our logins have nothing to do.
+    """Revoke access to databases that our logins do not need, from everyone but superusers and owners.
 
-    There no function is taken from the public: any login could fill the server's lock table and its disk.
+    The catalog functions that we revoke in our own databases are still public there, so any login could fill
+    the server's lock table and its disk.
     """
     for (name,) in open_databases(conn):
         if name in names:
@@ -74,7 +76,7 @@ def close_databases(conn: Connection, names: Iterable[str] = TEMPLATES) -> None:
 
 
 def open_databases(conn: Connection) -> list[tuple[str]]:
-    """Databases that everybody may connect to."""
+    """Databases where PUBLIC may connect or create temporary tables."""
     return conn.execute(
         """
         select d.datname
@@ -95,6 +97,6 @@ def _alter(conn: Connection, login: str, what: sql.Composed) -> None:
 
 
 def _try(conn: Connection, statement: sql.Composed) -> None:
-    """Do what the administrator of a managed server may not be allowed to."""
+    """Run a statement that the administrator of a managed server may lack the privilege for; ignore that."""
     with contextlib.suppress(errors.InsufficientPrivilege, errors.InvalidCatalogName), conn.transaction():
         conn.execute(statement)

@@ -1,7 +1,8 @@
-"""Roles and logins: who may knock at the door of a database, and with which key.
+"""Create roles and logins, and restrict who may connect to a database.
 
 Roles belong to the whole server and several databases share them, so everything here only adds what is
-missing, and two starters at once end in the same state.  What a role may do is said by the grants in `sql/`.
+missing, and two processes that start at once end in the same state.  The grants in `sql/` say what a role
+may do.
 """
 
 import contextlib
@@ -38,8 +39,8 @@ LOGINS: Mapping[str, tuple[str, ...]] = {
     "aegis_w_execution": ("aegis_executor",),
     "aegis_w_reconcile": ("aegis_executor",),
 }
-# Who types override codes: no statement of theirs is written to the server's log, whatever becomes of it.  An
-# error's message can hold a code as well, so errors are left out; that they were ended is still logged.
+# Logins that type override codes.  The server logs none of their statements, whether they succeed or fail.
+# An error message can contain a code as well, so errors are not logged either; ended sessions still are.
 TYPES_SECRETS = ("aegis_desk",)
 SILENT = {
     "log_min_messages": "log",
@@ -54,18 +55,18 @@ SILENT = {
 }
 STRATEGY_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
-# What two starters at once may see of each other; the loser only has to look again.
+# Errors that two processes starting at once can cause each other; the one that fails only has to retry.
 _RACES = (errors.DuplicateObject, errors.UniqueViolation, errors.InternalError_, errors.SerializationFailure)
 _ATTEMPTS = 8
 
 
 def ensure_roles(conn: Connection) -> None:
-    """Create the group roles that own things and that grants name."""
+    """Create the group roles: the owner of all objects, and those that the grants name."""
     _retrying(conn, lambda: _ensure_groups(conn))
 
 
 def ensure_logins(conn: Connection, secrets_dir: Path, logins: Mapping[str, Iterable[str]] = LOGINS) -> None:
-    """Create these logins with memberships, passwords and settings; `api` is their home in this database."""
+    """Create these logins with memberships, passwords and settings; their search_path here is `api`."""
     passwords = {login: secrets.ensure_password(login, secrets_dir) for login in logins}
 
     def ensure() -> None:
@@ -82,7 +83,7 @@ def ensure_logins(conn: Connection, secrets_dir: Path, logins: Mapping[str, Iter
 
 
 def ensure_strategy_login(conn: Connection, strategy_name: str, secrets_dir: Path) -> str:
-    """Create the login of one strategy, which may propose and read and nothing else; return its name."""
+    """Create the login of one strategy, which may only propose and read; return its name."""
     if not STRATEGY_NAME.fullmatch(strategy_name):
         raise DatabaseError(
             f"{strategy_name!r} cannot be the name of a strategy",
@@ -94,7 +95,7 @@ def ensure_strategy_login(conn: Connection, strategy_name: str, secrets_dir: Pat
 
 
 def secure_database(conn: Connection) -> None:
-    """Close this database to all but our roles, and shut what PostgreSQL leaves open to the public."""
+    """Let only our roles connect to this database, and revoke what PostgreSQL grants to PUBLIC by default."""
 
     def secure() -> None:
         _execute(conn, [*_door_statements(conn.info.dbname), _INSIDE.encode()])
@@ -106,7 +107,7 @@ def secure_database(conn: Connection) -> None:
 
 
 def secure_copy(conn: Connection, database: str) -> None:
-    """Give a copy of a secured database what `create database ... template` leaves behind."""
+    """Grant and set on a copy of a secured database what `create database ... template` does not copy."""
     logins = [name for name in _roles(conn) if name in LOGINS or name.startswith("aegis_s_")]
     with conn.transaction():
         _execute(conn, [*_door_statements(database), *_home_statements(database, logins)])
@@ -118,8 +119,9 @@ alter default privileges for role {OWNER} revoke execute on functions from publi
 alter default privileges for role {OWNER} revoke usage on types from public
 """
 
-# Whatever holds or fills what the whole server shares: locks, files of large objects and snapshots, WAL,
-# transaction ids.  Functions of ours that need one run as the owner; asyncpg's own reset is not used.
+# Revoke the functions that use up what the whole server shares: locks, large objects, exported snapshots,
+# WAL, transaction ids.  Our functions that need one run as aegis_owner.  asyncpg's default reset of a
+# connection would need one too (pg_advisory_unlock_all); it is not used.
 _CATALOG = """
 do $$
 declare
@@ -169,10 +171,10 @@ def _ensure_groups(conn: Connection) -> None:
     for role in GROUPS:
         if role not in existing:
             conn.execute(sql.SQL("create role {} nologin").format(sql.Identifier(role)))
-    if not _has_privileges_of(conn, OWNER):  # making a role gives its maker no more than the right to give it
+    if not _has_privileges_of(conn, OWNER):  # creating a role only gives the right to grant it
         conn.execute(sql.SQL("grant {} to current_user").format(sql.Identifier(OWNER)))
-    # A mode change and the watcher look at all sessions and end those in the way.  An admin of a managed
-    # server may not be able to grant that; then they have to end by themselves.
+    # A mode change and the watcher look at all sessions and end those in the way.  The administrator of a
+    # managed server may be unable to grant that; then these sessions must end by themselves.
     for role in ("pg_signal_backend", "pg_read_all_stats"):
         if not _is_member(conn, OWNER, role):
             with contextlib.suppress(errors.InsufficientPrivilege), conn.transaction():
@@ -194,7 +196,7 @@ def _ensure_login(conn: Connection, login: str, groups: Iterable[str], password:
 
 
 def _keep_out_of_the_log(conn: Connection, login: str) -> None:
-    """Only a superuser may say so; on a managed server the provider's log may hold what people type."""
+    """Turn logging off for a login.  Needs a superuser: a managed server may log what people type."""
     row = conn.execute(
         "select setconfig from pg_db_role_setting where setdatabase = 0 and setrole = to_regrole(%s)", [login]
     ).fetchone()
@@ -209,7 +211,7 @@ def _keep_out_of_the_log(conn: Connection, login: str) -> None:
 
 
 def _has_password(conn: Connection, login: str, password: str) -> bool:
-    """Whether the login already has this password; only a superuser can know."""
+    """Whether the login already has this password; False unless we are a superuser, who alone can check."""
     if not _is_superuser(conn):
         return False
     row = conn.execute("select rolpassword from pg_authid where rolname = %s", [login]).fetchone()
@@ -217,7 +219,7 @@ def _has_password(conn: Connection, login: str, password: str) -> bool:
 
 
 def _retrying(conn: Connection, work: Callable[[], None]) -> None:
-    """Do this in a transaction of its own, again when another starter was a moment faster."""
+    """Run `work` in its own transaction; retry when another starting process got there first."""
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             with conn.transaction():
@@ -239,7 +241,7 @@ def _roles(conn: Connection) -> set[str]:
 
 
 def _is_member(conn: Connection, member: str, group: str) -> bool:
-    """Whether the role was made a member, not merely a superuser, who counts as a member of all."""
+    """Whether membership was granted; a superuser, who counts as a member of every role, is not enough."""
     row = conn.execute(
         """
         select exists (

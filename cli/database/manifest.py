@@ -1,6 +1,6 @@
-"""Check a base backup against its manifest: every file as it was copied, and the log that makes it whole.
+"""Check a base backup against its manifest: every file is unchanged, and the WAL it needs can be read.
 
-PostgreSQL's own pg_verifybackup does the same, but not every installation has one that runs.
+PostgreSQL's own pg_verifybackup does the same, but not every installation has one that works.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ NOT_LISTED = {MANIFEST, "postgresql.auto.conf"}
 
 
 def verify(data: Path, binaries: Binaries) -> None:
-    """Raise BackupError naming what is damaged, missing or strange."""
+    """Raise BackupError that names the first damaged, missing or unexpected file."""
     manifest = _read(data)
     listed: dict[str, dict[str, Any]] = {}
     for file in manifest["Files"]:
@@ -38,7 +38,7 @@ def verify(data: Path, binaries: Binaries) -> None:
 
 
 def _read(data: Path) -> dict[str, Any]:
-    """The manifest, which ends with a checksum of itself."""
+    """Read the manifest and check the checksum of itself that it ends with."""
     try:
         text = (data / MANIFEST).read_bytes()
         manifest: dict[str, Any] = json.loads(text)
@@ -65,7 +65,7 @@ def _wrong(path: Path, file: dict[str, Any]) -> str | None:
 
 
 def _read_log(data: Path, part: dict[str, Any], binaries: Binaries) -> None:
-    """Read every record of the log between the beginning and the end of the backup."""
+    """Read every WAL record between the start and the end of the backup."""
     span = [f"--timeline={part['Timeline']}", f"--start={part['Start-LSN']}", f"--end={part['End-LSN']}"]
     done = subprocess.run(
         [binaries.program("pg_waldump"), "--quiet", f"--path={data / 'pg_wal'}", *span],

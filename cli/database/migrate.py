@@ -1,9 +1,9 @@
-"""Bring a database to what `schema/` and `sql/` say, in one transaction.
+"""Deploy `schema/` and `sql/` into a database, in one transaction.
 
-The decision: a deployment either happens whole or not at all.  With nothing pending, `sql/` is re-applied by
-`create or replace`, which takes no lock longer than a moment.  With a pending migration (or a change that
-`create or replace` cannot make, such as another return type) everything `sql/` made is dropped first, so a
-migration meets tables and nothing else, and changed signatures, changed views and dropped columns just work.
+A deployment happens completely or not at all.  With no pending migration, `sql/` is applied again with
+`create or replace`, which holds its locks only briefly.  With a pending migration (or a change that
+`create or replace` cannot make, such as another return type) everything `sql/` created is dropped first.
+The migration then finds only tables, so changed signatures, changed views and dropped columns just work.
 """
 
 from collections.abc import Iterator
@@ -26,10 +26,10 @@ from cli.database.history import State, find_pending, read_state, settle_kind, s
 __all__ = ["LOCK_TIMEOUT", "Report", "migrate", "status"]
 
 LOCK_TIMEOUT = timedelta(seconds=10)
-_LOCK_KEY = 0x_AE_61_50  # makes migrators of one database take turns; api.migration_is_running looks for it
+_LOCK_KEY = 0x_AE_61_50  # serializes migrators of a database; api.migration_is_running looks for it
 _BUSY = (errors.LockNotAvailable, errors.DeadlockDetected)
 
-# SQLSTATEs of changes that `create or replace` cannot make, though drop and create can.
+# SQLSTATEs of changes that `create or replace` cannot make but drop and create can.
 _NEEDS_REBUILD = frozenset({"42P13", "42P16", "42809", "2BP01"})
 
 _SESSION = """
@@ -59,7 +59,7 @@ class Report:
 
 @dataclass(frozen=True)
 class _Deployment:
-    """What is to be in force when all is done."""
+    """The state that a deployment is to reach."""
 
     kind: str
     source: Source
@@ -67,7 +67,7 @@ class _Deployment:
     lock_timeout: timedelta
 
     def is_done(self, state: State) -> bool:
-        """Whether there is nothing left to do; refuses a history the files cannot follow."""
+        """Whether there is nothing to do; raise MigrationError if the history does not match the files."""
         pending = find_pending(state, self.source)
         return not pending and not self.force and state.sql_checksum == self.source.code_checksum
 
@@ -83,8 +83,9 @@ def migrate(
 ) -> Report:
     """Deploy the files into the database of this connection, or raise MigrationError and change nothing.
 
-    It must be an administrator's, and the roles of `cli.database.logins` exist.  `kind` is needed for a new
-    database and may be left out for a deployed one.  `force` re-creates all of `sql/` though nothing differs.
+    The connection must be an administrator's, and the roles of `cli.database.logins` must exist.  `kind` is
+    needed for a new database and optional for a deployed one.  `force` re-creates all of `sql/` even if
+    nothing differs.
     """
     if conn.info.transaction_status != TransactionStatus.IDLE:
         raise MigrationError("a migration needs a connection with no open transaction")
@@ -106,10 +107,10 @@ def migrate(
 
 @contextmanager
 def _workers_waiting(conn: Connection, lock_timeout: timedelta) -> Iterator[None]:
-    """Have workers finish what they do and wait: a rebuild locks what they use.
+    """Make workers finish their current work and wait, because a rebuild locks what they use.
 
-    The lock is what they believe, and it is held before they are woken to look for it; a notification alone
-    could come from anybody.
+    Take the advisory lock first, then notify: workers wait only if they find the lock, because anybody could
+    send the notification.
     """
     with conn.transaction():
         _limit_waits(conn, lock_timeout)
@@ -138,7 +139,7 @@ def _deploy(conn: Connection, wanted: _Deployment, *, rebuild: bool) -> Report:
 
 
 def _apply(conn: Connection, wanted: _Deployment, pending: tuple[Migration, ...], *, rebuild: bool) -> Report:
-    """The deployment itself, inside its transaction and as aegis_owner."""
+    """Apply the files, inside the deployment's transaction and as aegis_owner."""
     source = wanted.source
     frozen = source.frozen_functions
     if not history.is_deployed(conn):
@@ -164,7 +165,7 @@ def _apply(conn: Connection, wanted: _Deployment, pending: tuple[Migration, ...]
 
 
 def _run(conn: Connection, file: SqlFile) -> None:
-    """Run one file inside the deployment's transaction; an error tells the file and the line."""
+    """Run one file inside the deployment's transaction; an error names the file and the line."""
     try:
         conn.execute(file.text.encode(), prepare=False)
     except _BUSY:
@@ -188,7 +189,7 @@ def _wait_for_other_migrators(conn: Connection, take: LiteralString = "pg_adviso
 
 
 def _refuse_busy(conn: Connection, error: psycopg.Error) -> NoReturn:
-    """Say who was in the way: a lock timeout alone leaves a person guessing."""
+    """Raise MigrationError that lists sessions with open transactions; a lock timeout names none."""
     sessions = conn.execute(
         """
         select format('%s (pid %s%s)', usename, pid, coalesce(', ' || nullif(application_name, ''), ''))

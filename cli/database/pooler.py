@@ -1,8 +1,9 @@
 """Run PgBouncer in front of the embedded server with the pgbouncer.ini that ships with Aegis.
 
-The file names no path: PgBouncer runs in the directory of the server's socket, where the file is
-copied unchanged, so that it fits every data directory.  It runs as the server's account, which the
-server knows by peer, so that logins and their scram secrets are looked up and never written down.
+The file contains no paths: it is copied unchanged into the directory of the server's socket and PgBouncer
+runs there, so the same file works for every data directory.  PgBouncer runs as the server's account, which
+connects by peer authentication, so logins and their SCRAM verifiers are looked up in the server and never
+written to a file.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ from cli.database.embedded import Server
 
 CONFIG_FILES = ("pgbouncer.ini", "pgbouncer_hba.conf")
 PORT = 6432
-SERVER_PORT = 5432  # what pgbouncer.ini says
+SERVER_PORT = 5432  # as in pgbouncer.ini
 PATIENCE = 10.0
 POLL = 0.01
 
 
 def pooled_url(server: Server, dbname: str, user: str) -> str:
-    """The address of a database through the pooler; it holds no password."""
+    """The URL of a database through the pooler; it contains no password."""
     where = urlencode({"host": server.socket_dir, "port": PORT})
     return f"postgresql://{quote(user, safe='')}@/{quote(dbname, safe='')}?{where}"
 
@@ -45,7 +46,7 @@ def is_running(server: Server) -> bool:
 def start(server: Server) -> subprocess.Popen[bytes]:
     """Start PgBouncer for this server and wait until it answers; its log goes to our stderr.
 
-    The caller waits for the process, or ends it with `terminate()`.
+    The caller must wait for the process or `terminate()` it.
     """
     program = find_pgbouncer()
     if server.port != SERVER_PORT:
@@ -77,7 +78,7 @@ def start(server: Server) -> subprocess.Popen[bytes]:
 
 
 def find_pgbouncer() -> str:
-    """The PgBouncer of this machine; packages put it where only root's PATH looks."""
+    """Find PgBouncer; packages install it in /usr/sbin, which is only in root's PATH."""
     search = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"])
     if program := shutil.which("pgbouncer", path=search):
         return program

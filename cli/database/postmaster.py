@@ -1,8 +1,8 @@
-"""Know whether a server is alive, and start and signal its first process.
+"""Find out whether a server is alive, and start its postmaster.
 
-A pid file lies after a kill -9: the number in it may be nobody's or a stranger's.  So each
-server inherits a flock that the kernel drops with its last process.  Whoever can take that
-lock knows that nothing of the old server runs, and starts the next without fear.
+After a kill -9 the pid file is stale: its pid may be unused or belong to an unrelated process.  So each
+server inherits a flock, which the kernel releases when its last process ends.  A caller that can take this
+lock knows that no process of the old server is left, and may safely start a new one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SSL_REQUEST = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
 
 @dataclass(frozen=True)
 class PidFile:
-    """What a postmaster says about itself in `postmaster.pid`."""
+    """The content of `postmaster.pid`."""
 
     pid: int
     port: int
@@ -40,7 +40,7 @@ class PidFile:
 
     @classmethod
     def read(cls, data: Path) -> PidFile | None:
-        """The file's content, or None when there is none or it is not yet complete."""
+        """Read the file; None when it is missing or not yet complete."""
         try:
             lines = (data / "postmaster.pid").read_text().splitlines()
             return cls(int(lines[0]), int(lines[3]), Path(lines[4]), lines[5], lines[7].strip())
@@ -54,7 +54,7 @@ class PidFile:
 
 
 def answering(data: Path) -> PidFile | None:
-    """The server of this data directory when it is up and its socket answers, else None."""
+    """The pid file of this data directory if its server is ready and answers on its socket, else None."""
     said = PidFile.read(data)
     if said is None or said.status != "ready":
         return None
@@ -69,7 +69,7 @@ def answering(data: Path) -> PidFile | None:
 
 
 def stale_pid(data: Path) -> int | None:
-    """The number in the pid file of a server that is gone; a file cut short by a crash is removed."""
+    """The pid in the pid file of a server that is gone; remove a file that a crash cut short."""
     path = data / "postmaster.pid"
     try:
         return abs(int(path.read_text().splitlines()[0]))
@@ -92,7 +92,7 @@ def one_at_a_time(directory: Path, account: Account) -> Iterator[None]:
 
 
 def take_alive_lock(directory: Path, account: Account) -> int | None:
-    """The open, locked file a new server shall inherit; None while a process of an old one lives."""
+    """The open, locked file for a new server to inherit; None while a process of an old one lives."""
     descriptor = open_private(directory / "alive", account)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -113,8 +113,9 @@ def spawn(
 ) -> subprocess.Popen[bytes]:
     """Start a postmaster that holds the alive lock.
 
-    PostgreSQL refuses to start while the pid in an old file is some living process of the same
-    account, unless that is its grandparent: as the alive lock is ours, the number is a stranger's.
+    PostgreSQL refuses to start if the pid in an old pid file belongs to a living process of the same account,
+    unless that process is its grandparent.  We hold the alive lock, so the pid belongs to an unrelated
+    process: declare it the grandparent.
     """
     environment = clean_environment()
     if stale_pid is not None:
@@ -127,7 +128,7 @@ def spawn(
         stdout=log,
         stderr=log,
         pass_fds=(alive,),
-        start_new_session=True,  # Ctrl-C in the terminal is for its owner, who then stops it in order
+        start_new_session=True,  # Ctrl-C goes only to the owner, which then shuts the server down
         umask=0o077,
         preexec_fn=_dies_with_me() if die_with_owner else None,
         **account.run_as(),
@@ -135,7 +136,7 @@ def spawn(
 
 
 def open_private(path: Path, account: Account, flags: int = 0) -> int:
-    """Open a file for writing, made for the account alone; a link in its place is refused."""
+    """Open a file for writing, created with mode 0600 for the account; raise ServerError for a symlink."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | flags, 0o600)
     except OSError as error:
@@ -145,7 +146,7 @@ def open_private(path: Path, account: Account, flags: int = 0) -> int:
 
 
 def _dies_with_me() -> Callable[[], None] | None:
-    """What a child runs so that the kernel interrupts it when its owner is gone (Linux only)."""
+    """A function the child runs, so that the kernel sends it SIGINT when its owner ends (Linux only)."""
     if sys.platform != "linux":
         return None
     if threading.current_thread() is not threading.main_thread():

@@ -1,8 +1,8 @@
-"""Put a backup in the place of the embedded server's data.
+"""Restore a backup as the embedded server's data directory.
 
-What was there is moved aside and never deleted; when the server does not start on the backup it is put back.
-A restored server always begins a timeline of its own: by that, if by nothing else, the databases in it know
-that they were restored, and halt.
+The old data directory is moved aside, never deleted, and moved back if the server does not start on the
+backup.  A restored server always begins a new timeline; its databases can always tell from this that they
+were restored, and halt.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from cli.database.errors import BackupError
 from cli.database.manifest import verify
 
 Moment = datetime | Literal["latest"] | None
-LOOK = 0.05  # seconds between two looks
-PATIENCE = 10.0  # seconds for a server that has failed to be gone
+LOOK = 0.05  # seconds between two polls
+PATIENCE = 10.0  # seconds to wait until a failed server has ended
 RECOVERY = ("restore_command", "recovery_target", "recovery_target_time", "recovery_target_action")
 
 
 def put_back(backup: Backup, directory: Path, binaries: Binaries, to: Moment) -> tuple[Server, Path | None]:
-    """Start the server on a backup; return it, and where the data went that was there before.
+    """Start the server on a backup; return it and the path the old data directory was moved to.
 
-    Without `to` it is the state at the end of the backup; `latest` is all that the kept log has.
+    Without `to`, recover to the end of the backup; with `latest`, to the end of the archived WAL.
     """
     _refuse_what_cannot_be(backup, binaries, to)
     make_directory(directory)
@@ -58,7 +58,7 @@ def put_back(backup: Backup, directory: Path, binaries: Binaries, to: Moment) ->
 
 
 def forget_recovery(conn: Connection) -> None:
-    """The recovery is over: its aim must not stand in the way of the next."""
+    """Reset the recovery settings, so that they do not affect the next recovery."""
     archive.forget(conn, *RECOVERY)
 
 
@@ -91,7 +91,7 @@ def _refuse_running(directory: Path, account: Account) -> None:
 
 
 def _copy(backup: Backup, target: Path, account: Account) -> Path:
-    """A copy beside the final place, of the account that runs the server."""
+    """Copy the backup next to the final place, owned by the account that runs the server."""
     shutil.rmtree(target, ignore_errors=True)
     try:
         shutil.copytree(backup.data, target, symlinks=True)
@@ -106,7 +106,7 @@ def _copy(backup: Backup, target: Path, account: Account) -> Path:
 
 
 def _aim(data: Path, archived: str | None, to: Moment) -> None:
-    """Say how far to recover, in the settings the server reads last, and that it is a recovery."""
+    """Write the recovery settings to postgresql.auto.conf, which is read last, and create recovery.signal."""
     settings = {"restore_command": archive.restore_command(archived), "recovery_target_action": "promote"}
     if isinstance(to, datetime):
         settings["recovery_target_time"] = to.astimezone(UTC).isoformat(sep=" ")
@@ -122,7 +122,7 @@ def _aim(data: Path, archived: str | None, to: Moment) -> None:
 
 
 def _wait_for_the_end(server: Server) -> None:
-    """Return when the recovery is over, however long it takes; raise when the server ends over it."""
+    """Wait until recovery is over, however long it takes; raise ServerError if the server ends first."""
     try:
         with psycopg.connect(server.url("postgres"), autocommit=True) as conn:
             while conn.execute("select pg_is_in_recovery()").fetchone() == (True,):
@@ -134,7 +134,7 @@ def _wait_for_the_end(server: Server) -> None:
 
 
 def _taken_back(directory: Path, account: Account, before: Path | None, error: ServerError) -> ServerError:
-    """Put everything as it was, unless the server is still recovering; return what to tell."""
+    """Move the old data back, unless the server is still recovering; return the error to raise."""
     with postmaster.one_at_a_time(directory, account):
         deadline = time.monotonic() + PATIENCE
         while (alive := postmaster.take_alive_lock(directory, account)) is None:

@@ -1,7 +1,7 @@
-"""The settings that each of our logins has by its role, so that no server's defaults reach a rule.
+"""Set session settings on the role of each login, so that no rule depends on the server's defaults.
 
-By role and not by role in a database: it beats what is set for a database as well, holds in every database
-of the server, and a copy of a database needs nothing.
+`alter role ... set` without `in database` overrides the settings of a database, applies in every database of
+the server, and needs nothing more when a database is copied.
 """
 
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ DESK = "aegis_desk"
 
 
 def statements(conn: Connection, logins: Iterable[str]) -> list[sql.Composed]:
-    """What each login lacks of the settings every session of ours has: by role, so in every database."""
+    """The `alter role` statements for the settings that these logins do not have yet."""
     conn.execute("do $$ begin end $$")  # loads plpgsql, so that its settings are known
     pinned = conn.execute(
         session.pins("%s", "%s").encode(), [list(session.SETTINGS), list(session.SETTINGS.values())]
@@ -41,9 +41,9 @@ def statements(conn: Connection, logins: Iterable[str]) -> list[sql.Composed]:
 
 
 def unlike(conn: Connection, login: str) -> list[tuple[str, str, str]]:
-    """Which settings of this session are not what its login should have: name, value, what it should be."""
+    """The settings of this session that differ from what its login should have: name, value, wanted value."""
     wanted = {**session.SETTINGS, **({} if login == DESK else session.OF_PROCESSES)}
-    # What the driver says of the connection itself is its own.
+    # The driver chooses client_encoding itself, so it is left out.
     pinned = conn.execute(session.pins("%s", "%s").encode(), [list(wanted), list(wanted.values())]).fetchall()
     now = dict(conn.execute("select name, current_setting(name) from pg_settings").fetchall())
     return [
@@ -52,5 +52,5 @@ def unlike(conn: Connection, login: str) -> list[tuple[str, str, str]]:
 
 
 def _name(name: str) -> sql.Composed:
-    """The name of a setting, which may be of an extension: plpgsql.extra_errors."""
+    """Quote the name of a setting, which may have an extension's prefix: plpgsql.extra_errors."""
     return sql.SQL(".").join(map(sql.Identifier, name.split(".")))

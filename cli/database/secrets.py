@@ -1,7 +1,7 @@
-"""The generated passwords of the logins: one file each, readable by their owner alone.
+"""The generated passwords of the logins: one file per login, readable only by its owner.
 
-The file is the truth and the server holds a verifier of it.  A file appears whole or not at all, and the
-first of two starters to make it wins, so both set the same password.
+The file holds the password; the server holds a SCRAM verifier made from it.  A file is created atomically,
+and if two processes create it at once the first wins, so both set the same password.
 """
 
 import base64
@@ -16,7 +16,7 @@ from cli.database.errors import DatabaseError
 
 
 def password_of(login: str, directory: Path) -> str:
-    """The password of this login, or a clear error when this account has none."""
+    """The password of this login; raise DatabaseError if it is missing or this account may not read it."""
     try:
         return (directory / login).read_text().strip()
     except FileNotFoundError:
@@ -32,7 +32,7 @@ def password_of(login: str, directory: Path) -> str:
 
 
 def ensure_password(login: str, directory: Path) -> str:
-    """The password of this login, made up now when there is none yet."""
+    """The password of this login, generated now if there is none yet."""
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     if directory.stat().st_mode & 0o077:
         directory.chmod(0o700)
@@ -57,7 +57,7 @@ def matches(password: str, verifier: str | None) -> bool:
 
 
 def _create(file: Path, content: str) -> None:
-    """Write a temporary file (0600 from birth) and link it into place: whole, and only if none is there."""
+    """Write a temporary file with mode 0600 and hard-link it into place, unless the file already exists."""
     descriptor, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
     try:
         with os.fdopen(descriptor, "w") as stream:
@@ -66,6 +66,6 @@ def _create(file: Path, content: str) -> None:
             os.fsync(stream.fileno())
         file.hardlink_to(temporary)
     except FileExistsError:
-        pass  # the other starter won; its password counts
+        pass  # another process created it first; use its password
     finally:
         Path(temporary).unlink()

@@ -1,7 +1,7 @@
-"""What every broker is to the workers: a protocol, and answers that say only what is certain.
+"""The interface of every broker adapter: a protocol, and answers that state only what is certain.
 
-Placing an order has three outcomes and never two: accepted, refused, or unknown.  An adapter that is not
-sure says unknown; what follows from it is decided in SQL.  Money and quantities stay `Decimal`.
+Placing an order has three outcomes, not two: accepted, refused, or unknown.  An adapter that is not sure
+answers unknown, and SQL decides what follows.  Money and quantities stay `Decimal`.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ ADAPTERS = {"paper": "workers.brokers.paper:PaperBroker"}
 
 
 class UnknownBrokerError(AegisError):
-    """There is no adapter of that name."""
+    """There is no adapter for that broker."""
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An order to send: the row of `api.claim_intents`. `send_within` counts from the claim."""
+    """An order to send: a row of `api.claim_intents`. `send_within` counts from the claim."""
 
     order_id: int
     fence: int
@@ -43,7 +43,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class OrderRef:
-    """An order the broker may know: the row of `api.claim_cancels`, `claim_doubts`, `claim_checks`."""
+    """An order the broker may know: a row of `api.claim_cancels`, `claim_doubts` or `claim_checks`."""
 
     order_id: int
     fence: int
@@ -56,7 +56,7 @@ class OrderRef:
 
 @dataclass(frozen=True, slots=True)
 class Amend:
-    """An order that shall take the place of another: the row of `api.claim_amends`."""
+    """An order that replaces another: a row of `api.claim_amends`."""
 
     order_id: int
     fence: int
@@ -74,7 +74,7 @@ class Amend:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The broker has the order under its own number; for an amend also the quantity that was left."""
+    """The broker has the order under its own number; for an amend, `quantity` is what was left to replace."""
 
     broker_order_id: str
     quantity: Decimal | None = None
@@ -82,7 +82,7 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The broker certainly does not have the order; transient if the same order may be fine in a moment."""
+    """The broker certainly does not have the order; `transient` if the same order may be accepted soon."""
 
     code: str
     message: str
@@ -91,7 +91,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """Nobody knows whether the broker has the order."""
+    """It is unknown whether the broker has the order."""
 
     detail: str
 
@@ -101,7 +101,7 @@ Answer = Accepted | Refusal | Unknown
 
 @dataclass(frozen=True, slots=True)
 class OrderState:
-    """What the broker says of an order; status is OPEN, FILLED, CANCELLED or REJECTED."""
+    """What the broker reports about an order; status is OPEN, FILLED, CANCELLED or REJECTED."""
 
     broker_order_id: str
     status: str
@@ -113,9 +113,10 @@ class OrderState:
 class Fill:
     """One execution, as `api.record_fill` takes it.
 
-    `fee` and `tax` are in the account's currency and None while the broker has not told them: told again with
-    them they are booked then, like another price or more `fee_qty`, a commission in the instrument itself.
-    `cursor` is how far the broker's list has been read when this one is recorded.
+    `fee` and `tax` are in the account's currency and None while the broker has not reported them.  `fee_qty`
+    is a commission taken in the instrument itself.  When the same fill is reported again, SQL books a fee or
+    tax that was missing or has changed, another price, and a higher `fee_qty`.  `cursor` is how far the
+    broker's list has been read once this fill is recorded.
     """
 
     broker_fill_id: str
@@ -131,35 +132,35 @@ class Fill:
 
 
 class Broker(Protocol):
-    """One broker. A method that cannot be sure raises; only `place` must answer Unknown itself."""
+    """One broker. A method that cannot be sure raises; only `place` and `replace` answer Unknown instead."""
 
     async def place(self, order: Order) -> Answer:
-        """Send an order once. Never raises for a lost connection: that is Unknown."""
+        """Send an order once. A lost connection does not raise: the answer is Unknown."""
         ...
 
     async def replace(self, amend: Amend) -> Answer:
-        """Replace what is open of an order by another, once. Never raises for a lost connection."""
+        """Replace the open quantity of an order by a new order, once. A lost connection does not raise."""
         ...
 
     async def cancel(self, ref: OrderRef) -> OrderState | None:
-        """Cancel what is open of an order; its state after that, None when the broker has no such order."""
+        """Cancel the open quantity of an order; return its new state, None if the broker lacks it."""
         ...
 
     async def order_state(self, ref: OrderRef) -> OrderState | None:
-        """A targeted question about one order; None when the broker has no such order."""
+        """Ask about one order; return None when the broker has no such order."""
         ...
 
     async def fills_since(self, account: str, cursor: str) -> Sequence[Fill]:
-        """Executions after the cursor, oldest first; '' for all there are."""
+        """Executions after the cursor, oldest first; an empty cursor means all."""
         ...
 
     async def snapshot(self, account: str) -> Mapping[str, Any]:
-        """`{"holdings": {symbol: quantity}, "cash": amount}`, numbers as text."""
+        """The account as `{"holdings": {symbol: quantity}, "cash": amount}`, numbers as text."""
         ...
 
 
 class Brokers:
-    """The adapters of this process, each made when it is first needed."""
+    """The adapters of this process, each created when it is first needed."""
 
     def __init__(self, db: Queries) -> None:
         self._db = db

@@ -1,7 +1,7 @@
 """The paper broker: its matching engine is SQL, and to the workers it is a broker like any other.
 
-So that everything around it is exercised as for real, it is asked as one asks a broker across a wire: it
-knows orders by client_order_id, numbers its fills, and an error on the way is an unknown outcome.
+So that the code around it runs as in live trading, it is called like a remote broker: it identifies orders by
+client_order_id, it numbers its fills, and a connection error is an unknown outcome.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SNAPSHOT = "select api.paper_snapshot($1)"
 
 
 class PaperBroker:
-    """Trades on paper against the best prices in the database."""
+    """Fills orders on paper against the best prices in the database."""
 
     def __init__(self, db: Queries) -> None:
         self._db = db

@@ -1,8 +1,8 @@
-"""What a source of market data looks like to Aegis.
+"""The interface of a market data feed.
 
-Prices and sizes stay the decimal text the venue sent, from the wire to the cast inside PostgreSQL: nothing
-on the way needs them as numbers, and a float would change them.  Which quote is fresh, crossed, late or out
-of its limits is for `api.ingest_quotes` to say; a feed only carries.
+Prices and sizes stay the decimal text that the venue sent, up to the cast inside PostgreSQL: no code on the
+way needs them as numbers, and a float would change them.  `api.ingest_quotes` decides which quote is stale,
+crossed, late or out of limits; a feed only passes quotes on.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ log = logging.getLogger("aegis.feeds")
 
 @dataclass(slots=True)
 class Quote:
-    """The best bid and ask of one symbol; `ts` says when, in UTC, and orders the quotes of a symbol.
+    """The best bid and ask of one symbol; `ts` is its time in UTC and orders the quotes of a symbol.
 
-    A side that is not there, as the ask at an upper price limit, is 0 in price and size.
+    A missing side, such as the ask at the upper price limit, has price 0 and size 0.
     """
 
     symbol: str
@@ -42,7 +42,7 @@ class Quote:
 
 @dataclass(slots=True)
 class Trade:
-    """One trade printed by the venue (anybody's, not ours)."""
+    """One trade published by the venue (any participant's, not our own fill)."""
 
     symbol: str
     ts: datetime
@@ -50,14 +50,14 @@ class Trade:
     size: str
 
 
-FASTEST = 100  # seconds of the source in a second; beyond it, max
+FASTEST = 100  # highest speed factor; faster than this is only `max`
 
 Source: TypeAlias = Literal["live", "sim", "replay"]
 Event: TypeAlias = Quote | Trade
 
 
 class Feed(Protocol):
-    """A source of events; `batches()` yields what arrived since the last batch, in order, never nothing."""
+    """A source of events; `batches()` yields what arrived since the last batch, in order, never empty."""
 
     name: str
     venue: str
@@ -65,33 +65,34 @@ class Feed(Protocol):
 
     @property
     def symbols(self) -> Sequence[str]:
-        """The symbols this feed can bring, as its venue writes them."""
+        """The symbols this feed can deliver, as its venue writes them."""
         ...
 
     def resume(self, next_seq: int, brought: int, mids: Mapping[str, str]) -> None:
-        """Hear, before the first batch, where the database stands, to go on from there.
+        """Continue from the state of the database: next sequence number, events so far, mid prices.
 
-        `brought` counts the events of this run of the system: not 0 when this process replaces a dead one.
+        Called before the first batch.  `brought` counts the feed's events since the system was started; it is
+        not 0 when this process replaces one that died.
         """
         ...
 
     def obey(self, grids: Mapping[str, Grid]) -> None:
-        """Hear, before the first batch, the ticks and lots of the symbols as the database knows them."""
+        """Use these ticks and lots, which come from the database; called before the first batch."""
         ...
 
     def batches(self) -> AsyncIterator[Sequence[Event]]:
-        """Bring events at their pace; ends when the source has no more."""
+        """Yield events when they are due; ends when the source has no more."""
         ...
 
     def progress(self) -> str:
-        """How far it is, in words for people."""
+        """How far the feed has got, as text for people."""
         ...
 
 
 def make_feed(spec: str, speed: str = "1") -> Feed:
-    """The feed a setting names; the speed is a factor (seconds of the source in a second) or `max`.
+    """Create the feed that `spec` names; the speed is a factor (source seconds per second) or `max`.
 
-    `sim`, `sim:SEED`, `sim:SEED,rate=200,liveliness=400` or `replay:FILE.csv.gz`.
+    `spec` is `sim`, `sim:SEED`, `sim:SEED,rate=200,liveliness=400` or `replay:FILE.csv.gz`.
     """
     from workers.feeds.recording import RecordingFeed
     from workers.feeds.simulator import SimulatorFeed

@@ -1,4 +1,4 @@
-"""The one error of all feeds, in a file of its own so that each feed can raise it."""
+"""The error class of all feeds, in its own file so that each feed can import it."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from workers.runtime.errors import AegisError
 
 
 class FeedError(AegisError):
-    """A feed cannot start or go on."""
+    """A feed cannot start or continue."""

@@ -1,9 +1,9 @@
-"""Price steps and lots, applied to the text of recorded events.
+"""Tick sizes and lot sizes, applied to the text of recorded events.
 
-Exports write 7106.330000000001 where the exchange had 7106.33, and sizes that no lot divides.  A price that
-is less than a billionth of itself off its tick is that tick; one further off belongs to another market or
-another tick, which is said before the recording is played.  A size is cut to whole lots, for nothing beyond
-them can be traded.
+Data exports contain 7106.330000000001 where the exchange had 7106.33, and sizes that are no multiple of the
+lot.  A price that is off its tick by less than a billionth of its value is moved to the tick.  A price that
+is off by more belongs to another market or tick size, which is reported before the recording is played.  A
+size is cut to whole lots, since the rest cannot be traded.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from decimal import Context, Decimal
 
 from workers.feeds import Event, Quote
 
-NEAR = Decimal("1e-9")  # of a number: what is closer to a step than this part of itself is meant to be on it
-TAIL = Decimal("1e-14")  # the same for the decimals a number seems to have, where no step is known
-TAIL_DIGITS = 16  # digits from which on a number may have the tail of a binary float
+NEAR = Decimal("1e-9")  # a number closer to a step than this share of its value is taken to be on the step
+TAIL = Decimal("1e-14")  # the same tolerance for counting decimals, where no step is known
+TAIL_DIGITS = 16  # from this many digits on, a number may end in the rounding error of a binary float
 CACHED = 100_000
 _WIDE = Context(prec=120)
 _ZERO = Decimal(0)
 
 
 def decimals(text: str) -> int:
-    """How many decimals a number needs: 1 for 61800.20, and for 61800.200000000004 as well."""
+    """How many decimals a number needs: 1 for 61800.20 and also for 61800.200000000004."""
     places = len(text.partition(".")[2].rstrip("0"))
     if len(text) <= TAIL_DIGITS or places == 0:
         return places
@@ -34,15 +34,15 @@ def decimals(text: str) -> int:
 
 
 def has_tail(text: str) -> bool:
-    """Whether a number has more digits than it seems to mean."""
+    """Whether a number ends in the rounding error of a binary float."""
     return len(text) > TAIL_DIGITS and decimals(text) < len(text.partition(".")[2].rstrip("0"))
 
 
 class Grid:
-    """The steps of prices and sizes. Without bands prices stay as they are, without a lot sizes do."""
+    """Tick sizes and lot size of a symbol. Without bands prices stay unchanged; without a lot, sizes do."""
 
     def __init__(self, bands: Iterable[tuple[Decimal, Decimal]] = (), lot: Decimal | None = None) -> None:
-        """`bands` are (price from, tick) as in `api.tick_sizes`."""
+        """`bands` are pairs (price from, tick) as in `api.tick_sizes`."""
         ordered = sorted(bands)
         self._starts = [start for start, _ in ordered]
         self._ticks = [tick for _, tick in ordered]
@@ -55,7 +55,7 @@ class Grid:
         """Sizes that were cut to whole lots."""
 
     def settle(self, event: Event) -> str | None:
-        """Put an event on the grid, in place; returns the price that is off its tick, if one is."""
+        """Adjust an event in place to ticks and lots; if a price is off its tick, only return that price."""
         if type(event) is Quote:
             bid, ask = self.price(event.bid), self.price(event.ask)
             if bid is None or ask is None:
@@ -70,7 +70,7 @@ class Grid:
         return None
 
     def price(self, text: str) -> str | None:
-        """The price on its tick; None when it is off."""
+        """The price moved to its tick; None when it is too far off."""
         if text not in self._prices:
             if len(self._prices) >= CACHED:
                 self._prices.clear()
@@ -81,7 +81,7 @@ class Grid:
         return found
 
     def size(self, text: str) -> str:
-        """The size in whole lots."""
+        """The size cut to whole lots."""
         if text not in self._sizes:
             if len(self._sizes) >= CACHED:
                 self._sizes.clear()
@@ -92,12 +92,12 @@ class Grid:
         return found
 
     def tick(self, price: Decimal) -> Decimal:
-        """The price step at a price."""
+        """The tick size at a price."""
         return self._ticks[max(bisect_right(self._starts, price) - 1, 0)]
 
     def _on_tick(self, text: str) -> str | None:
         price = Decimal(text)
-        if not self._ticks or price <= 0:  # which is the database's to judge
+        if not self._ticks or price <= 0:  # the database judges a price of zero or less
             return text
         nearest, _, off = _steps(price, self.tick(price))
         if not off:
@@ -119,7 +119,7 @@ def _text(value: Decimal) -> str:
 
 
 def _steps(value: Decimal, step: Decimal) -> tuple[Decimal, Decimal, Decimal]:
-    """The multiple of a step nearest to a value, the one below it, and how far the nearest is off."""
+    """The multiple of a step nearest to a value, the multiple below it, and the distance to the nearest."""
     rest = _WIDE.remainder(value, step)
     if rest == 0:
         return value, value, _ZERO

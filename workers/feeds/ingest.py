@@ -1,7 +1,7 @@
-"""Hand events to SQL: one statement for a batch, so a batch is taken whole or not at all.
+"""Pass events to SQL: one statement per batch, so a batch is taken whole or not at all.
 
-The arrays travel as text literals that PostgreSQL casts: building one is a join, while asyncpg's codecs would
-turn every price into a Decimal first.
+The arrays are sent as text literals that PostgreSQL casts.  Building such a literal is one string join, while
+asyncpg's codecs would convert every price to a Decimal first.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ cross join api.ingest_trades(
 
 
 class Database(Protocol):
-    """What is needed of a connection or a pool."""
+    """What this module needs of a connection or a pool."""
 
     async def fetchrow(self, query: str, *args: object) -> Any: ...
 
 
 @dataclass(slots=True)
 class Counts:
-    """What became of events, as SQL said."""
+    """How many events SQL applied, superseded and quarantined."""
 
     applied: int = 0
     superseded: int = 0
@@ -62,7 +62,7 @@ class Counts:
 
 
 async def ingest(db: Database, feed: str, first_seq: int, events: Sequence[Event]) -> Counts:
-    """Give SQL a batch, numbered from `first_seq` in its order, in one transaction."""
+    """Pass a batch to SQL in one transaction, its events numbered in order from `first_seq`."""
     quotes: list[Quote] = []
     trades: list[Trade] = []
     quote_seqs: list[int] = []
@@ -106,5 +106,5 @@ def _trades(trades: list[Trade], seqs: list[int]) -> tuple[object, ...]:
 
 
 def _literal(values: Iterable[str]) -> str:
-    """An array literal of numbers or times: nothing in them needs quotes."""
+    """An array literal of numbers or times, which need no quotes."""
     return "{" + ",".join(values) + "}"

@@ -1,7 +1,7 @@
-"""When events leave a feed that makes or reads them itself: the only place of the feeds that reads a clock.
+"""Release the events of a simulated or recorded feed when they are due; only this feed module reads a clock.
 
-An event is due at its own `ts`.  What is due leaves together, at most every few milliseconds, because one
-call into SQL with five quotes costs about as much as with one.
+An event is due at its own `ts`.  All due events are released together, at most every few milliseconds,
+because one SQL call with five quotes costs about as much as a call with one.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from itertools import islice
 
 from workers.feeds import Event
 
-PAUSE = timedelta(milliseconds=4)  # the least time between two batches
+PAUSE = timedelta(milliseconds=4)  # the shortest sleep before a batch that is not yet due
 LARGEST = 1000  # events in a batch
-LATE = timedelta(seconds=1)  # more than this and the process was asleep, not busy
+LATE = timedelta(seconds=1)  # a longer delay means that the process was suspended, not busy
 
 
 def utc_now() -> datetime:
@@ -25,7 +25,7 @@ def utc_now() -> datetime:
 async def paced(
     events: Iterator[Event], late: Callable[[timedelta], None] | None = None
 ) -> AsyncIterator[list[Event]]:
-    """Yield events when they are due; `late` is told how late the oldest one is when it is over a second."""
+    """Yield events when they are due; call `late` with the delay when the oldest is over a second late."""
     batch: list[Event] = []
     now = utc_now()
     for event in events:
@@ -42,7 +42,7 @@ async def paced(
 
 
 async def _until(due: datetime) -> datetime:
-    """Sleep until `due`, never less than the pause when it lies ahead; return what time it is then."""
+    """Sleep until `due`, at least for PAUSE when it is in the future; return the time after the sleep."""
     now = utc_now()
     if due <= now:
         await asyncio.sleep(0)
@@ -54,7 +54,7 @@ async def _until(due: datetime) -> datetime:
 
 
 async def flat_out(events: Iterator[Event]) -> AsyncIterator[list[Event]]:
-    """Yield events as fast as they are taken; each is stamped with the moment it leaves."""
+    """Yield events as fast as they are consumed; set each event's `ts` to the time it is yielded."""
     while batch := list(islice(events, LARGEST)):
         now = utc_now()
         for event in batch:

@@ -1,9 +1,9 @@
-"""Recorded market data from a CSV file, read as a stream: a day of any size takes the memory of one block.
+"""Recorded market data from a CSV file, read as a stream: a file of any size needs the memory of one block.
 
-The layout is one header and eight columns, sorted by time: `ts,symbol,bid,bid_qty,ask,ask_qty,last,last_qty`,
-times in UTC with a Z.  A quote leaves the last two columns empty, a trade the four before, and a book that
-has one side the two columns of the other.  A row that is anything else is counted and told with its line and
-the reason; nothing is skipped in silence and nothing is guessed.
+The file has one header line and eight columns, and is sorted by time:
+`ts,symbol,bid,bid_qty,ask,ask_qty,last,last_qty`, with times in UTC ending in Z.  A quote leaves the last two
+columns empty, a trade the four before them, and a one-sided book the two columns of the missing side.  Any
+other row is counted and reported with its line and the reason; nothing is skipped silently or guessed.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from workers.feeds.rows import COLUMNS, PLAIN_ROW, NoEvent, odd_row, plain_event
 HEADER = ",".join(COLUMNS)
 BLOCK = 64 * 1024  # bytes of lines in memory at once
 EXCERPT = 120
-TOLD = 10  # refused rows that are named one by one
+TOLD = 10  # malformed rows that are reported one by one
 NEVER = datetime(1, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class Malformed:
-    """A line that is no event, and why; the reason ends a sentence that begins with the line."""
+    """A line that is no event, and why; the reason completes a sentence that begins with "line N"."""
 
     line: int
     text: str
@@ -62,17 +62,17 @@ class Totals:
 
 
 class Recording:
-    """A file and how far it was read. Each call of `events()` starts over, the counters too."""
+    """A file and how far it was read. Each call of `events()` starts over and resets the counters."""
 
     def __init__(self, path: Path, tell: Callable[[Malformed], None] | None = None) -> None:
         self.path = path
         self.tell = tell
         self.sort = False
-        """Whether the events are brought into the order of their times, for which all are held in memory."""
+        """Whether to sort the events by time; this holds all of them in memory."""
         self.grids: Mapping[str, Grid] = {}
-        """The ticks and lots of symbols; those of a symbol that is not named are not asked."""
+        """Ticks and lots by symbol; events of other symbols are not checked."""
         self.strict = False
-        """Whether a row with a price off its tick is refused; else it is counted, and its prices stay."""
+        """Whether to refuse a row with a price off its tick; otherwise it is counted and kept unchanged."""
         self.off_tick = 0
         """Rows with a price off its tick."""
         self.size = self._size()
@@ -81,7 +81,7 @@ class Recording:
     def _start_over(self) -> None:
         self.quotes = self.trades = self.malformed = self.off_tick = self.line = self.read = 0
         self.late = self.first_late = 0
-        self._tail = ""  # the digits below the microsecond of the row just read
+        self._tail = ""  # the digits after the microseconds in the time of the current row
 
     def _size(self) -> int:
         try:
@@ -91,18 +91,18 @@ class Recording:
 
     @property
     def done(self) -> float:
-        """The part of the file that was read, 0 to 1: exact at the end, near enough before."""
+        """The share of the file that was read, 0 to 1: exact at the end, approximate before."""
         return min(self.read / self.size, 1.0)
 
     def events(self) -> Iterator[Event]:
-        """The events in the order of the file, or sorted, with the times of the file."""
+        """The events in the order of the file, or sorted by time, with their recorded times."""
         return self._sorted() if self.sort else self._in_order()
 
     def _sorted(self) -> Iterator[Event]:
         rows = [(event.ts, self._tail, event) for event in self._in_order()]
         falls = sum(later[0] < earlier[0] for earlier, later in pairwise(rows))
         rises = sum(later[0] > earlier[0] for earlier, later in pairwise(rows))
-        if falls > rises:  # the newest first: so are those of the same moment
+        if falls > rises:  # newest first; events with equal times are then in reverse order too
             rows.reverse()
         rows.sort(key=itemgetter(0, 1))
         for _, _, event in rows:
@@ -155,7 +155,7 @@ class Recording:
             raise FeedError(f"the recording {where}: {error}") from error
 
     def _odd(self, line: str) -> Event | None:
-        """The event of a row that is not in the plain form, or None when it is refused."""
+        """The event of a row in an unusual format, or None when the row is refused."""
         try:
             odd = odd_row(line)
         except NoEvent as reason:
@@ -171,7 +171,7 @@ class Recording:
 
     @cached_property
     def totals(self) -> Totals:
-        """Read the whole file once, only to count; another reader, so a pass that is under way goes on."""
+        """Read the whole file once, only to count, with a separate reader that leaves this one as it is."""
         other, totals, symbols = Recording(self.path), Totals(), dict[str, None]()
         for event in other.events():
             totals.first = totals.first or event.ts
@@ -183,7 +183,7 @@ class Recording:
 
 
 def _text(raw: IO[bytes]) -> io.TextIOWrapper:
-    """Lines of a plain or gzipped file; a byte that is not UTF-8 spoils its own row only."""
+    """Open a plain or gzipped file as text; a byte that is not UTF-8 makes only its own row malformed."""
     gzipped = raw.read(2) == b"\x1f\x8b"
     raw.seek(0)
     source = gzip.GzipFile(fileobj=raw) if gzipped else raw
@@ -191,12 +191,12 @@ def _text(raw: IO[bytes]) -> io.TextIOWrapper:
 
 
 def venue_of(path: Path) -> str:
-    """The first word of a file's name: binance_usdm_20240808.csv.gz is from BINANCE."""
+    """The venue from the first word of the file name: binance_usdm_20240808.csv.gz gives BINANCE."""
     return path.name.partition(".")[0].partition("_")[0].upper()
 
 
 class RecordingFeed:
-    """A recording played as if it happened now: at a speed, or as fast as the events are taken."""
+    """A recording played as if it happened now: at a given speed, or as fast as events are consumed."""
 
     name = "replay"
     source: Source = "replay"
@@ -212,11 +212,11 @@ class RecordingFeed:
         return self.recording.totals.symbols
 
     def obey(self, grids: Mapping[str, Grid]) -> None:
-        """Hear, before the first batch, the ticks and lots of the symbols."""
+        """Use these ticks and lots; called before the first batch."""
         self.recording.grids = grids
 
     def resume(self, next_seq: int, brought: int, mids: Mapping[str, str]) -> None:
-        """Go on behind what this run has brought; a new run starts at the beginning."""
+        """Skip the events this run has already delivered; a new run starts at the beginning."""
         self._brought = brought
 
     async def batches(self) -> AsyncIterator[Sequence[Event]]:
@@ -239,7 +239,7 @@ class RecordingFeed:
 
 
 def _first(most: int, tell: Callable[[Malformed], None]) -> Callable[[Malformed], None]:
-    """Tell of the first rows; the rest is only counted."""
+    """Pass on only the first `most` rows."""
     left = iter(range(most))
 
     def limited(row: Malformed) -> None:
@@ -250,7 +250,7 @@ def _first(most: int, tell: Callable[[Malformed], None]) -> Callable[[Malformed]
 
 
 def _shifted(events: Iterator[Event], start: datetime, speed: int) -> Iterator[Event]:
-    """The same events, the first at `start` and the others `speed` times faster than recorded."""
+    """The same events, the first at `start` and the rest `speed` times faster than recorded."""
     first = None
     for event in events:
         first = first or event.ts

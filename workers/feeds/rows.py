@@ -1,8 +1,8 @@
-"""One row of a recording: an event, or the reason why it is none.
+"""Parse one row of a recording into an event, or say why it is none.
 
-Nearly every row has the plain form and is read by one regular expression.  What other tools write besides it
-(scientific notation, the tails of binary floats, nanoseconds, a book with one side) takes the long way and
-comes out in the same plain decimals.
+Nearly every row has the plain format, which one regular expression reads.  Other formats that tools write
+(scientific notation, rounding errors of binary floats, nanoseconds, a one-sided book) are parsed by slower
+code, with the same plain decimals as the result.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ _NUMBER = re.compile(r"-?\d{1,40}(?:\.\d{1,40})?(?:[eE][+-]?\d{1,3})?", re.ASCII
 
 @dataclass(slots=True)
 class OddRow:
-    """What the long way made of a row: an event and the digits of its time below the microsecond."""
+    """The result for a row in an unusual format: its event, and the digits of its time after microseconds."""
 
     event: Event
     tail: str = ""
 
 
 class NoEvent(Exception):
-    """The row is no event; the message says why, as the end of a sentence about its line."""
+    """The row is no event; the message says why, as the end of a sentence that begins with "line N"."""
 
 
 def plain_event(match: re.Match[str]) -> Event | None:
-    """The event of a row in the plain form; None when its time is not one."""
+    """The event of a row in the plain format; None when its time does not exist."""
     ts, symbol, bid, bid_size, ask, ask_size, price, size = match.groups()
     try:
         when = datetime.fromisoformat(ts)
-    except ValueError:  # the 31st of February
+    except ValueError:  # for example 31 February
         return None
     if price is None:
         return Quote(symbol, when, bid, bid_size, ask, ask_size)
@@ -54,7 +54,7 @@ def plain_event(match: re.Match[str]) -> Event | None:
 
 
 def odd_row(line: str) -> OddRow:
-    """Read a row the long way; raises NoEvent with what is wrong."""
+    """Parse a row in an unusual format; raise NoEvent with what is wrong."""
     columns = line.rstrip("\r\n").split(",")
     if len(columns) != len(COLUMNS):
         raise NoEvent(f"has {len(columns)} column{'s' * (len(columns) > 1)}, not {len(COLUMNS)}")
@@ -75,7 +75,7 @@ def odd_row(line: str) -> OddRow:
 
 
 def _time(text: str) -> tuple[datetime, str]:
-    """A time, cut to the microsecond, and the digits below it."""
+    """A time cut to microseconds, and the digits after them."""
     match = _TIME.fullmatch(text)
     if match is None:
         raise NoEvent("has no time such as 2025-01-02T09:00:00.000000Z")
@@ -87,14 +87,14 @@ def _time(text: str) -> tuple[datetime, str]:
 
 
 def _side(name: str, price: str, size: str) -> tuple[str, str]:
-    """Price and size of one side; both are 0 where there is none."""
+    """Price and size of one side; both are 0 when the side is missing."""
     if not price and not size:
         return "0", "0"
     return _number(name, price), _number(f"{name}_qty", size)
 
 
 def _number(name: str, text: str) -> str:
-    """A number as plain decimals; how many of them can be kept is for its grid and the database to say."""
+    """A number in plain decimal notation; its grid and the database decide how many decimals to keep."""
     if _NUMBER.fullmatch(text) is None:
         raise NoEvent(f"has {text!r} as its {name}, which is no number" if text else f"has no {name}")
     value = Decimal(text)

@@ -1,13 +1,12 @@
-"""A made-up Korean stock market, so that a new user sees the whole system work without any account.
+"""A simulated Korean stock market, so that a new user sees the whole system work without a broker account.
 
-Venue SIM.  A seed decides every event: the market draws from a counter-based generator and calculates in
-whole millionths of a won, so two runs with one seed are equal to the byte on any machine.  Making events
-(`Market`) knows no clock; letting them go at their time (`SimulatorFeed`) knows nothing else.
+The venue is SIM.  The seed determines every event: the market uses a counter-based random generator and
+calculates in whole millionths of a won, so two runs with one seed are equal byte for byte on any machine.
+`Market` generates the events and uses no clock; `SimulatorFeed` releases them when they are due.
 
-`liveliness` says how many market seconds pass in a second.  At 1 prices move as on a real day and a demo of
-a minute would show nothing; at the default 400 a whole trading day of 390 minutes (its 2 % or so of
-volatility, its lively open and close, its quiet noon) passes in about a minute, so stops and targets are
-reached within seconds.
+`liveliness` says how many market seconds pass per second.  At 1, prices move as on a real day, and a demo of
+a minute would show nothing.  At the default 400, a whole trading day of 390 minutes (about 2 % volatility, a
+busy open and close, a quiet noon) passes in about a minute, so stops and targets are reached within seconds.
 """
 
 from __future__ import annotations
@@ -24,21 +23,21 @@ from workers.feeds.grid import Grid
 from workers.feeds.krx import daily_limits, down, round_down, up
 from workers.feeds.pacing import flat_out, paced, utc_now
 
-DEFAULT_RATE = 200  # quotes a second, over all symbols
-DEFAULT_LIVELINESS = 400  # market seconds in a second
+DEFAULT_RATE = 200  # quotes per second, over all symbols
+DEFAULT_LIVELINESS = 400  # market seconds per second
 SESSION = 390 * 60 * 1_000_000  # a trading day, in microseconds
-JUMPS_PER_DAY = 3  # of each symbol
+JUMPS_PER_DAY = 3  # for each symbol
 PPB = 1_000_000_000
 MICRO = 1_000_000  # fair prices are kept in millionths of a won
 MASK = (1 << 64) - 1
 GAMMA = 0x9E3779B97F4A7C15
 DRAWS_PER_STEP = 3
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)  # what an event says before it has a time
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)  # the placeholder in events that have no time yet
 
 
 @dataclass(frozen=True, slots=True)
 class Instrument:
-    """One symbol: what it closed at, how much it moves in a day, how often it is quoted."""
+    """One symbol: its last close, how much it moves in a day, and how often it is quoted."""
 
     symbol: str
     name: str
@@ -64,7 +63,7 @@ INSTRUMENTS = (
 
 
 class Draws:
-    """splitmix64: one 64-bit draw a call, equal everywhere, and able to start at any step."""
+    """splitmix64: one 64-bit number per call, the same on every machine; it can start at any step."""
 
     def __init__(self, seed: int, first_step: int = 0) -> None:
         self.state = (seed * 0xD1342543DE82EF95 + first_step * DRAWS_PER_STEP * GAMMA) & MASK
@@ -77,7 +76,7 @@ class Draws:
 
 
 class Book:
-    """The price of one symbol as the market knows it, moved step by step."""
+    """The simulated fair price of one symbol, moved step by step, and the quotes around it."""
 
     __slots__ = ("anchor", "fair", "jump", "lower", "most", "pull", "sd", "symbol", "trend", "upper")
 
@@ -87,14 +86,14 @@ class Book:
         self.fair = self.anchor if mid is None else int(mid * MICRO)
         self.lower, self.upper = daily_limits(instrument.prev_close)
         self.most = max(10, 100_000_000 // instrument.prev_close)  # shares shown at the best price
-        # How far one step of `step_us` market microseconds reaches, in parts per billion.
+        # Standard deviation of one step of `step_us` market microseconds, in parts per billion.
         self.sd = instrument.daily_ppm * isqrt(step_us * MICRO * MICRO // SESSION) // 1_000
         self.pull = min(step_us * PPB // SESSION, PPB // 4)  # back to the last close within about a day
         self.jump = JUMPS_PER_DAY * step_us * (1 << 32) // SESSION  # chance of a jump in 2**32
         self.trend = 0
 
     def move(self, bell: int, luck: int, loudness: int) -> None:
-        """One step: noise, the trend of the moment, the pull to the anchor, rarely a jump."""
+        """Move one step: noise, the current trend, the pull to the last close, and rarely a jump."""
         if not luck & 0x3F:  # a new trend every 64 quotes or so
             self.trend = self.sd * ((luck >> 6 & 0xF) - (luck >> 10 & 0xF)) // 64
         ppb = (self.sd * bell * loudness // 4_000) + self.trend
@@ -105,7 +104,7 @@ class Book:
         self.fair = min(max(fair, self.lower * MICRO), self.upper * MICRO)
 
     def best(self, spread: int) -> tuple[int, int]:
-        """Bid and ask around the fair price, on the grid, inside the daily limits, never crossed."""
+        """Bid and ask around the fair price: on ticks, inside the daily limits, never crossed."""
         bid = max(down(round_down(self.fair // MICRO), (spread - 1) // 2), self.lower)
         ask = up(bid, spread)
         if ask > self.upper:
@@ -115,7 +114,7 @@ class Book:
 
 
 class Market:
-    """Every event of a simulated market, one step after the other; it has no clock and never ends."""
+    """Generates the events of a simulated market step by step; it uses no clock and never ends."""
 
     def __init__(
         self,
@@ -140,7 +139,7 @@ class Market:
         self.turns = self._turns(instruments, mids or {})
 
     def _turns(self, instruments: Sequence[Instrument], mids: Mapping[str, str]) -> list[Book]:
-        """Each symbol's book as often as its weight: picking an entry at random picks busy symbols more."""
+        """Each symbol's book, repeated by its weight: a random entry is then more often a busy symbol."""
         total = sum(i.weight for i in instruments)
         turns: list[Book] = []
         for i in instruments:
@@ -150,12 +149,12 @@ class Market:
         return turns
 
     def loudness(self, offset_us: int) -> int:
-        """How lively the hour is, in thousandths: a U over the day, 1650 at open and close, 650 at noon."""
+        """Volatility factor by time of day, in thousandths: 1650 at open and close, 650 at noon, U-shaped."""
         x = offset_us * self.liveliness % SESSION * 2_000 // SESSION - 1_000
         return 650 + x * x // 1_000
 
     def next(self) -> tuple[int, Quote, Trade | None]:
-        """One step: microseconds since the origin, a quote, at times a trade. Their `ts` is not set yet."""
+        """One step: microseconds since the origin, a quote, sometimes a trade. Their `ts` is not set yet."""
         where, noise, luck = self.draws.next(), self.draws.next(), self.draws.next()
         offset = (self.step - self.origin_step) * self.interval + (where >> 16) % max(self.interval - 1, 1)
         book = self.turns[(where & 0xFFFF) * len(self.turns) >> 16]
@@ -164,14 +163,14 @@ class Market:
         bid_size, ask_size = 1 + (noise >> 3 & 0xFFFF) % book.most, 1 + (noise >> 19 & 0xFFFF) % book.most
         quote = Quote(book.symbol, EPOCH, str(bid), str(bid_size), str(ask), str(ask_size))
         self.step += 1
-        if noise >> 35 & 3:  # one quote in four is followed by a trade at its bid or ask
+        if noise >> 35 & 3:  # one quote in four is followed by a trade at its bid or ask; this one is not
             return offset, quote, None
         buys = noise >> 37 & 1
         size = 1 + (noise >> 38 & 0xFFFF) % (ask_size if buys else bid_size)
         return offset, quote, Trade(book.symbol, EPOCH, str(ask if buys else bid), str(size))
 
     def events(self, origin: datetime) -> Iterator[Event]:
-        """The steps as events that begin at `origin`; a trade stands one microsecond after its quote."""
+        """The steps as events that begin at `origin`; a trade is one microsecond after its quote."""
         self.origin, self.origin_step = origin, self.step
         while True:
             offset, quote, trade = self.next()
@@ -183,7 +182,7 @@ class Market:
 
 
 class SimulatorFeed:
-    """The simulated market at its pace. A second start goes on from the prices of the first."""
+    """The simulated market as a feed. After a restart it continues from the prices in the database."""
 
     name = "sim"
     venue = "SIM"
@@ -207,13 +206,13 @@ class SimulatorFeed:
         return [i.symbol for i in INSTRUMENTS]
 
     def resume(self, next_seq: int, brought: int, mids: Mapping[str, str]) -> None:
-        """Start at the prices the database knows; a new sequence number brings new draws."""
+        """Start at the prices in the database; the next sequence number selects new random numbers."""
         self.market = Market(
             self.seed, rate=self.rate, liveliness=self.liveliness, first_step=next_seq - 1, mids=mids
         )
 
     def obey(self, grids: Mapping[str, Grid]) -> None:
-        """Its market has ticks of its own, which a test holds equal to those of the tables."""
+        """Ignore the grids: the simulator has its own ticks, and a test checks them against the tables."""
 
     async def batches(self) -> AsyncIterator[Sequence[Event]]:
         events = self.market.events(utc_now())
@@ -222,7 +221,7 @@ class SimulatorFeed:
             yield batch
 
     def _stood_still(self, lag: timedelta) -> None:
-        """A market nobody could watch (the machine slept) stood still: it goes on, it does not catch up."""
+        """Shift all later events after a pause (the machine slept), so that the market does not catch up."""
         self.market.origin += lag
 
     def progress(self) -> str:

@@ -1,4 +1,4 @@
-"""What a recording holds, from reading it before it is played, and whether it can be."""
+"""Read a recording before it is played: what it contains, and whether it can be played."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from workers.feeds.errors import FeedError
 from workers.feeds.grid import Grid, decimals, has_tail
 from workers.feeds.recording import TOLD, Malformed, Recording
 
-HEAD = 10_000  # events that are looked at where reading all would take too long
+HEAD = 10_000  # events to read when reading the whole file would take too long
 
 
 @dataclass
 class Survey:
-    """Counts of a whole recording, or of its head."""
+    """Counts of a whole recording, or of its first events."""
 
     file: Path
     quotes: int = 0
@@ -28,15 +28,15 @@ class Survey:
     late: int = 0
     first_late: int = 0
     first: datetime | None = None
-    """The earliest time, wherever it stands."""
+    """The earliest time, wherever it is in the file."""
     tails: int = 0
-    """Numbers with the tail of a binary float."""
+    """Numbers that end in the rounding error of a binary float."""
     is_whole: bool = True
-    """Whether all of the file was read."""
+    """Whether the whole file was read."""
     decimals: dict[str, tuple[int, int]] = field(default_factory=dict)
-    """How many decimals the prices and the sizes of each symbol need."""
+    """How many decimals each symbol's prices and sizes need."""
     refused: list[Malformed] = field(default_factory=list)
-    """The first rows that are no events."""
+    """The first rows that were refused."""
 
     @property
     def events(self) -> int:
@@ -44,7 +44,7 @@ class Survey:
 
     @classmethod
     def of(cls, file: Path, grids: Mapping[str, Grid] | None = None, most: int | None = None) -> Survey:
-        """Read the file, or so many events of it; with grids, also whether its prices are on their ticks."""
+        """Read the file, or at most `most` events of it; with grids, also check prices against ticks."""
         found = cls(file)
         recording = Recording(file, found._refuse)
         recording.grids, recording.strict = grids or {}, True
@@ -72,7 +72,7 @@ class Survey:
             self.refused.append(row)
 
     def check(self, *, sort: bool = False) -> None:
-        """Raise FeedError when the recording cannot be played as it is; says what to do."""
+        """Raise FeedError, with a hint on what to do, when the recording cannot be played as it is."""
         if self.off_tick:
             count = f"{self.off_tick} rows of {self.file} have a price off its tick"
             raise FeedError(
@@ -101,7 +101,7 @@ class Survey:
 
 
 class Everywhere(Mapping[str, Grid]):
-    """One grid for every symbol."""
+    """A mapping that gives every symbol the same grid."""
 
     def __init__(self, grid: Grid) -> None:
         self._grid = grid

@@ -1,1 +1,1 @@
-"""What every process shares: settings, errors, connections, the bus, the worker loop and its logs."""
+"""What all processes share: settings, errors, connections, the bus, the worker loop and logs."""

@@ -1,8 +1,8 @@
-"""Another account for strategies, when we are root: their code should not be able to read our secrets.
+"""A separate system account for strategies when we run as root, so that their code cannot read our secrets.
 
-It is tried before it is used, for the account must be able to run this interpreter, read the code of
-Aegis and of the strategy, and reach the database.  Where it cannot, the strategy runs as we do and the
-log says why.
+The account must be able to run this interpreter, read the code of Aegis and of the strategy, and reach the
+database.  A probe process checks this first; if it fails, the strategy runs under our own account and the log
+says why.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ asyncio.run(reach())
 
 @dataclass(frozen=True)
 class Account:
-    """An account of this machine that owns nothing of ours."""
+    """A system account of this machine that owns none of our files."""
 
     uid: int
     gid: int
@@ -46,9 +46,9 @@ class Account:
 
 
 def strategy_account(server_data: Path) -> Account | None:
-    """The account for strategies; None when we are not root, or the machine has no such account.
+    """The account for strategies; None when we are not root or the machine has no suitable account.
 
-    Never the account of the embedded server, which its superuser trusts by peer authentication.
+    Never the account that runs the embedded server: peer authentication would make it the database superuser.
     """
     if os.geteuid() != 0:
         return None
@@ -62,7 +62,7 @@ def strategy_account(server_data: Path) -> Account | None:
 
 
 async def why_not(account: Account, environment: Mapping[str, str], strategy_class: str) -> str | None:
-    """Try to run this strategy as that account; None when it works, else what it said."""
+    """Try to run this strategy under that account; return None when it works, else the error."""
     try:
         probe = await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-c", PROBE, strategy_class),

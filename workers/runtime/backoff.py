@@ -1,4 +1,4 @@
-"""How long to wait before trying again: twice as long each time, up to a limit, and never all at once."""
+"""Exponential backoff: wait twice as long after each failure, up to a limit, with random jitter."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass
 class Backoff:
-    """Seconds to wait: first, 2 first, 4 first ... at most `most`, each by up to half shorter."""
+    """Seconds to wait: `first`, then 2, 4, 8 ... times that, at most `most`; each shortened by up to half."""
 
     first: float = 0.1
     most: float = 5.0

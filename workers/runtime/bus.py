@@ -1,9 +1,10 @@
-"""The process's one LISTEN connection: it hears notifications, and notices when it has gone deaf.
+"""The process's one LISTEN connection: receives notifications and notices when it no longer does.
 
-A lost notification costs at most a poll, but a connection that only seems to live would cost one for
-ever.  So it must be direct (a transaction pooler accepts LISTEN and never delivers), it is tested by a
-NOTIFY to itself whenever it is made and by a round trip every few seconds, and after a loss it LISTENs
-on everything before it wakes the worker, which then sweeps its tables: nothing falls in between.
+One lost notification delays work until the next poll; a connection that is silently dead would delay all of
+it.  So the connection must be direct (a transaction pooler accepts LISTEN but never delivers), it is tested
+with a NOTIFY to itself when it is opened, and with a round trip every few seconds.  After a loss the new
+connection first LISTENs on all channels and then wakes the worker, which reads its tables, so nothing that
+happened meanwhile is missed.
 """
 
 from __future__ import annotations
@@ -32,12 +33,12 @@ Hold = Callable[[Connection], Awaitable[None]]
 
 CHECK_EVERY = 5.0
 DEAF = 2.0
-PATIENCE = 3.0  # for any answer on this connection
-HAS_ROOM = "select pg_notification_queue_usage() < 0.25"  # beyond it the database sends no hints
+PATIENCE = 3.0  # seconds to wait for any answer on this connection
+HAS_ROOM = "select pg_notification_queue_usage() < 0.25"  # with a fuller queue bus.notify sends nothing
 
 
 class Listening(asyncpg.Connection):
-    """Calls listeners at once: a callback scheduled for each of a million would hold up all else for long."""
+    """Calls listeners directly: scheduling a callback for each of a million would block the event loop."""
 
     _listeners: dict[str, Any]
 
@@ -51,7 +52,7 @@ class BusError(AegisError):
 
 
 class Bus:
-    """Wakes its worker: set `wake` for every notification, loss and return of the connection."""
+    """Sets `wake` on each notification, and when the connection is lost or restored."""
 
     def __init__(
         self,
@@ -74,26 +75,26 @@ class Bus:
         self._channels: tuple[str, ...] = ()
         self._heard_on: set[str] = set()
         self._connection: Connection | None = None
-        self._turn = asyncio.Lock()  # a connection answers one question at a time
+        self._turn = asyncio.Lock()  # a connection runs one statement at a time
         self._lost = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
         self._deafness: asyncio.Task[None] | None = None
 
     async def start(self, channels: Sequence[str]) -> None:
-        """Listen on these channels, or raise why that is impossible."""
+        """Listen on these channels; raise an error when that is impossible."""
         self._channels = tuple(channels)
         await self._connect()
         self._keeper = asyncio.create_task(self._keep(), name="bus")
 
     def was_heard(self, channel: str) -> bool:
-        """Whether this channel was heard since the last time somebody asked about it."""
+        """Whether a notification arrived on this channel since the last call."""
         if channel not in self._heard_on:
             return False
         self._heard_on.discard(channel)
         return True
 
     async def fetchval(self, query: str, *args: Any) -> Any:
-        """Run a statement on this connection: for what must not wait behind the work of the pool."""
+        """Run a statement on this connection when it must not wait for a free pool connection."""
         async with asyncio.timeout(self._patience), self._turn:
             if self._connection is None or self._connection.is_closed():
                 raise ConnectionError("the bus connection is down")
@@ -110,7 +111,7 @@ class Bus:
                 await self._connection.close(timeout=self._patience)
 
     async def _connect(self) -> None:
-        """A connection that listens, has heard itself, and holds what the process must hold."""
+        """Open a connection, test that it receives notifications, LISTEN, and take the worker's lock."""
         connection = await self._open()
         try:
             async with asyncio.timeout(self._patience):
@@ -133,11 +134,11 @@ class Bus:
     async def _open(self) -> Connection:
         try:
             return await connect_direct(self._settings, f"{self._name} bus".strip(), Listening)
-        except asyncpg.ProtocolViolationError as error:  # PgBouncer refuses what only PostgreSQL knows
+        except asyncpg.ProtocolViolationError as error:  # PgBouncer rejects settings it does not know
             raise _not_direct(str(error)) from error
 
     async def _hear_itself(self, connection: Connection) -> None:
-        """Send a notification to this very connection; it must arrive, and from its own server process."""
+        """Send a notification to this connection; it must arrive, and from its own server process."""
         heard: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
         def hear(_connection: Any, sender: int, _channel: str, _payload: object) -> None:
@@ -149,7 +150,7 @@ class Bus:
             await connection.add_listener(channel, hear)
             try:
                 await connection.execute(f"notify {channel}")
-            except asyncpg.ProgramLimitExceededError as error:  # the queue is full: no reason not to work
+            except asyncpg.ProgramLimitExceededError as error:  # the queue is full: go on and poll
                 log.warning("whether notifications arrive cannot be tested: %s", error)
                 return
             async with asyncio.timeout(self._patience / 2):
@@ -163,7 +164,7 @@ class Bus:
             raise _not_direct(f"it is served by process {sender}, not {connection.get_server_pid()}")
 
     def _heard(self, _connection: Any, sender: int, channel: str, _payload: object) -> None:
-        """Wake, sooner or a little later; a payload comes from anybody and is not even looked at."""
+        """Wake the worker, at once or slightly later; ignore the payload, since any login can send one."""
         self._heard_on.add(channel)
         self.pace.heard(sender)
         if self.pace.is_flooded and not self.is_deaf:
@@ -171,7 +172,7 @@ class Bus:
             self._deafness = asyncio.create_task(self._be_deaf(), name="deaf")
 
     async def _be_deaf(self) -> None:
-        """Listen to nothing for a while, and poll: each listener would read the whole flood."""
+        """Stop listening for DEAF seconds and poll instead: listening would mean reading the whole flood."""
         log.warning("more notifications than can be read; polling for %.0f s", DEAF)
         self.wake.set()
         try:
@@ -180,17 +181,17 @@ class Bus:
             for channel in self._channels:
                 await self.fetchval(f'listen "{channel}"')
         except (*AWAY, asyncpg.PostgresError):
-            self._lost.set()  # a new connection hears what is new
+            self._lost.set()  # reconnect: a new connection receives only new notifications
         finally:
             self.is_deaf = False
             self.wake.set()
 
     def _ended(self, connection: Any) -> None:
-        if connection is self._connection:  # not one that was given up before
+        if connection is self._connection:  # ignore a connection that was already replaced
             self._lost.set()
 
     async def _keep(self) -> None:
-        """Notice a loss, at once when the connection breaks and by asking when it goes silent."""
+        """Reconnect after a loss: a break is noticed at once, a silent connection by a regular query."""
         while True:
             try:
                 async with asyncio.timeout(self._check_every):
@@ -209,10 +210,10 @@ class Bus:
         return True
 
     async def _look_for_room(self) -> None:
-        """While the queue has no room nobody sends hints: the same as not hearing them."""
+        """Poll faster while the queue is too full: the database then sends no notifications."""
         try:
             has_room = await self.fetchval(HAS_ROOM)
-        except TimeoutError:  # somebody floods it right now
+        except TimeoutError:  # a session is flooding the queue right now
             has_room = False
         if has_room == self.degraded:
             state = "has room again" if has_room else "is full: polling faster"

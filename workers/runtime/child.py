@@ -1,4 +1,4 @@
-"""One worker process seen from its supervisor: started, listened to, started again, and given up at last."""
+"""A worker process as its supervisor handles it: start it, keep its output, restart it, or give it up."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from workers.runtime.logins import bare_environment
 from workers.runtime.process import PARENT
 from workers.runtime.registry import login_of, process_name
 
-GRACE = 20.0  # between asking a process to stop and ending it
+GRACE = 20.0  # seconds from the stop request until the process is killed
 CRASHES = 3
-WINDOW = 60.0  # so many crashes within this many seconds, and it is not started again
-LAST_WORDS = 20
-LAST_WORDS_WITHIN = 1.0  # of the end; somebody else may hold the pipe open for ever
+WINDOW = 60.0  # seconds; after CRASHES crashes within this time the process is not restarted
+LAST_WORDS = 20  # lines of output kept for the crash report
+LAST_WORDS_WITHIN = 1.0  # seconds to read after the end; a grandchild may keep the pipe open forever
 LONGEST_LINE = 1_000_000
 
 log = logging.getLogger("aegis.supervisor")
@@ -34,7 +34,7 @@ log = logging.getLogger("aegis.supervisor")
 
 @dataclass(frozen=True)
 class Spec:
-    """What to run: the name its log has, the login it gets, and its command line."""
+    """What to run: the name of process and log, the database login, and the command line."""
 
     name: str
     login: str
@@ -42,14 +42,14 @@ class Spec:
 
     @classmethod
     def of_worker(cls, name: str, *args: str) -> Spec:
-        """A worker of the registry; -P, so that no module of the directory we happen to be in is run."""
+        """A worker of the registry; -P keeps Python from importing modules of the current directory."""
         command = (sys.executable, "-P", "-m", "workers", name, *args)
         return cls(process_name(name, args), login_of(name, args), command)
 
 
 @dataclass
 class Child:
-    """Keeps one process alive until `stop`, or until it has crashed too often in a short time."""
+    """Keeps one process running until `stop`, or until it has crashed too often in a short time."""
 
     spec: Spec
     env_of: Callable[[str], Mapping[str, str]]
@@ -75,13 +75,13 @@ class Child:
         self._keeper = asyncio.create_task(self._keep(), name=f"keep {self.spec.name}")
 
     def kill(self, why: str) -> None:
-        """End a process that hears nothing any more; it is started again like one that crashed."""
+        """Kill a process that no longer responds; it is restarted as after a crash."""
         log.error("%s %s", self.spec.name, why)
         self._killed_because = why
         self._signal(signal.SIGKILL)
 
     async def stop(self) -> None:
-        """Ask the process to stop, wait for it, end it when it does not."""
+        """Ask the process to stop and wait for it; kill it when it does not stop in time."""
         self._stopping.set()
         if self._keeper is None:
             return
@@ -122,7 +122,7 @@ class Child:
                         await self._stopping.wait()
 
     async def _run(self, handler: logging.Handler) -> str:
-        """Run the process once, keeping all it writes; return how it ended."""
+        """Run the process once and keep its output; return how it ended."""
         async with self._kept(handler, "INFO") as stdout, self._kept(handler, "ERROR") as stderr:
             try:
                 self.process = process = await self._spawn(stdout, stderr)
@@ -134,11 +134,11 @@ class Child:
             return await self._end_of(process)
 
     async def _end_of(self, process: asyncio.subprocess.Process) -> str:
-        if self._stopping.is_set():  # `stop` had nothing to signal yet
+        if self._stopping.is_set():  # `stop` was called before there was a process to signal
             self._signal(signal.SIGTERM)
         code = await process.wait()
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)  # what it has started and left behind
+            os.killpg(process.pid, signal.SIGKILL)  # processes it started and left behind
         return f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
 
     async def _spawn(self, stdout: int, stderr: int) -> asyncio.subprocess.Process:
@@ -149,13 +149,13 @@ class Child:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=stdout,
             stderr=stderr,
-            start_new_session=True,  # Ctrl-C in a terminal is for us; we pass it on
+            start_new_session=True,  # Ctrl-C in the terminal reaches only us; we stop the children ourselves
             **who,
         )
 
     @contextlib.asynccontextmanager
     async def _kept(self, handler: logging.Handler, level: str) -> AsyncIterator[int]:
-        """A pipe of which every line is kept: a pipe of asyncio would have us wait for grandchildren."""
+        """Open a pipe and keep each line written to it; asyncio's own pipe would wait for grandchildren."""
         reading, writing = os.pipe()
         reader = asyncio.StreamReader()
         transport, _ = await asyncio.get_running_loop().connect_read_pipe(
@@ -176,12 +176,12 @@ class Child:
 
 
 def environment(own: Mapping[str, str]) -> dict[str, str]:
-    """All that a process is told: how to run, what is its own, and who watches over it."""
+    """The complete environment of a process: the basics, its own settings, and our pid as its parent."""
     return {**bare_environment(), **own, PARENT: str(os.getpid())}
 
 
 async def _lines(stream: asyncio.StreamReader) -> AsyncIterator[str]:
-    """What is written, line by line, also when a line never ends."""
+    """The output line by line; a line longer than LONGEST_LINE bytes is split."""
     rest = b""
     while chunk := await stream.read(65536):
         *whole, rest = (rest + chunk).split(b"\n")

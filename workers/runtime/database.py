@@ -1,8 +1,7 @@
-"""How a worker process reaches the database: a small pool for work, a direct connection for the bus.
+"""How a worker process connects to the database: a small pool for work, a direct connection for the bus.
 
-A connection is never reset when it returns to the pool: workers keep nothing in a session, the reset
-would cost a round trip for each statement, and it calls advisory lock functions that no login may
-not execute.
+A connection is not reset when it returns to the pool: workers keep no state in a session, the reset would
+cost a round trip per statement, and it calls advisory lock functions that no login may execute.
 """
 
 from __future__ import annotations
@@ -36,16 +35,16 @@ AWAY = (
     asyncpg.DiskFullError,
     asyncpg.PostgresIOError,
 )
-"""What is raised when the database cannot be reached or cannot be written now but may come back."""
+"""Errors that mean the database cannot be reached or written now, but may recover."""
 
 
 def is_away(error: BaseException) -> bool:
-    """Whether this is about reaching or writing the database at all, not about what we asked of it."""
+    """Whether the error means that the database cannot be reached or written, whatever we asked of it."""
     return isinstance(error, AWAY) and not isinstance(error, ValueError)
 
 
 class Queries(Protocol):
-    """What a worker asks of its database: a pool in a process, one connection in a replay."""
+    """The calls a worker makes to its database: on a pool in a process, on one connection in a replay."""
 
     async def execute(self, query: str, *args: Any) -> str: ...
     async def executemany(self, command: str, args: Any) -> None: ...
@@ -55,7 +54,7 @@ class Queries(Protocol):
 
 
 async def open_pool(settings: Settings, name: str = "", *, size: int = POOL_SIZE) -> asyncpg.Pool[Any]:
-    """Connections for all work, through PgBouncer when there is a pooled URL."""
+    """Open the pool for all normal work, through PgBouncer when there is a pooled URL."""
     pooled = settings.pooled_url is not None
     return await asyncpg.create_pool(
         settings.pooled_url or direct_url(settings),
@@ -63,7 +62,7 @@ async def open_pool(settings: Settings, name: str = "", *, size: int = POOL_SIZE
         max_size=size,
         timeout=CONNECT_TIMEOUT,
         command_timeout=COMMAND_TIMEOUT,
-        statement_cache_size=0 if pooled else 100,  # a statement is prepared on one server connection only
+        statement_cache_size=0 if pooled else 100,  # the next transaction may get another server connection
         server_settings={"application_name": f"aegis {name}".strip()},
         init=keep_alive,
         reset=_leave,
@@ -73,7 +72,7 @@ async def open_pool(settings: Settings, name: str = "", *, size: int = POOL_SIZE
 async def connect_direct(
     settings: Settings, name: str = "", kind: type[asyncpg.Connection[Any]] = asyncpg.Connection
 ) -> asyncpg.Connection[Any]:
-    """One connection to PostgreSQL itself, for what belongs to a session: LISTEN and its lock."""
+    """Open one connection directly to PostgreSQL, for session state: LISTEN and session locks."""
     connection = await asyncpg.connect(
         direct_url(settings),
         timeout=CONNECT_TIMEOUT,
@@ -95,7 +94,7 @@ def direct_url(settings: Settings) -> str:
 
 
 async def keep_alive(connection: Any) -> None:
-    """Have the kernel notice a peer that has gone silent, where that can happen."""
+    """Enable TCP keepalive, so that the kernel notices a dead peer; does nothing for a unix socket."""
     sock = connection._transport.get_extra_info("socket")
     if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
         return
@@ -106,4 +105,4 @@ async def keep_alive(connection: Any) -> None:
 
 
 async def _leave(_connection: Any) -> None:
-    """Return a connection to the pool as it is."""
+    """Return a connection to the pool without a reset."""

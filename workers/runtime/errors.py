@@ -1,10 +1,9 @@
-"""One class for each refusal of the database, whichever driver carried it here.
+"""One class for each SQLSTATE the database refuses with, the same for psycopg and asyncpg.
 
-The classes below belong to no driver.  Each driver gets subclasses of them that are also its own
-kind of error, entered in the table where it looks an SQLSTATE up.  That happens at once for a driver
-that is already imported; who imports one later calls `teach_psycopg` or `teach_asyncpg`.  So a worker,
-which speaks asyncpg only, does not carry 13 MB of psycopg, and `except TradingHalted` reads the same
-everywhere.
+The classes below belong to no driver.  `teach_psycopg` and `teach_asyncpg` create driver-specific subclasses
+and register them in the table where the driver looks up an SQLSTATE.  A driver that is already imported is
+taught here; code that imports a driver later calls its function.  So a worker, which uses only asyncpg, does
+not load 13 MB of psycopg, and `except TradingHalted` works with both drivers.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from typing import Any, ClassVar
 
 
 class AegisError(Exception):
-    """Something Aegis can explain: one fact as the message, and a hint that helps."""
+    """An error that Aegis can explain: a message with one fact, and a hint on what to do."""
 
     message: str
     detail: str | None = None
@@ -31,7 +30,7 @@ class AegisError(Exception):
 
 
 class Refused(AegisError):
-    """A business rule said no; nothing was changed."""
+    """A business rule refused the request; nothing was changed."""
 
     sqlstate: ClassVar[str] = "TR000"
 
@@ -51,7 +50,7 @@ class TradingHalted(Refused, code="TRM01"):
 
 
 class WrongIsolation(Refused, code="TRM02"):
-    """A decision was tried in an isolation level that cannot see a halt."""
+    """The transaction's isolation level could miss a halt that commits meanwhile."""
 
 
 class ApprovalNeeded(Refused, code="TRM03"):
@@ -59,7 +58,7 @@ class ApprovalNeeded(Refused, code="TRM03"):
 
 
 class NotEnoughQuantity(Refused, code="TRQ01"):
-    """The position does not hold that much that is not already reserved."""
+    """The position has less unreserved quantity than requested."""
 
 
 class QuantityBreached(Refused, code="TRQ02"):
@@ -67,31 +66,31 @@ class QuantityBreached(Refused, code="TRQ02"):
 
 
 class NotEnoughCash(Refused, code="TRC01"):
-    """The account does not hold that much that is not already reserved."""
+    """The account has less unreserved cash than requested."""
 
 
 class CashBreached(Refused, code="TRC02"):
-    """The account holds less than was reserved; it takes no new intents until that is resolved."""
+    """The account holds less cash than was reserved; it takes no new buys until that is resolved."""
 
 
 class IllegalMove(Refused, code="TRL01"):
-    """The lifecycle has no such move."""
+    """The lifecycle does not allow this change of status."""
 
 
 class AppendOnly(Refused, code="TRL02"):
-    """History can be added to, never changed."""
+    """History is append-only, and decisions once stored are fixed."""
 
 
 class LostFence(Refused, code="TRL03"):
-    """Another process has taken this order over."""
+    """Another process has taken over this order."""
 
 
 class ExposureExceeded(Refused, code="TRL04"):
-    """The orders of an intent would exceed it."""
+    """The order exceeds what its intent has left, or is priced beyond the intent's worst price."""
 
 
 class StalePrice(Refused, code="TRP01"):
-    """There is no price fresh enough to decide on."""
+    """No price is fresh enough for this decision."""
 
 
 class PriceOutOfLimits(Refused, code="TRP02"):
@@ -99,15 +98,15 @@ class PriceOutOfLimits(Refused, code="TRP02"):
 
 
 class MarketClosed(Refused, code="TRS01"):
-    """The venue does not trade this now."""
+    """The venue is closed now."""
 
 
 class LimitExceeded(Refused, code="TRX01"):
-    """A limit on size, number or concentration says no."""
+    """A limit on size, number or concentration would be exceeded."""
 
 
 class CircuitOpen(Refused, code="TRB01"):
-    """The broker has failed too often in a row and is left alone for a while."""
+    """The broker has failed too often in a row; calls to it are paused."""
 
 
 class WrongCode(Refused, code="TRA01"):
@@ -115,19 +114,19 @@ class WrongCode(Refused, code="TRA01"):
 
 
 class CodeLocked(Refused, code="TRA02"):
-    """Too many wrong codes; none is accepted for a while."""
+    """Too many wrong codes were entered; no code is accepted for a while."""
 
 
 class BadInput(Refused, code="TRI01"):
-    """An argument makes no sense."""
+    """An argument is invalid."""
 
 
 class NotFound(Refused, code="TRI02"):
-    """There is no such thing."""
+    """The named object does not exist."""
 
 
 class KeyReused(Refused, code="TRI03"):
-    """The idempotency key was used before with other parameters."""
+    """The idempotency key was already used with different parameters."""
 
 
 class NotAllowed(Refused, code="TRI04"):
@@ -135,16 +134,16 @@ class NotAllowed(Refused, code="TRI04"):
 
 
 class NotStartedHere(Refused, code="TRH01"):
-    """The database was not started on this server: it may be a copy, and hands out no work."""
+    """The database was not started on this server; it may be a copy, so it hands out no work."""
 
 
 def teach_psycopg() -> None:
-    """Have psycopg raise these classes; a second call does nothing."""
+    """Make psycopg raise these classes; a second call does nothing."""
     import psycopg
     import psycopg.errors
 
     class FromPsycopg(psycopg.DatabaseError):
-        """Copies the parts of the server's message to where Aegis keeps them."""
+        """Copies the server's message, detail and hint to the attributes of AegisError."""
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
@@ -161,7 +160,7 @@ def teach_psycopg() -> None:
 
 
 def teach_asyncpg() -> None:
-    """Have asyncpg raise these classes, which it would else take for fatal; a second call does nothing."""
+    """Make asyncpg raise these classes (it treats unknown codes as fatal); a second call does nothing."""
     import asyncpg
     from asyncpg.exceptions import _base
 
@@ -172,7 +171,7 @@ def teach_asyncpg() -> None:
 
 
 def _body_of(refusal: type[Refused]) -> Any:
-    """The class body of a driver's variant: it reads as the class it stands for."""
+    """The class body of a driver's subclass: its name, module and docstring are those of the base class."""
     body = {
         "__module__": refusal.__module__,
         "__qualname__": refusal.__qualname__,

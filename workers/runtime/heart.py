@@ -1,8 +1,8 @@
-"""The heartbeat of a process: that it lives, what it says of itself, and what it could not write meanwhile.
+"""The heartbeat of a process: that it is alive, its state and counters, and outages once they are over.
 
-It has its own way to the database: the pool first, and the bus connection when every connection of the pool
-is stuck in a statement.  A worker whose drain takes long still beats; one whose event loop stands still does
-not, and three missed heartbeats are how others know.
+A heartbeat uses the pool, or the bus connection when every pool connection is busy with a statement.  A
+worker with a slow drain still sends heartbeats; one whose event loop is blocked does not, and counts as hung
+after three missed heartbeats.
 """
 
 from __future__ import annotations
@@ -22,16 +22,14 @@ if TYPE_CHECKING:
     from workers.runtime.worker import Worker
 
 HEARTBEAT = 2.0
-POOL_PATIENCE = 1.5  # seconds, then the bus connection carries it
-STEADY_GAP = (
-    5.0  # between two heartbeats of ours; after a longer one we know nothing about the others' silence
-)
+POOL_PATIENCE = 1.5  # seconds to wait for the pool before using the bus connection
+STEADY_GAP = 5.0  # after a longer gap in our own heartbeats, the silence of others proves nothing
 
 BEAT = "select api.heartbeat($1, $2, $3::jsonb)"
 
 
 class Heart:
-    """Beats for a worker, and remembers when it could not."""
+    """Sends the heartbeats of a worker and remembers when they failed."""
 
     def __init__(self, worker: Worker) -> None:
         self.outage = Outage()
@@ -40,17 +38,17 @@ class Heart:
 
     @property
     def steady_for(self) -> float:
-        """Seconds for which our own heartbeats were written without a gap."""
+        """For how many seconds our own heartbeats have been written without a gap."""
         now = time.monotonic()
         return 0.0 if now - self._beaten_at > STEADY_GAP else now - self._steady_since
 
     async def beat(self) -> None:
-        """Say that we live, until the database says that it does not know us."""
+        """Send heartbeats until the database answers that it does not know this worker."""
         while True:
             began = time.monotonic()
             try:
                 await self._beat_once()
-            except NotAllowed as error:  # another database stands where ours was: begin anew
+            except NotAllowed as error:  # the database was replaced by another: restart and register again
                 self._worker.end_with(error)
                 return
             except Exception as error:
@@ -83,7 +81,7 @@ class Heart:
             await self._report()
 
     async def _report(self) -> None:
-        """Have the database remember an outage that is over; tried again with the next heartbeat."""
+        """Record an outage that is over; a failed attempt is repeated with the next heartbeat."""
         outage, worker = self.outage, self._worker
         if outage.is_worth_telling:
             worker.log.error("could not work for %.1f s: %s", outage.seconds, outage.reason)
@@ -95,7 +93,7 @@ class Heart:
         outage.forget()
 
     def report(self) -> tuple[timedelta, timedelta, int, str]:
-        """How long ago the outage began, how long it lasted, the attempts that failed, and why."""
+        """How long ago the outage began, how long it lasted, how many attempts failed, and why."""
         outage = self.outage
         ago = time.monotonic() - (outage.began or 0.0)
         return (
@@ -106,7 +104,7 @@ class Heart:
         )
 
     def trouble(self) -> dict[str, Any] | None:
-        """What keeps us from working now."""
+        """The outage that is going on now, or None."""
         outage = self.outage
         if not outage.failing or not outage.is_worth_telling:
             return None

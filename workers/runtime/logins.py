@@ -1,4 +1,4 @@
-"""What a worker process is told: its own login and password, and nothing of anybody else's."""
+"""The environment of a worker process: its own login and password, and no other process's secrets."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ FROM_US = ("PATH", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
 class LoginError(AegisError):
-    """A worker has no login to start with."""
+    """The login of a worker has no password file."""
 
 
 def worker_env(settings: Settings, login: str) -> dict[str, str]:
-    """The environment of a process with this login, made from our own settings and the secrets directory."""
+    """The environment of a process with this login, built from our settings and the secrets directory."""
     try:
         password = (settings.secrets_dir / login).read_text().strip()
     except OSError as error:
@@ -33,7 +33,7 @@ def worker_env(settings: Settings, login: str) -> dict[str, str]:
 
 
 def same_settings(settings: Settings) -> dict[str, str]:
-    """Our own settings, but for those that say who we are."""
+    """Our own settings that a worker needs too, without the connection URLs."""
     env = {
         "AEGIS_DATA_DIR": str(settings.data_dir),
         "AEGIS_SECRETS_DIR": str(settings.secrets_dir),
@@ -48,9 +48,9 @@ def same_settings(settings: Settings) -> dict[str, str]:
 
 
 def bare_environment() -> dict[str, str]:
-    """The least a process needs to run our code; secrets of ours that happen to be here stay here."""
+    """The minimum a process needs to run our code; secrets in our own environment are not passed on."""
     env = {name: os.environ[name] for name in FROM_US if name in os.environ}
-    env["PYTHONUNBUFFERED"] = "1"  # what a strategy prints is seen at once
+    env["PYTHONUNBUFFERED"] = "1"  # what a strategy prints reaches its log at once
     root = Path(__file__).parents[2]
     if "site-packages" not in root.parts:  # a checkout
         env["PYTHONPATH"] = str(root)
@@ -58,7 +58,7 @@ def bare_environment() -> dict[str, str]:
 
 
 def _as(url: str, login: str) -> str:
-    """The same address for another login, without a password."""
+    """The same URL with another login and no password."""
     parts = urlsplit(url)
     where = parts.netloc.rpartition("@")[2]
     return urlunsplit(parts._replace(netloc=f"{quote(login, safe='')}@{where}"))

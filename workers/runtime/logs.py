@@ -1,8 +1,8 @@
-"""Logs are JSON lines, one object for each record, and read well on a terminal.
+"""Logs as JSON lines, one object per record; on a terminal they are printed as readable text.
 
-A worker writes to stderr and its supervisor keeps what it wrote, so that a crash before or below Python's
-logging is kept too, and a strategy needs no right to write files.  A process without a supervisor (the
-supervisor itself, `aegis worker run`) also writes its own file.
+A worker writes to stderr and its supervisor stores the output.  So a crash before or below Python's logging
+is stored too, and a strategy needs no right to write files.  A process without a supervisor (the supervisor
+itself, `aegis worker run`) also writes its own file.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ OF_EVERY_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asct
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object on one line: ts, level, worker, message, then what was given by `extra`."""
+    """One JSON object on one line: ts, level, worker, message, then the fields passed as `extra`."""
 
     def __init__(self, worker: str) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class JsonLines(logging.Formatter):
 
 
 class Readable(JsonLines):
-    """The same for a person at a terminal."""
+    """The same record as readable text for a terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
         return render(json.loads(super().format(record)), colour=True)
@@ -64,7 +64,7 @@ def _describe(error: BaseException) -> dict[str, Any]:
 
 
 def setup(worker: str, level: str = "INFO", file: Path | None = None) -> None:
-    """Send all logs of this process to stderr, readable on a terminal, and to a file if one is given."""
+    """Send all logs of this process to stderr (readable on a terminal) and to a file if one is given."""
     to_stderr = logging.StreamHandler()
     to_stderr.setFormatter((Readable if sys.stderr.isatty() else JsonLines)(worker))
     logging.basicConfig(level=level, handlers=[to_stderr], force=True)
@@ -87,14 +87,14 @@ def open_file(file: Path) -> RotatingFileHandler:
 
 
 def keep_line(handler: logging.Handler, worker: str, line: str, level: str = "ERROR") -> None:
-    """Keep a line that a process wrote: as it is when it is a log entry, else as the message of one."""
+    """Store a line that a process wrote: unchanged if it is a log entry, else as the message of a new one."""
     if parse(line) is None:
         line = json.dumps(make_entry(worker, level, line), ensure_ascii=False)
     handler.emit(logging.makeLogRecord({"msg": line, "levelno": logging.INFO}))
 
 
 def parse(line: str) -> dict[str, Any] | None:
-    """The entry on a line, or None when it holds none."""
+    """The log entry on a line, or None when the line is none."""
     try:
         entry = json.loads(line)
     except ValueError:
@@ -104,7 +104,7 @@ def parse(line: str) -> dict[str, Any] | None:
 
 
 def render(entry: Mapping[str, Any], *, colour: bool = False) -> str:
-    """An entry as a person reads it, in local time: one line, then the traceback if there is one."""
+    """An entry as readable text in local time: one line, then the traceback if there is one."""
     rest = dict(entry)
     moment = datetime.fromisoformat(rest.pop("ts")).astimezone()
     level, worker, message = (_harmless(rest.pop(name)) for name in ("level", "worker", "message"))
@@ -124,5 +124,5 @@ def render(entry: Mapping[str, Any], *, colour: bool = False) -> str:
 
 
 def _harmless(value: object, keep: str = "") -> str:
-    """As text without characters that command a terminal: a log may hold what strangers have written."""
+    """The value as text with control characters escaped: a log may contain text from untrusted sources."""
     return "".join(c if c.isprintable() or c in keep else repr(c)[1:-1] for c in str(value))

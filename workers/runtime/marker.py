@@ -1,8 +1,8 @@
-"""What is remembered of a run outside the database, so that an older state of it is recognised.
+"""The run marker: a small file outside the database by which a restored older state is recognised.
 
-A restored backup believes everything it says about itself; only what it could not take back can contradict
-it.  One small file for each database says which epoch and run ran here last and how far the server's log was
-on disk.  The database compares and decides; here it is only kept.
+A restored backup also restores what the database knows about itself, so only data outside it can show that it
+is older.  One file per database says which epoch and run ran here last and how far the WAL was flushed.  The
+database compares and decides; this module only stores the marker.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from urllib.parse import quote
 
 from workers.runtime.errors import AegisError
 
-LONGEST = 1000  # bytes; a marker is some forty
+LONGEST = 1000  # bytes to read; a marker has about forty
 
 
 class MarkerError(AegisError):
-    """The file outside the database cannot be read or written."""
+    """The marker file cannot be read or written."""
 
 
 class Marker:
-    """The file of one database."""
+    """The marker file of one database."""
 
     def __init__(self, data_dir: Path, database: str) -> None:
         self.file = data_dir / "runs" / quote(database, safe="")
 
     def read(self) -> str:
-        """What was kept; empty when nothing is there."""
+        """Return the stored marker; empty when there is none."""
         try:
             with self.file.open("rb") as stream:
                 return stream.read(LONGEST).decode("utf-8", "replace").strip()
@@ -38,7 +38,7 @@ class Marker:
             raise self._told("read", error) from error
 
     def write(self, marker: str) -> None:
-        """Put a new one in the place of the old: after a crash of the machine one of them is there, whole."""
+        """Replace the marker atomically: after a machine crash either the old or the new one is complete."""
         folder = self.file.parent
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -64,7 +64,7 @@ class Marker:
 
 
 def _sync(folder: Path) -> None:
-    """Make the new name last, too."""
+    """Flush the directory, so that the rename survives a crash."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""How much memory a process holds and how much a machine has, read from /proc where there is one."""
+"""Memory of a process, and memory and processor use of the machine, read from /proc where it exists."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 def resident_bytes(pid: int | None = None) -> int | None:
-    """The resident memory of a process; without /proc, the peak of this one, and unknown of another."""
+    """The resident memory of a process.  Without /proc: this process's peak, and None for another process."""
     try:
         pages = Path(f"/proc/{pid or 'self'}/statm").read_text().split()[1]
     except OSError:
@@ -23,7 +23,7 @@ def resident_bytes(pid: int | None = None) -> int | None:
 
 
 def memory_used() -> float | None:
-    """The share of the machine's memory that is in use, or None where that cannot be known."""
+    """The share of the machine's memory that is in use; None where it is unknown."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
     except OSError:
@@ -40,7 +40,7 @@ class CpuMeter:
         self._samples = deque([(time.monotonic(), *_cpu_ticks())])
 
     def used(self) -> float | None:
-        """None before that time has passed; where there is no /proc, the load of the last minute."""
+        """The share in use; None until that time has passed.  Without /proc, the load of the last minute."""
         now = time.monotonic()
         if now - self._samples[-1][0] >= self._over / 10:
             self._samples.append((now, *_cpu_ticks()))
@@ -58,11 +58,11 @@ class CpuMeter:
 
 
 def _cpu_ticks() -> tuple[int, int]:
-    """Ticks spent working and ticks passed since the machine started, over all processors."""
+    """Busy ticks and all ticks since the machine started, over all processors."""
     try:
         first = Path("/proc/stat").read_text().split("\n", 1)[0]
     except OSError:
         return 0, 0
     ticks = [int(part) for part in first.split()[1:9]]
-    idle = ticks[3] + ticks[4]  # idle and waiting for a disk
+    idle = ticks[3] + ticks[4]  # idle, and waiting for the disk
     return sum(ticks) - idle, sum(ticks)

@@ -1,7 +1,7 @@
-"""What a process remembers while it cannot work with the database, so that silence is told when it is over.
+"""An outage as a process remembers it: since when it cannot work with the database, and why.
 
-The database cannot write down that it cannot be written.  So each process keeps since when its heartbeats or
-its drains fail and why, says it in its log, and reports it once both work again.
+The database cannot record its own unavailability.  So each process remembers since when its heartbeats or
+drains fail and why, writes it to its log, and reports it to the database once both work again.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import asyncpg
 
 from workers.runtime.database import is_away
 
-WORTH_TELLING = 2.0  # seconds; a connection that was replaced at once is no outage
+WORTH_TELLING = 2.0  # seconds; a connection that was quickly replaced is no outage
 
 REASONS = {
     "25006": "the database is read-only",
@@ -26,12 +26,12 @@ REASONS = {
 
 
 def is_outage(error: BaseException) -> bool:
-    """Whether this says that the database does not work, rather than that what we asked was wrong."""
+    """Whether the error means that the database does not work, rather than that our request was wrong."""
     return is_away(error) or getattr(error, "sqlstate", None) in REASONS
 
 
 def reason_of(error: BaseException) -> str:
-    """The error in words a person understands, with the original behind."""
+    """The error in plain words, followed by the original message."""
     code = getattr(error, "sqlstate", None) or ""
     if isinstance(error, TimeoutError):
         return "the database did not answer in time"
@@ -43,37 +43,37 @@ def reason_of(error: BaseException) -> str:
 
 @dataclass
 class Outage:
-    """One time without work, from the first failure of any part until no part fails any more."""
+    """One outage, from the first failure of any part until no part fails any more."""
 
-    began: float | None = None  # by the monotonic clock
+    began: float | None = None  # monotonic clock, in seconds
     ended: float = 0.0
     failures: int = 0
     reason: str = ""
     failing: set[str] = field(default_factory=set)
 
     def failed(self, part: str, error: BaseException, since: float) -> None:
-        """A part failed; what it had tried began at `since`."""
+        """Record that a part failed; its attempt began at `since`."""
         if self.began is None or (self.over and self.ended - self.began < WORTH_TELLING):
             self.began, self.failures, self.reason = since, 0, reason_of(error)
-        elif getattr(error, "sqlstate", None) in REASONS:  # says more than that a connection broke
+        elif getattr(error, "sqlstate", None) in REASONS:  # more informative than a broken connection
             self.reason = reason_of(error)
         self.failures += 1
         self.failing.add(part)
 
     def worked(self, part: str) -> None:
-        """A part works, perhaps again."""
+        """Record that a part works; this may end its failure."""
         if part in self.failing:
             self.failing.discard(part)
             self.ended = time.monotonic()
 
     @property
     def over(self) -> bool:
-        """Whether there was one that has ended and was not reported yet."""
+        """Whether an outage has ended and is not reported yet."""
         return self.began is not None and not self.failing
 
     @property
     def seconds(self) -> float:
-        """How long it has lasted."""
+        """How long the outage has lasted."""
         if self.began is None:
             return 0.0
         return (self.ended if not self.failing else time.monotonic()) - self.began
@@ -83,5 +83,5 @@ class Outage:
         return self.seconds >= WORTH_TELLING
 
     def forget(self) -> None:
-        """It was reported, or was too short."""
+        """Clear the outage after it was reported or was too short to report."""
         self.began, self.failures, self.reason = None, 0, ""

@@ -1,9 +1,10 @@
-"""How soon a notification wakes its worker: at once, unless whoever sends them sends too many.
+"""How soon a notification wakes its worker: at once, unless its sender sends too many.
 
-Anybody may notify any channel, as often as they like.  So each sender (a server process, which PostgreSQL
-names with every notification) has a share of the wake-ups.  What is beyond wakes once, a little later, and
-whoever was beyond has nearly no share in the next window.  A flood makes a worker look a few times more
-often; it delays the hints of nobody else, and those of its own sender by milliseconds.
+Any login may notify any channel as often as it likes.  So each sender (a server process, which PostgreSQL
+names with every notification) gets a limited number of wake-ups per time window.  Notifications over the
+limit cause one delayed wake-up, and a sender over its limit gets only one immediate wake-up in the next
+window.  A flood makes a worker check its tables a few times more often; it delays its own sender's
+notifications by milliseconds and nobody else's.
 """
 
 from __future__ import annotations
@@ -12,19 +13,19 @@ import asyncio
 import time
 
 WINDOW = 0.1  # seconds
-SHARE = 40  # wake-ups of one sender in a window: price_sync sends one each 3 ms at most
+SHARE = 40  # wake-ups per sender and window: price_sync sends at most one notification every 3 ms
 ALL = 100  # wake-ups of all senders in a window
-LATER = 0.05  # seconds until what is beyond a share wakes
-FLOOD = 1000  # notifications in a window that are too many even to read
+LATER = 0.05  # seconds until notifications over the limit wake the worker
+FLOOD = 1000  # with more notifications than this in a window, even reading them costs too much
 
 
 class Pace:
-    """Sets `wake`, no more often than there is reason to."""
+    """Sets `wake` for each notification, with a limit for each sender."""
 
     def __init__(self, wake: asyncio.Event) -> None:
         self._wake = wake
-        self._counts: dict[int, int] = {}  # of this window; no more senders than wake-ups
-        self._beyond: set[int] = set()  # senders that were beyond their share in the window before
+        self._counts: dict[int, int] = {}  # wake-ups per sender in this window; at most ALL senders
+        self._beyond: set[int] = set()  # senders that were over their limit in the previous window
         self._share = SHARE
         self._heard = 0
         self._window_ends = 0.0
@@ -32,11 +33,11 @@ class Pace:
 
     @property
     def is_flooded(self) -> bool:
-        """Whether reading them all would take the processor from what they are about."""
+        """Whether reading all notifications would take too much processor time from the real work."""
         return self._heard > FLOOD
 
     def heard(self, sender: int) -> None:
-        """A notification of this sender arrived."""
+        """Handle a notification from this sender."""
         now = time.monotonic()
         if now >= self._window_ends:
             self._next_window(now)
@@ -47,7 +48,7 @@ class Pace:
             self._wake.set()
             return
         if count == self._share:
-            self._counts[sender] = count + 1  # it is beyond
+            self._counts[sender] = count + 1  # marks the sender as over its limit
         if self._later is None:
             self._later = asyncio.get_running_loop().call_later(LATER, self._wake_late)
 

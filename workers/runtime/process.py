@@ -1,7 +1,7 @@
-"""One process: one worker from its start to its exit status.
+"""Run one worker as a process, from its start to its exit status.
 
-It stops gracefully on SIGTERM and SIGINT, at once on a second one, and by itself when the supervisor that
-started it is gone, however that died.
+The process stops gracefully on SIGTERM or SIGINT and at once on a second signal.  It also stops when the
+supervisor that started it is gone, however the supervisor died.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def _tell(error: AegisError) -> int:
 
 
 async def _serve(worker: Worker, parent: int | None) -> None:
-    """Run the worker; signals and the loss of the parent ask it to stop."""
+    """Run the worker; a signal or the death of the parent asks it to stop."""
     loop = asyncio.get_running_loop()
     serving = asyncio.current_task()
     assert serving is not None
@@ -82,17 +82,17 @@ async def _serve(worker: Worker, parent: int | None) -> None:
 
 
 def _tie_to_parent() -> int | None:
-    """Have the kernel send SIGTERM when the supervisor dies; return its pid when one started us."""
+    """Ask the kernel for SIGTERM when the supervisor dies; return its pid, None without a supervisor."""
     parent = int(os.environ.pop(PARENT, "0")) or None
     if parent is not None and sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    if parent is not None and os.getppid() != parent:  # it died before we could ask
+    if parent is not None and os.getppid() != parent:  # the supervisor died before prctl was called
         raise SystemExit(1)
     return parent
 
 
 async def _watch_parent(worker: Worker, parent: int) -> None:
-    """The same where the kernel does not tell."""
+    """Stop the worker when the supervisor dies, also where the kernel sends no signal."""
     while os.getppid() == parent:  # noqa: ASYNC110 (nobody could set an event for this)
         await asyncio.sleep(LOOK_FOR_PARENT)
     worker.log.warning("the supervisor is gone")

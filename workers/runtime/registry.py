@@ -1,4 +1,4 @@
-"""Which worker a name means, imported only when it is run: a process carries its own worker and no other."""
+"""Worker names and their classes, imported only when run, so that a process loads no other worker's code."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ WORKERS = {
     "strategy": "workers.strategy:StrategyWorker",
 }
 CORE = ("price_sync", "router", "exits", "execution", "reconcile", "risk", "scheduler")
-"""What always runs; `strategy` runs once for each active strategy."""
+"""The workers that always run; `strategy` runs once for each active strategy."""
 
 
 class UnknownWorkerError(AegisError):
-    """There is no worker of that name."""
+    """There is no worker with that name."""
 
 
 def worker_class(name: str) -> type[Worker]:
@@ -39,10 +39,10 @@ def worker_class(name: str) -> type[Worker]:
 
 
 def process_name(name: str, args: tuple[str, ...] = ()) -> str:
-    """What a process is called in its log and to its supervisor: `execution`, `strategy.momentum`."""
+    """The name of a process in its log and in the supervisor: `execution`, `strategy.momentum`."""
     return f"{name}.{args[0]}" if name == "strategy" and args else name
 
 
 def login_of(name: str, args: tuple[str, ...] = ()) -> str:
-    """The login of that process; a strategy has its own."""
+    """The database login of that process; each strategy has its own."""
     return f"aegis_s_{args[0]}" if name == "strategy" and args else f"aegis_w_{name}"

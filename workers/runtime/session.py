@@ -1,9 +1,9 @@
-"""What a session of ours is like, whatever the server, the database or a provider says.
+"""The settings of all our sessions, whatever the server, the database or a hosting provider configures.
 
-A setting that is only a default belongs to whoever runs the server, until a rule depends on it: with
-`jit = on`, PostgreSQL's own default, a claim took longer than an order may wait, and none was ever sent.
-So each login has all of these by its role, which beats the server and the database.  They are PostgreSQL's
-defaults but where a comment says why not.
+The operator of a server may change any default, but some of our rules depend on them: with `jit = on`,
+PostgreSQL's own default, a claim took longer than an order may wait, and no order was ever sent.  So all
+these settings are set on each login role, which takes precedence over server and database.  They are
+PostgreSQL's defaults except where a comment gives the reason.
 """
 
 from __future__ import annotations
@@ -11,24 +11,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 SETTINGS: Mapping[str, str] = {
-    # how long anything may take
+    # timeouts
     "statement_timeout": "0",
     "lock_timeout": "0",
     "transaction_timeout": "0",
     "idle_session_timeout": "0",
-    "idle_in_transaction_session_timeout": "1min",  # where no watcher runs, which ends such a session sooner
-    # what a transaction is
+    "idle_in_transaction_session_timeout": "1min",  # a fallback: the watcher ends such sessions sooner
+    # transactions
     "default_transaction_isolation": "read committed",
     "default_transaction_read_only": "off",
     "default_transaction_deferrable": "off",
-    "synchronous_commit": "on",  # price_sync turns it off for prices, and only there
+    "synchronous_commit": "on",  # only price_sync turns it off, for prices
     "session_replication_role": "origin",
-    # how statements are planned
-    "jit": "off",  # ours are short: compiling them takes longer than running them
+    # query planning
+    "jit": "off",  # our statements are short: compiling takes longer than running them
     "plan_cache_mode": "auto",
     "work_mem": "4MB",
     "hash_mem_multiplier": "2",
-    "max_parallel_workers_per_gather": "0",  # starting a process takes longer than ours run
+    "max_parallel_workers_per_gather": "0",  # starting a parallel worker takes longer than our statements
     "force_parallel_mode": "off",
     "debug_parallel_query": "off",
     "from_collapse_limit": "8",
@@ -38,7 +38,7 @@ SETTINGS: Mapping[str, str] = {
     "constraint_exclusion": "partition",
     "cursor_tuple_fraction": "0.1",
     "recursive_worktable_factor": "10",
-    # what text means, both ways
+    # input and output formats
     "client_encoding": "UTF8",
     "standard_conforming_strings": "on",
     "backslash_quote": "safe_encoding",
@@ -52,23 +52,23 @@ SETTINGS: Mapping[str, str] = {
     "lc_numeric": "C",
     "lc_monetary": "C",
     "lc_time": "C",
-    # what else may stop a statement, or hide what it says
+    # other settings that can stop a statement or hide its messages
     "row_security": "on",
     "exit_on_error": "off",
     "ignore_checksum_failure": "off",
     "zero_damaged_pages": "off",
     "client_min_messages": "notice",
-    "log_parameter_max_length_on_error": "0",  # else arguments reach the call stack, and secrets the log
+    "log_parameter_max_length_on_error": "0",  # else error contexts show arguments, and the log secrets
     "default_tablespace": "",
     "default_table_access_method": "heap",
     "plpgsql.variable_conflict": "error",
     "plpgsql.extra_errors": "none",
     "plpgsql.check_asserts": "on",
 }
-"""Every setting of a session that a rule, a plan or a deadline of ours depends on."""
+"""Every session setting that one of our rules, query plans or deadlines depends on."""
 
 OF_PROCESSES: Mapping[str, str] = {"timezone": "UTC"}
-"""For processes alone: a person sees times in the zone that the server or PGTZ says."""
+"""For processes only: people see times in the time zone of the server or of PGTZ."""
 
 PINS = """
 select s.name, coalesce(p.value, s.boot_val) as value
@@ -83,14 +83,14 @@ where (p.name is not null or (starts_with(s.name, 'enable_') and starts_with(s.c
   )
 order by s.name
 """
-"""Those that this server knows and this login may set; every switch of the planner is among them."""
+"""Query for the settings that this server knows and this login may set, and every planner switch enable_*."""
 
 
 def pins(names: str, values: str) -> str:
-    """The query, with the driver's own names of its two parameters: names, and values, of SETTINGS."""
+    """The query PINS with the driver's placeholders for its two parameters: names and values of SETTINGS."""
     return PINS.format(names=names, values=values)
 
 
 def pin(names: str, values: str) -> str:
-    """Sets them in this session: for an administrator, whose role is not ours to change."""
+    """A query that sets them in this session: for an administrator, whose role we must not change."""
     return f"select set_config(p.name, p.value, false) from ({pins(names, values)}) as p"  # noqa: S608

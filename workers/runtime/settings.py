@@ -1,8 +1,8 @@
-"""Where things are: connections, directories and secrets.
+"""Settings of a process: connections, directories and secrets.
 
-The environment wins over a secret file, a secret file over aegis.toml.  Whatever affects trading is not
-here but in rows.  A setting that is wrong or unknown stops the program at once, named as the person
-wrote it and with what would be right: a misspelt setting that is silently ignored is the dangerous kind.
+The environment takes precedence over a secret file, and a secret file over aegis.toml.  Whatever affects
+trading is in tables instead.  A wrong or unknown setting stops the program at once; the error names it as the
+user wrote it and says what is allowed, because silently ignoring a misspelt setting would be dangerous.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class SettingsError(AegisError):
 
 
 def default_data_dir() -> Path:
-    """Where data goes when nobody says: the machine's place for root, the user's own otherwise."""
+    """The default data directory: system-wide for root, the user's own for others."""
     if os.geteuid() == 0:
         return Path("/var/lib/aegis")
     if sys.platform == "darwin":
@@ -74,12 +74,12 @@ Level = Annotated[
 
 
 class Settings(BaseSettings):
-    """Everything a process must know before it can ask the database."""
+    """What a process must know before it can connect to the database."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True)
 
     database_url: Url | None = Field(default=None, repr=False)
-    """An external server, or a worker's own login; the embedded server is used when not set."""
+    """An external server, or the URL of a worker's own login.  Without it the embedded server is used."""
     pooled_url: Url | None = Field(default=None, repr=False)
     """The same database through PgBouncer in transaction mode, for all but the LISTEN connection."""
     database: Name = "demo"
@@ -89,13 +89,13 @@ class Settings(BaseSettings):
     log_dir: Directory = Path()
     log_level: Level = "INFO"
     pg_bin: Directory | None = None
-    """The directory of the PostgreSQL binaries, when not those found by themselves."""
+    """The directory of the PostgreSQL binaries; by default they are searched for."""
     notify: Switch = True
-    """Off: workers do not listen.  To show that a notification is only a hint."""
+    """Off: workers do not LISTEN.  Shows that notifications are only hints."""
     poll: Switch = True
-    """Off: workers do not poll.  To show that nothing waits for a poll."""
+    """Off: workers do not poll.  Shows that no work depends on polling."""
     checkpoints: Directory | None = None
-    """A unix socket where a test holds processes at named steps."""
+    """A unix socket through which a test pauses processes at named steps."""
 
     @model_validator(mode="before")
     @classmethod
@@ -112,12 +112,12 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment, then secret files, then what `load_settings` read from aegis.toml."""
+        """The precedence: environment, secret files, then the values `load_settings` read from aegis.toml."""
         return env_settings, file_secret_settings, init_settings
 
 
 def load_settings() -> Settings:
-    """Read the settings, or raise SettingsError naming each wrong one and what would be right."""
+    """Read the settings; raise SettingsError that names each wrong one and what is allowed."""
     file = _config_file()
     values = _read_toml(file)
     wrong = [*_unknown_in_environment(), *_unknown_in_file(values, file)]

@@ -1,9 +1,9 @@
-"""The one shape of every worker: wake, drain, sleep.
+"""The loop that all workers share: wake, drain, sleep.
 
-The tables are the truth.  A worker wakes on a notification, on its poll, or when the tables say that
-something is due; it clears its flag, then does all the work there is.  What arrives in between sets
-the flag again, so nothing is slept over.  Replay makes the same object with a connection of its own
-and calls `drain` itself.
+Work is found in the tables, never in a notification.  A worker wakes on a notification, at its poll interval,
+or when `api.next_due` says that something is due.  It clears the wake flag first and then does all the work
+it finds; a notification that arrives meanwhile sets the flag again, so it is not missed.  Replay creates the
+same object with its own connection and calls `drain` itself.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from workers.runtime.outage import is_outage
 from workers.runtime.pace import LATER
 from workers.runtime.settings import Settings, load_settings
 
-MIGRATION = 30.0  # the longest that drains wait for a migration to end
-ASK_EVERY = 1.0  # seconds between two questions whether one runs, however many hints there are
-GRACE = 10.0  # for the drain that is under way when asked to stop
-DEGRADED_POLL = 5  # times faster while notifications cannot be heard
+MIGRATION = 30.0  # seconds a drain waits at most for a migration to end
+ASK_EVERY = 1.0  # minimum seconds between two checks for a running migration
+GRACE = 10.0  # seconds a running drain gets to finish after a stop request
+DEGRADED_POLL = 5  # poll this many times faster while notifications cannot be heard
 FASTEST_POLL = 0.1
-JUST_AFTER = 0.001  # so that what is due at a moment is due when we look
+JUST_AFTER = 0.001  # wake this much later, so that the due time has certainly passed
 MIGRATION_POLL = 0.1
 
 MIGRATING = "select api.migration_is_running()"
@@ -52,14 +52,14 @@ RECORD_OUTAGE = "select api.record_outage($1, $2, $3, $4, $5)"
 
 
 class Worker:
-    """Carry work in or out: override `drain`, and where needed `start`, `release` and `stop`."""
+    """Base class of all workers: override `drain`, and where needed `start`, `release` and `stop`."""
 
     name: str = ""
     channels: ClassVar[tuple[str, ...]] = ()
     poll: ClassVar[timedelta] = timedelta(seconds=1)
-    """The most a lost notification can cost."""
+    """The longest delay that a lost notification can cause."""
     goodbye: ClassVar[float] = 5.0
-    """Seconds for each part of the end: `release`, `stop`, and closing what is open."""
+    """Seconds allowed for each step of the shutdown: `release`, `stop`, and closing each connection."""
 
     def __init__(
         self, settings: Settings | None = None, *args: str, db: Queries | None = None, worker_id: int = 0
@@ -85,11 +85,11 @@ class Worker:
     db: Queries
 
     async def drain(self) -> int:
-        """Do all the work the tables show now; return how much was done.  Called until that is 0."""
+        """Do all the work the tables show now; return how much was done.  Called again until it returns 0."""
         raise NotImplementedError
 
     async def in_turn(self, work: Iterable[Awaitable[int]]) -> int:
-        """Do one after the other and return the sum; what fails stops nothing else and is told at the end."""
+        """Await each in turn and return the sum; go on after a failure, and raise the first at the end."""
         done, failures = 0, []
         for part in work:
             try:
@@ -101,26 +101,26 @@ class Worker:
         return done
 
     async def start(self) -> None:
-        """Get ready: called once, when the database can be reached and before the first drain."""
+        """Get ready: called before the first drain, and retried while the database is unavailable."""
 
     async def release(self) -> None:
-        """Hand back what was claimed and not begun: called after the last drain."""
+        """Give back work that was claimed but not begun: called after the last drain."""
 
     async def stop(self) -> None:
-        """Close what `start` opened: called at the end, also after a failure."""
+        """Close what `start` opened: called at shutdown, also after a failure."""
 
     @property
     def stopping(self) -> bool:
-        """Whether we were asked to stop: claim nothing more."""
+        """Whether the worker was asked to stop and must claim nothing more."""
         return self._stopping.is_set()
 
     def request_stop(self) -> None:
-        """Finish what is under way, hand back the rest, and end."""
+        """Ask the worker to finish its current drain, release other work and end."""
         self._stopping.set()
         self.wake.set()
 
     async def run(self) -> None:
-        """Serve until asked to stop."""
+        """Run until asked to stop."""
         try:
             await self._open()
             await self._get_ready()
@@ -134,7 +134,7 @@ class Worker:
             raise self._fatal
 
     async def _open(self) -> None:
-        """Connect, register and listen, however long the database stays away."""
+        """Connect, register and listen; retry for as long as the database is unavailable."""
         backoff = Backoff()
         while not self.stopping:
             try:
@@ -154,7 +154,7 @@ class Worker:
                 return
 
     async def _get_ready(self) -> None:
-        """Call `start`, again while the database is away or takes no writes."""
+        """Call `start`; retry while the database is unavailable or read-only."""
         backoff = Backoff()
         while not self.stopping:
             try:
@@ -168,7 +168,7 @@ class Worker:
                 return
 
     async def _hold_lock(self, connection: Any) -> None:
-        """Take the session lock by which PostgreSQL tells everybody at once when this process dies."""
+        """Take this worker's session lock, which PostgreSQL releases as soon as this process dies."""
         if not await connection.fetchval("select api.hold_worker_lock($1)", self.id):
             raise ConnectionError("the session that held this worker's lock has not ended yet")
 
@@ -180,7 +180,7 @@ class Worker:
             await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
             await asyncio.wait({serving}, timeout=GRACE)
             if serving.done():
-                serving.result()  # it only ends by itself when something is badly wrong
+                serving.result()  # raises the error, if that is why it ended
             else:
                 self.log.error("a drain did not end in %.0f s and is cut off", GRACE)
         finally:
@@ -211,7 +211,7 @@ class Worker:
                 return
 
     async def _let_migrate(self) -> None:
-        """Wait while a migration holds its lock, so that it finds what it needs free; it would win anyway."""
+        """Wait while a migration holds its advisory lock, so that drains hold no lock it needs."""
         self._suspects_migration |= self.bus.was_heard("command")
         if not self._suspects_migration or time.monotonic() - self._asked_at < ASK_EVERY:
             return
@@ -223,7 +223,7 @@ class Worker:
         self._asked_at = time.monotonic()
 
     async def _idle(self) -> None:
-        """Sleep until a notification, the poll, or the moment when the tables have something due."""
+        """Sleep until a notification, the next poll, or the time when the tables next have work due."""
         if self.wake.is_set():
             return
         await checkpoint(f"{self.name}.idle")
@@ -242,10 +242,10 @@ class Worker:
         return min(poll, max(FASTEST_POLL, poll / DEGRADED_POLL)) if self.bus.degraded else poll
 
     async def _failed(self, error: Exception, began: float) -> None:
-        """Tell of a failed drain, in the log and in the database, and wait before the next."""
+        """Report a failed drain to the log and to the database, then wait before the next one."""
         pause = self._backoff.next()
         self.errors += 1
-        self.last_error = f"{type(error).__name__}: {error}"[:1000]  # what a heartbeat has room for
+        self.last_error = f"{type(error).__name__}: {error}"[:1000]  # fits into a heartbeat
         self._suspects_migration |= isinstance(error, LIKE_A_MIGRATION)
         again = {"failures": self._backoff.failures, "pause": round(pause, 3)}
         if is_outage(error):
@@ -255,27 +255,27 @@ class Worker:
             await self.renew_connections()
         else:
             self.log.error("a drain failed: %s", error, exc_info=error, extra=again)
-            if self._backoff.failures.bit_count() == 1:  # the 1st, 2nd, 4th, 8th ... in a row
+            if self._backoff.failures.bit_count() == 1:  # the 1st, 2nd, 4th, 8th, ... failure in a row
                 await self.tell(error, **again)
         await self._pause(pause)
 
     async def renew_connections(self) -> None:
-        """Have the next statement use a new connection: a session that began read-only stays so."""
+        """Use new connections from now on: a session that began read-only stays read-only."""
         if self._pool is not None:
             await self._pool.expire_connections()
 
     async def report_outage(self) -> int | None:
-        """Have the database remember the time in which we could not work; return its number."""
+        """Record in the database the time during which this worker could not work; return the outage's id."""
         number: int | None = await self.db.fetchval(RECORD_OUTAGE, self.id, *self.heart.report())
         return number
 
     def end_with(self, error: BaseException) -> None:
-        """End the process with this error once what is under way is finished."""
+        """End the process with this error once the current drain is finished."""
         self._fatal = error
         self.request_stop()
 
     async def tell(self, error: BaseException, **detail: Any) -> None:
-        """Have the database remember an error whose own transaction is gone."""
+        """Record an error in the database after its own transaction was rolled back."""
         facts = {"worker": self.name, "class": type(error).__name__, **detail}
         try:
             await self.db.execute(
@@ -294,7 +294,7 @@ class Worker:
                 await self._stopping.wait()
 
     def vitals(self) -> dict[str, Any]:
-        """What a heartbeat tells about this process."""
+        """What each heartbeat reports about this process."""
         return {
             "rss_bytes": resident_bytes(),
             "drains": self.drains,
@@ -305,7 +305,7 @@ class Worker:
         }
 
     async def _close(self) -> None:
-        """Say goodbye, and let go of every connection."""
+        """Tell the database of a normal stop, and close every connection."""
         pool, self._pool = self._pool, None
         if pool is not None and self.id and self._fatal is None:
             await self._in_time(pool.execute("select api.stop_worker($1)", self.id))
@@ -315,7 +315,7 @@ class Worker:
             pool.terminate()
 
     async def _in_time(self, work: Awaitable[Any]) -> None:
-        """Do a part of the goodbye; when it fails, tell, and go on with the next."""
+        """Do one step of the shutdown within `goodbye` seconds; log a failure and go on."""
         try:
             async with asyncio.timeout(self.goodbye):
                 await work

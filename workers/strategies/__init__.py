@@ -1,4 +1,4 @@
-"""What a strategy is: a class that sees prices and proposes; it decides nothing that cannot be undone.
+"""The base class of strategies: a strategy sees prices and proposes trades; the database decides.
 
 A whole strategy:
 
@@ -22,11 +22,12 @@ A whole strategy:
                 yield self.buy(price, f"fell {self.percent} % from its high")
 
 The database sizes each proposal, passes it through its gates, arms stop and target and sells when they are
-hit, so a strategy is about one thing: when.
+hit.  A strategy only decides when to propose.
 
-Be deterministic: the same prices must give the same proposals, or a replay proves nothing.  No clock, no
-random numbers, no network; count quotes, not seconds.  Indicators are not money and may be floats; quantities
-and prices of a proposal are Decimal.  After a restart a strategy begins with empty indicators and warms up.
+Be deterministic: the same prices must give the same proposals, or a replay proves nothing.  Use no clock, no
+random numbers and no network; count quotes, not seconds.  Indicators are not money and may be floats;
+quantities and prices of a proposal are Decimal.  After a restart a strategy begins with empty indicators and
+warms up.
 """
 
 from __future__ import annotations
@@ -54,9 +55,9 @@ class StrategyError(AegisError):
 class Price:
     """The newest price of one symbol, from `api.prices`.
 
-    A book may have one side only: at the upper price limit of a day nobody offers, at the lower nobody bids.
-    The side that is missing then has the price of the other, so that nothing has to be asked before it is
-    used, and the size 0: what is proposed against it is refused.
+    A book may have only one side: at the upper daily price limit there are no asks, at the lower no bids.
+    The missing side then has the price of the other side, so that strategies need no special case, and the
+    size 0.  A proposal against the missing side is refused.
     """
 
     symbol: str
@@ -70,21 +71,21 @@ class Price:
 
     @property
     def mid(self) -> float:
-        """Halfway between bid and ask, as a float: for indicators, never for an order.
+        """The mid price as a float: for indicators, never for an order.
 
-        Of a book with one side it is that side's price.
+        In a one-sided book it is the price of the existing side.
         """
         return float(self.bid + self.ask) / 2
 
     @property
     def moment(self) -> tuple[datetime, int]:
-        """What orders the prices of a symbol; no two of them share it."""
+        """The sort key of a symbol's prices; it is unique for each price."""
         return self.received_at, self.received_seq
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """What a strategy would like. The database sizes it when it names no quantity, and caps its price."""
+    """A trade that a strategy proposes. The database sizes it if quantity is None, and caps its price."""
 
     symbol: str
     side: Literal["BUY", "SELL"]
@@ -96,7 +97,7 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A number the strategy's row may set; the strategy's own value otherwise."""
+    """A numeric parameter with default and bounds; the strategy's row may set another value."""
 
     default: int | float
     least: int | float
@@ -129,7 +130,7 @@ class Strategy(ABC):
 
     def __init__(self, symbols: Sequence[str], parameters: Mapping[str, object] | None = None) -> None:
         self.symbols = tuple(symbols)
-        self.positions: Mapping[str, Decimal] = {}  # what it holds, by symbol; kept current by its process
+        self.positions: Mapping[str, Decimal] = {}  # quantity held by symbol; updated by the worker
         values = dict(parameters or {})
         for name, declared in self.parameters.items():
             setattr(self, name, declared.check(name, values.pop(name, declared.default)))
@@ -144,25 +145,25 @@ class Strategy(ABC):
         return f"{type(self).__name__} has no parameter {name!r}, it has: {known}{guess}"
 
     def start(self) -> None:  # noqa: B027 (a strategy without state needs none)
-        """Prepare state and check parameters against each other; raise StrategyError if they do not fit."""
+        """Prepare state and check parameters against each other; raise StrategyError if they conflict."""
 
     def get_required_subscriptions(self) -> Sequence[str]:
-        """The symbols whose prices it wants: those of its row, unless it needs others besides."""
+        """The symbols whose prices the strategy needs: by default those of its row."""
         return self.symbols
 
     def populate_indicators(self, price: Price) -> None:  # noqa: B027
-        """Take a new price into the indicators; called before `on_data`, for every price."""
+        """Update the indicators with a new price; called before `on_data`, for every price."""
 
     @abstractmethod
     def on_data(self, price: Price) -> Iterable[Proposal]:
-        """What to propose now, mostly nothing. Called once for every new price of a symbol."""
+        """Yield proposals, usually none. Called once for every new price of a symbol."""
 
     @staticmethod
     def buy(price: Price, reason: str) -> Proposal:
-        """An entry at the market, sized by the database."""
+        """An entry at the market price, sized by the database."""
         return Proposal(price.symbol, "BUY", reason=reason)
 
     @staticmethod
     def sell(price: Price, reason: str) -> Proposal:
-        """Give up the whole position in this symbol, at the market."""
+        """Sell the whole position in this symbol at the market price."""
         return Proposal(price.symbol, "SELL", "EXIT", reason=reason)

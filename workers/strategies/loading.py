@@ -1,4 +1,4 @@
-"""Find a strategy's class: `package.module:Class`, or `path/to/file.py:Class` for one's own file."""
+"""Load a strategy's class from `package.module:Class` or `path/to/file.py:Class`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from workers.strategies import Strategy, StrategyError
 
 
 def load_strategy(where: str) -> type[Strategy]:
-    """The class that `where` names. An error inside the user's own file comes through as it is."""
+    """Load the class that `where` names. An error inside the user's own file is passed on unchanged."""
     source, _, name = where.rpartition(":")
     if not source or not name.isidentifier():
         raise StrategyError(f"{where!r} names no strategy: use package.module:Class or path/to/file.py:Class")
@@ -39,7 +39,7 @@ def _from_package(name: str) -> ModuleType:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is None or not (name == error.name or name.startswith(error.name + ".")):
-            raise  # the module is there; something it imports is not
+            raise  # the module exists; a module it imports does not
         raise StrategyError(f"there is no module {name}; for a file write path/to/{name}.py:Class") from None
 
 
@@ -52,6 +52,6 @@ def _from_file(path: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise StrategyError(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses and pickles look their module up
+    sys.modules[name] = module  # dataclasses and pickle look up their module here
     spec.loader.exec_module(module)
     return module

@@ -1,7 +1,8 @@
-"""Go against the move: buy what fell far below its own average, give it up when it is back.
+"""Mean reversion: buy when a price falls far below its own average, sell when it is back above it.
 
-Far is `entry` standard deviations of the last `window` quotes.  A position that came back to the average
-without reaching its target is sold, since the reason to hold it is gone; its stop is the core's work.
+Far means `entry` standard deviations of the last `window` quotes.  A position whose price has risen `leave`
+deviations above the average without reaching its target is sold, since the reason to hold it is gone.  The
+core handles the stop.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from workers.strategies import Price, Proposal, Strategy, parameter
 
 
 class Window:
-    """The last mid prices of one symbol, with the wait before the next proposal."""
+    """The last mid prices of one symbol, and how many quotes to wait until the next proposal."""
 
     __slots__ = ("mids", "quiet")
 
@@ -24,14 +25,14 @@ class Window:
 
     @property
     def score(self) -> float:
-        """How many standard deviations the newest price is above the average; 0 while nothing moves."""
+        """How many standard deviations the newest price is above the average; 0 while prices do not move."""
         mean = sum(self.mids) / len(self.mids)
         deviation = sqrt(sum((mid - mean) ** 2 for mid in self.mids) / len(self.mids))
         return (self.mids[-1] - mean) / deviation if deviation > mean * 1e-9 else 0.0
 
 
 class MeanReversion(Strategy):
-    """Buy deep below the average of a window, sell when the price is back above it."""
+    """Buys far below the average of a window, sells when the price is back above it."""
 
     window = parameter(40, least=5, most=10_000)
     entry = parameter(2.0, least=0.1, most=20.0)

@@ -1,7 +1,7 @@
-"""Go with the move: buy when the fast average of the mid price rises through the slow one.
+"""Momentum: buy when the fast average of the mid price rises above the slow one.
 
-The gap between the averages must reach `threshold` basis points, so that the jitter of a single tick is no
-signal, and must have closed again before the next one.  Stop and target are the core's work.
+The gap between the averages must reach `threshold` basis points, so that a move of a single tick is no
+signal, and must close again before the next signal.  The core handles stop and target.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Trend:
     slow: float
     seen: int = 0
     quiet: int = 0  # quotes to wait until the next proposal
-    armed: bool = True  # the averages have met since the last proposal
+    armed: bool = True  # whether the gap has closed since the last proposal
 
     @property
     def gap(self) -> float:
@@ -29,7 +29,7 @@ class Trend:
 
 
 class Momentum(Strategy):
-    """Buy an upward cross of two exponential averages."""
+    """Buys on an upward cross of two exponential averages."""
 
     fast = parameter(8, least=2, most=10_000)
     slow = parameter(32, least=3, most=100_000)
