@@ -157,7 +157,7 @@ async def until(condition: Callable[[], Awaitable[Any]], patience: float = 10.0)
         if answer := await condition():
             return answer
         await asyncio.sleep(0.0005)
-    raise TimeoutError("a benchmark waited in vain; look at the worker's log")
+    raise TimeoutError("a benchmark timed out; see the worker's log")
 
 
 async def timed(call: Callable[[], Awaitable[object]], times: int) -> list[float]:

@@ -280,7 +280,7 @@ def check_workers(app: App) -> Found:
             yield warn(f"{row['name']} hears no notifications and polls", f"aegis logs {row['name']}")
     hung = sum(not row["is_alive"] for row in rows)
     if hung:
-        yield fail(f"{hung} of {len(rows)} workers exist and do not beat", "see health, below")
+        yield fail(f"{hung} of {len(rows)} workers run but send no heartbeat", "see health, below")
     elif wanted <= alive:
         yield ok(f"{len(alive)} workers are alive")
 
@@ -297,7 +297,7 @@ def check_health(app: App) -> Found:
         make = fail if row["state"] == "fail" else warn
         yield make(health_line(row, now["at"]), WHAT_TO_DO.get(kind, f"aegis logs {name or kind}"))
     if not rows:
-        yield ok("what should run beats, and the database takes writes")
+        yield ok("all processes send heartbeats, and the database accepts writes")
 
 
 WHAT_TO_DO = {

@@ -171,7 +171,7 @@ class Run:
     def _tell_return(self, snapshot: Snapshot) -> None:
         if self._trouble_since is not None:
             gone = (datetime.now(UTC) - self._trouble_since).total_seconds()
-            self._dashboard.say(snapshot.at, [f"the database was away and is back after {gone:.0f} s"])
+            self._dashboard.say(snapshot.at, [f"the database was unreachable for {gone:.0f} s"])
         self._trouble, self._trouble_since = "", None
 
     def _look(self) -> Snapshot | None:
@@ -185,7 +185,7 @@ class Run:
                 _, fatal, why = str(error).rpartition("FATAL:")
                 self._trouble = "the database cannot be reached" + (f" ({why.strip()})" if fatal else "")
             else:
-                self._trouble = f"the database refuses to be looked at ({first})"
+                self._trouble = f"the status query failed ({first})"
             self._reach_again()
             return None
 

@@ -43,7 +43,7 @@ class Ago(click.ParamType[str]):
 
 @click.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")
-@click.option("-f", "--follow", is_flag=True, help="Go on with what is written from now on.")
+@click.option("-f", "--follow", is_flag=True, help="Keep showing new lines.")
 @click.option("--since", type=Ago(), help="All of the last 30s, 5m, 2h or 1d, instead of the last lines.")
 @click.option(
     "-n", "--lines", type=click.IntRange(min=0), default=LINES, show_default=True, help="The last so many."

@@ -58,7 +58,7 @@ INTERRUPTED = 130
     "--lot",
     callback=positive,
     metavar="SIZE",
-    help="What sizes are multiples of; what is over is cut (default: the decimals of its sizes).",
+    help="Lot size; sizes are rounded down to it (default: the decimals of its sizes).",
 )
 @click.option("--sort", is_flag=True, help="Bring the rows into the order of their times first, in memory.")
 @click.option("--currency", metavar="CODE", help="Currency of the account (default: that of the venue).")

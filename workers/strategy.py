@@ -80,7 +80,7 @@ class StrategyWorker(Worker):
     async def _load(self) -> None:
         row = await self.db.fetchrow(ROW)
         if row is None:
-            raise NotFound("this login is not that of a strategy", hint="aegis strategy add makes one.")
+            raise NotFound("this login is not that of a strategy", hint="Create one with aegis strategy add.")
         self.venue = row["venue"]
         self.strategy = load_strategy(row["class"])(row["symbols"], json.loads(row["parameters"]))
 

@@ -151,7 +151,9 @@ class Supervisor(Worker):
                     f"{child.status}, {CRASHES} times in {WINDOW:.0f} s: stop it and start it again"
                 )
             elif name in self.made_room:
-                waiting[name] = f"it made room: memory has to fall below {ROOM_AGAIN:.0%}"
+                waiting[name] = (
+                    f"stopped to free memory; restarts when memory use falls below {ROOM_AGAIN:.0%}"
+                )
             elif child is None:
                 waiting.setdefault(name, f"memory is over {FULL_MEMORY:.0%} full")
         if waiting == self.said_waiting:

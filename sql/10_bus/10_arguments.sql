@@ -41,7 +41,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     raise exception '% must be %', p_name, p_rule
-        using errcode = 'TRI01', hint = 'Give less, or leave out what may be left out.';
+        using errcode = 'TRI01', hint = 'Pass a smaller value, or omit the argument if it is optional.';
 end;
 $$;
 

@@ -74,7 +74,7 @@ begin
     end
         using errcode = 'TRH01',
               hint =
-                'Start it by its supervisor: aegis up. A copy or a restored backup is halted then, until aegis adopt.';
+                'Start it with aegis up. A copy or a restored backup then stays halted until aegis adopt.';
 end;
 $$;
 

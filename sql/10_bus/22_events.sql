@@ -89,7 +89,7 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    raise exception '% of %.% is refused: history is only added to', tg_op, tg_table_schema, tg_table_name
+    raise exception '% of %.% is refused: history is append-only', tg_op, tg_table_schema, tg_table_name
         using errcode = 'TRL02',
               hint = 'Record a correction as a new row.';
 end;

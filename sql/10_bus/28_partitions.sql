@@ -106,7 +106,7 @@ declare
     );
 begin
     if (isfinite(p_before) and p_before <= bus.clock() - bus.youngest_history()) is not true then
-        raise exception 'history before % is not dropped', coalesce(p_before::text, 'nothing')
+        raise exception 'history before % cannot be dropped', coalesce(p_before::text, 'nothing')
             using errcode = 'TRI01',
                   hint = format('Name an instant at least %s ago.', bus.youngest_history());
     end if;

@@ -149,9 +149,9 @@ begin
     v_why := bus.why_foreign(v_instance, p_marker);
 
     if v_why is not null then
-        raise exception 'another state of this database stands where ours was: %', v_why
+        raise exception 'this database was replaced by another state of itself: %', v_why
             using errcode = 'TRI04',
-                  hint = 'Start anew: it is halted then, until a person adopts it.';
+                  hint = 'Restart the workers; the database stays halted until a person adopts it.';
     end if;
 
     perform bus.note_home();

@@ -174,7 +174,7 @@ begin
           and l.objid <> p_worker_id::oid
     ) then
         raise exception 'this session holds the lock of another worker'
-            using errcode = 'TRI04', hint = 'One session stands for one process: open another connection.';
+            using errcode = 'TRI04', hint = 'Each worker process needs its own connection: open another connection.';
     end if;
 
     return pg_try_advisory_lock(bus.worker_lock_class(), p_worker_id::integer);

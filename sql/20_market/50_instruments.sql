@@ -27,7 +27,7 @@ begin
     limit 1;
 
     if found then
-        raise exception 'a tick of % from a price of % makes no grid', coalesce(left(v_bad.tick::text, 40), 'null'),
+        raise exception 'tick % is not valid from price %', coalesce(left(v_bad.tick::text, 40), 'null'),
             coalesce(left(v_bad.price::text, 40), 'null')
             using errcode = 'TRI01',
                   hint = 'Both are amounts, the tick is above zero, and the price is a multiple of it.';

@@ -143,7 +143,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     raise exception '% within 5 seconds: %', p_what, coalesce(
-        (select string_agg(w.who, '; ' order by w.who) from risk.gate_holders() as w), 'nobody is seen in its way'
+        (select string_agg(w.who, '; ' order by w.who) from risk.gate_holders() as w), 'no blocking session was found'
     )
         using errcode = 'TRI04',
               hint = 'A superuser may end it: select pg_terminate_backend(pid), or rollback prepared.';

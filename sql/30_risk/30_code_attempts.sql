@@ -104,7 +104,7 @@ begin
             'first', v_first, 'last', v_last, 'noticed_at', bus.clock()
         ));
         perform api.raise_incident('code_guessing', 'override code', jsonb_build_object(
-            'message', 'somebody tried override codes and rolled back: a person has no reason to',
+            'message', 'override codes were tried and rolled back: this looks like guessing',
             'tries', v_count, 'first', v_first, 'last', v_last, 'noticed_at', bus.clock()
         ));
     end if;

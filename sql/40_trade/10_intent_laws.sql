@@ -17,7 +17,7 @@ begin
 
     -- An insert cannot bring its own approval: a person approves a row that is stored as PENDING_APPROVAL.
     if v_verdict = 'APPROVE' and new.status = 'NEW' and (tg_op = 'INSERT' or new.approved_by is null) then
-        raise exception 'this intent needs the approval of a person'
+        raise exception 'this intent needs a person''s approval'
             using errcode = 'TRM03',
                   hint = 'It may be stored as PENDING_APPROVAL: select * from approvals;';
     end if;
@@ -27,7 +27,7 @@ begin
     ) then
         raise exception 'cash of account % is in breach', new.account_id
             using errcode = 'TRC02',
-                  hint = 'Facts have undercut its reservations: select * from incidents;';
+                  hint = 'Less is held than live intents have reserved: select * from incidents;';
     end if;
 
     if tg_op = 'INSERT' and exists (
@@ -37,7 +37,7 @@ begin
     ) then
         raise exception 'the position in instrument % is in breach', new.instrument_id
             using errcode = 'TRQ02',
-                  hint = 'Facts have undercut its reservations: select * from incidents;';
+                  hint = 'Less is held than live intents have reserved: select * from incidents;';
     end if;
 
     return new;

@@ -33,7 +33,7 @@ begin
                 (select i.symbol from market.instruments as i where i.instrument_id = new.instrument_id)
                 using errcode = 'TRQ01',
                       hint = format(
-                          'It must be held by %s and not promised to another live sell: select * from positions;',
+                          'It must be held by %s and not reserved by another live sell: select * from positions;',
                           new.owner
                       );
         end if;

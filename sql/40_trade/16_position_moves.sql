@@ -121,7 +121,7 @@ begin
         end if;
 
         begin
-            perform trade.close_intent(v_intent.intent_id, 'CANCELLED', 'shed: facts undercut its reservation');
+            perform trade.close_intent(v_intent.intent_id, 'CANCELLED', 'cancelled: less is held than it had reserved');
             v_count := v_count + 1;
         exception when others then
             if bus.concerns_all(sqlstate) then

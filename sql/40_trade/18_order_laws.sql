@@ -152,7 +152,7 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    raise exception 'what order % says is fixed', old.order_id
+    raise exception 'the terms of order % are fixed', old.order_id
         using errcode = 'TRL02',
               hint = 'Cancel it; another order gets another client_order_id.';
 end;

@@ -59,7 +59,7 @@ as $$
 begin
     if p_order.fence is distinct from p_fence then
         raise exception 'order % was taken over: fence %, not %', p_order.order_id, p_order.fence, p_fence
-            using errcode = 'TRL03', hint = 'Another worker answers for it now; drop it.';
+            using errcode = 'TRL03', hint = 'Another worker has claimed it; stop working on it.';
     end if;
 end;
 $$;

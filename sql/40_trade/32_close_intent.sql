@@ -108,7 +108,7 @@ begin
     end if;
 
     return (
-        select case when i.closed_at is null then 'its order was asked to cancel' else 'cancelled' end
+        select case when i.closed_at is null then 'a cancel of its order was requested' else 'cancelled' end
         from trade.order_intents as i
         where i.intent_id = p_intent_id
     );

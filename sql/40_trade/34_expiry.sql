@@ -39,7 +39,7 @@ begin
 
     foreach v_id in array v_ids loop
         begin
-            v_count := v_count + trade.close_or_request_cancel(v_id, 'EXPIRED', 'its time was over')::integer;
+            v_count := v_count + trade.close_or_request_cancel(v_id, 'EXPIRED', 'it expired')::integer;
         exception when others then
             if bus.concerns_all(sqlstate) then
                 raise;

@@ -20,7 +20,7 @@ begin
 
         -- Its price dates from the approval request; cancel it, and a stop that still triggers fires at the current
         -- price.
-        perform trade.close_intent(p_intent.intent_id, 'CANCELLED', 'it needs no approval any more');
+        perform trade.close_intent(p_intent.intent_id, 'CANCELLED', 'it no longer needs approval');
         return true;
     elsif p_verdict = 'APPROVE' and p_intent.status = 'NEW' and p_intent.approved_by is null then
         -- An exit expires before a person can react; keep it for at least a day.

@@ -81,7 +81,7 @@ begin
     v_intent := trade.lock_intent(p_intent_id);
 
     if v_intent.status is distinct from 'PENDING_APPROVAL' then
-        raise exception 'intent % does not wait for approval', p_intent_id
+        raise exception 'intent % is not waiting for approval', p_intent_id
             using errcode = 'TRL01', hint = 'select * from approvals;';
     end if;
 
@@ -113,7 +113,7 @@ begin
     v_intent := trade.lock_intent(p_intent_id);
 
     if v_intent.status is distinct from 'PENDING_APPROVAL' then
-        raise exception 'intent % does not wait for approval', p_intent_id
+        raise exception 'intent % is not waiting for approval', p_intent_id
             using errcode = 'TRL01', hint = 'select * from approvals;';
     end if;
 

@@ -39,7 +39,7 @@ language sql
 volatile
 begin atomic
     select api.raise_incident('lost_order', format('order %s', p_order.order_id), jsonb_build_object(
-        'message', format('%s; look at the broker whether it was filled', p_why),
+        'message', format('%s; check at the broker whether it was filled', p_why),
         'client_order_id', p_order.client_order_id, 'broker_order_id', p_order.broker_order_id, 'side', p_order.side,
         'open_quantity', p_order.quantity - p_order.filled_qty
     ));
@@ -203,7 +203,7 @@ begin
 
     if trade.reason_to_keep_checking(v_order, v_broker) in ('TOO_EARLY', 'AMEND_FIRST') then
         raise exception 'order % may be on its way to the broker, or be replaced there now', p_order_id
-            using errcode = 'TRL01', hint = 'Wait until it is in doubt, or declare the order lost that replaces it.';
+            using errcode = 'TRL01', hint = 'Wait until it is in doubt, or declare its replacement lost.';
     end if;
 
     -- A new fence, so that a worker that is asking about it now learns that it has ended.

@@ -53,7 +53,7 @@ begin
     if v_order.status in ('FILLED', 'REPLACED') or v_order.broker_ended_at is not null then
         if p_filled_qty > v_order.filled_qty + v_order.overfill_qty then
             perform api.raise_incident('missing_fills', format('order %s', p_order_id), jsonb_build_object(
-                'message', 'the broker counts fills of an order that has ended which it has not reported',
+                'message', 'the broker counts fills it has not reported, on an order that has ended',
                 'broker_says', p_filled_qty, 'recorded', v_order.filled_qty + v_order.overfill_qty
             ));
         end if;

@@ -80,7 +80,7 @@ as $$
 begin
     -- End the intent unless another order of it is live: a further attempt would trade on top of this order.
     perform trade.retire_intent(
-        p_order.intent_id, 'CANCELLED', 'its order lives at the broker after it was ended here'
+        p_order.intent_id, 'CANCELLED', 'its order is still live at the broker after we closed it'
     );
 
     update trade.orders as o
@@ -141,7 +141,7 @@ begin
       and (c.detail ->> 'broker_says')::numeric <= v_order.filled_qty + v_order.overfill_qty;
 
     -- If it was the child of an amend and its parent has just closed as replaced, the intent has no live order left.
-    perform trade.retire_intent(v_order.intent_id, 'CANCELLED', 'its order was ended before it was heard of')
+    perform trade.retire_intent(v_order.intent_id, 'CANCELLED', 'its order was closed before the broker reported it')
     from trade.order_intents as i
     where i.intent_id = v_order.intent_id and i.status not in ('NEW', 'PENDING_APPROVAL');
 end;

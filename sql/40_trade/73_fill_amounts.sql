@@ -149,7 +149,7 @@ begin
 
     if v_intent.overfill_qty > 0 and p_quantity > 0 then
         perform api.raise_incident('overfill', format('intent %s', v_intent.intent_id), jsonb_build_object(
-            'message', format('the broker filled %s more than was asked', trim_scale(v_intent.overfill_qty)),
+            'message', format('the broker filled %s more than was ordered', trim_scale(v_intent.overfill_qty)),
             'order_id', p_order.order_id, 'overfill_qty', v_intent.overfill_qty
         ));
     end if;

@@ -109,7 +109,7 @@ begin atomic
                   from trade.order_intents as i
                   where i.account_id = l.account_id and i.side = 'BUY' and i.closed_at is null
               )
-        ) then 'the account has made its entries of the day'
+        ) then 'the account has reached its daily limit of entries'
     end;
 end;
 

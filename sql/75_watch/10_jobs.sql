@@ -55,7 +55,7 @@ begin
     if p_error is not null or v_job.missing_since < bus.clock() - interval '10 s' then
         perform api.raise_incident('job_missed', v_job.job, jsonb_build_object(
             'since', v_job.missing_since, 'misses', v_job.misses,
-            'why', coalesce(p_error, 'somebody holds what it has to lock')
+            'why', coalesce(p_error, 'another session holds a lock it needs')
         ));
     end if;
 end;

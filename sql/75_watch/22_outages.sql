@@ -196,7 +196,7 @@ begin
           )
     loop
         perform api.raise_incident('hung_worker', v_worker.name, jsonb_build_object(
-            'message', format('%s (pid %s on %s) holds its lock and has not beaten since %s',
+            'message', format('%s (pid %s on %s) holds its lock and has sent no heartbeat since %s',
                 v_worker.name, v_worker.pid, v_worker.host,
                 to_char(v_worker.heartbeat_at at time zone 'UTC', 'HH24:MI:SS "UTC"')),
             'worker_id', v_worker.worker_id,

@@ -75,7 +75,7 @@ select
     e.name,
     case when e.holds_lock
         then format('hangs: no heartbeat (pid %s on %s)', e.pid, e.host)
-        else format('ended without a word (pid %s on %s)', e.pid, e.host)
+        else format('ended without stopping properly (pid %s on %s)', e.pid, e.host)
     end,
     e.heartbeat_at
 from expected as e
@@ -98,7 +98,7 @@ select
 from expected as e
 where e.is_core and e.holds_lock and e.beats and jsonb_typeof(e.detail -> 'trouble') = 'object'
 union all
-select 'fail', 'feed ' || f.feed, 'is connected and silent', f.last_heard_at
+select 'fail', 'feed ' || f.feed, 'is connected but sends nothing', f.last_heard_at
 from market.feeds as f
 cross join core as c
 where f.status = 'CONNECTED' and c.total > 0 and f.last_heard_at < bus.clock() - f.max_silence

@@ -150,7 +150,7 @@ def test_an_exit_that_waits_in_a_halt_is_listed_approved_or_rejected(command, tr
     assert [(row["intent_id"], row["side"], row["quantity"]) for row in listed] == [(intent, "SELL", "4")]
     assert command("approve", str(intent), "it must get out").output == f"Intent {intent} is approved.\n"
     assert command("approvals").output == "Nothing waits.\n"
-    assert refused(command("reject", str(intent))) == f"intent {intent} does not wait for approval (TRL01)"
+    assert refused(command("reject", str(intent))) == f"intent {intent} is not waiting for approval (TRL01)"
 
 
 # looking

@@ -286,7 +286,7 @@ def test_a_killed_server_is_started_again(aegis):
     before = answering(aegis.place / "server" / "data")
     assert before is not None
     os.kill(before.pid, signal.SIGKILL)
-    up.wait_for("the database was away and is back")
+    up.wait_for("the database was unreachable")
     up.lines.clear()
     up.wait_for("fill +(BUY|SELL)")
 

@@ -785,7 +785,7 @@ class Model:
     def cancel_intent(self, intent: Intent) -> str:
         if not self.close_or_request_cancel(intent, "CANCELLED"):
             return "it had already ended"
-        return "cancelled" if intent.closed else "its order was asked to cancel"
+        return "cancelled" if intent.closed else "a cancel of its order was requested"
 
     def safe(self) -> None:
         if self.mode == "HALT":

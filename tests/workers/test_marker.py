@@ -103,7 +103,7 @@ async def test_a_database_exchanged_under_a_run_ends_it(db, dsn, tmp_path, monke
             run.wake.set()
         return False
 
-    with pytest.raises(Exception, match="another state of this database stands where ours was"):
+    with pytest.raises(Exception, match="this database was replaced by another state"):
         await a_run(dsn, tmp_path, exchange)
 
 

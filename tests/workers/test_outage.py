@@ -21,7 +21,7 @@ AGO = 10 * WORTH_TELLING
         (asyncpg.ReadOnlySQLTransactionError("no"), "the database is read-only (no)"),
         (asyncpg.DiskFullError("no"), "its disk is full (no)"),
         (asyncpg.TooManyConnectionsError("no"), "the server takes no more connections (no)"),
-        (asyncpg.LockNotAvailableError("no"), "a lock was not to be had (no)"),
+        (asyncpg.LockNotAvailableError("no"), "a lock could not be acquired (no)"),
         (asyncpg.QueryCanceledError("no"), "a statement took too long (no)"),
         (TimeoutError(), "the database did not answer in time"),
         (ConnectionRefusedError("no"), "the database cannot be reached (no)"),

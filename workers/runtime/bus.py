@@ -151,7 +151,7 @@ class Bus:
             try:
                 await connection.execute(f"notify {channel}")
             except asyncpg.ProgramLimitExceededError as error:  # the queue is full: go on and poll
-                log.warning("whether notifications arrive cannot be tested: %s", error)
+                log.warning("cannot test whether notifications arrive: %s", error)
                 return
             async with asyncio.timeout(self._patience / 2):
                 sender = await heard

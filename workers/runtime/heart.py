@@ -88,7 +88,7 @@ class Heart:
             try:
                 await worker.report_outage()
             except Exception as error:
-                worker.log.warning("the database did not take the report of an outage: %s", error)
+                worker.log.warning("could not record the outage in the database: %s", error)
                 return
         outage.forget()
 

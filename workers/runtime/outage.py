@@ -20,7 +20,7 @@ REASONS = {
     "53100": "its disk is full",
     "53200": "the server is out of memory",
     "53300": "the server takes no more connections",
-    "55P03": "a lock was not to be had",
+    "55P03": "a lock could not be acquired",
     "57014": "a statement took too long",
 }
 

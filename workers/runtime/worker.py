@@ -286,7 +286,7 @@ class Worker:
                 json.dumps(facts, default=str),
             )
         except Exception as failure:
-            self.log.warning("the database did not take the error: %s", failure)
+            self.log.warning("could not record the error in the database: %s", failure)
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -320,6 +320,6 @@ class Worker:
             async with asyncio.timeout(self.goodbye):
                 await work
         except (Refused, *AWAY) as error:
-            self.log.warning("not everything could be closed: %s", error)
+            self.log.warning("a shutdown step failed: %s", error)
         except Exception:
-            self.log.exception("not everything could be closed")
+            self.log.exception("a shutdown step failed")

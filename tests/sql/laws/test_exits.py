@@ -220,7 +220,7 @@ def test_cancelling_says_what_it_did(kit):
     assert kit.call("desk", cancel, waiting) == "cancelled"
     assert kit.call("desk", cancel, waiting) == "it had already ended"
     kit.live_order("BUY", 1, 70_000)
-    assert kit.call("desk", cancel, waiting + 1) == "its order was asked to cancel"
+    assert kit.call("desk", cancel, waiting + 1) == "a cancel of its order was requested"
     assert refusal(lambda: kit.call("desk", cancel, 999)) == "TRI02"
 
 

@@ -384,7 +384,7 @@ def test_a_fill_of_an_account_nobody_added_is_refused(kit, order):
         report(kit, order.client_order_id, "F", account="nobody")
 
 
-# -- history is only added to ------------------------------------------------------------------------------
+# -- history is append-only ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("table", ["trade.fills", "trade.cash_entries", "trade.reconciliations"])

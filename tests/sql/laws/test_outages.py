@@ -223,7 +223,7 @@ def test_a_hung_worker_is_one_incident(kit, worker):
 
     incident = kit.look("select * from api.incidents where kind = 'hung_worker'")
     assert incident.subject == "exits"
-    assert "has not beaten since 01:00:00 UTC" in incident.detail["message"]
+    assert "has sent no heartbeat since 01:00:00 UTC" in incident.detail["message"]
 
 
 def test_who_had_to_wait_for_the_heartbeats_accuses_nobody(kit, login):
@@ -281,7 +281,7 @@ def test_health_names_the_hung_and_the_dead(kit, worker):
 
     assert kit.rows("desk", HEALTH) == [
         ("exits", "hangs: no heartbeat (pid 1 on here)"),
-        ("router", "ended without a word (pid 1 on here)"),
+        ("router", "ended without stopping properly (pid 1 on here)"),
     ]
 
 
@@ -292,7 +292,7 @@ def test_health_says_when_nothing_at_all_is_written(kit, worker):
 
     rows = kit.rows("desk", "select state, subject, problem, since from health")
     assert ("fail", "database", "nothing was written", kit.now - seconds(30)) in rows
-    assert ("fail", "feed sim", "is connected and silent", kit.now - seconds(30)) in rows
+    assert ("fail", "feed sim", "is connected but sends nothing", kit.now - seconds(30)) in rows
     assert len(rows) == 2, "the cause once, not ten times"
 
 
@@ -309,12 +309,12 @@ def test_health_names_a_setting_that_forbids_writing(kit, db):
 
 def test_health_says_what_a_worker_says_of_itself(kit, worker):
     exits = worker("exits")
-    said = '{"trouble": {"seconds": 12.5, "failures": 3, "reason": "a lock was not to be had"}}'
+    said = '{"trouble": {"seconds": 12.5, "failures": 3, "reason": "a lock could not be acquired"}}'
     kit.call("exits", "select heartbeat(%s, 'running', %s)", exits, said)
 
     (row,) = kit.rows("desk", "select * from health")
 
-    assert (row.subject, row.problem) == ("exits", "cannot work: a lock was not to be had")
+    assert (row.subject, row.problem) == ("exits", "cannot work: a lock could not be acquired")
     assert row.since == kit.now - seconds(12.5)
 
 
