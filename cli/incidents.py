@@ -8,12 +8,16 @@ from cli.context import App, fetch, pass_app
 from cli.output import json_option
 
 OPEN = """
-select incident_id, kind, subject, detail, opened_at
+select incident_id, severity, kind, subject, advice, detail, opened_at
 from incidents
 where closed_at is null
+order by severity, incident_id
+"""
+ALL = """
+select incident_id, severity, kind, subject, advice, detail, opened_at, closed_at
+from incidents
 order by incident_id
 """
-ALL = "select incident_id, kind, subject, detail, opened_at, closed_at from incidents order by incident_id"
 
 
 @click.group(invoke_without_command=True)

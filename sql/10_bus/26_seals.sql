@@ -31,7 +31,7 @@ end;
 comment on function bus.event_hash is
     'sha256 of an event, as hex, computed as p_version says; null for an unknown version.';
 
-create or replace function api.seal_events(p_limit integer)
+create or replace function api.seal_events(p_limit integer default 1000)
 returns integer
 language plpgsql
 volatile

@@ -175,8 +175,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_answer  text;
-    v_id      bigint;
-    v_expired integer := 0;
+    v_expired integer;
     v_doubt   integer;
 begin
     -- Check the code before locking the gate: a guesser must not hold it, and nobody should wait for the slow check.
@@ -200,23 +199,7 @@ begin
         return;
     end if;
 
-    for v_id in
-        select i.intent_id
-        from trade.order_intents as i
-        where i.status in ('NEW', 'PENDING_APPROVAL')
-        order by i.account_id, i.instrument_id, i.owner, i.intent_id
-    loop
-        begin
-            perform trade.close_or_request_cancel(v_id, 'EXPIRED', 'older than the restored database');
-            v_expired := v_expired + 1;
-        exception when others then
-            if bus.concerns_all(sqlstate) then
-                raise;
-            end if;
-
-            perform risk.note_failed_item('adopt', format('intent %s', v_id), sqlstate, sqlerrm);
-        end;
-    end loop;
+    v_expired := trade.expire_waiting('older than the restored database');
 
     update trade.orders as o
     set status = 'IN_DOUBT',

@@ -72,3 +72,38 @@ $$;
 comment on function api.expire_due is
     'Ends expired intents that wait and expired picks, and requests cancels of the live orders of expired '
     'intents. Returns how many.';
+
+create or replace function trade.expire_waiting(p_reason text)
+returns integer
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_id    bigint;
+    v_count integer := 0;
+begin
+    for v_id in
+        select i.intent_id
+        from trade.order_intents as i
+        where i.status in ('NEW', 'PENDING_APPROVAL')
+        order by i.account_id, i.instrument_id, i.owner, i.intent_id
+    loop
+        begin
+            perform trade.close_or_request_cancel(v_id, 'EXPIRED', p_reason);
+            v_count := v_count + 1;
+        exception when others then
+            if bus.concerns_all(sqlstate) then
+                raise;
+            end if;
+
+            perform risk.note_failed_item('adopt', format('intent %s', v_id), sqlstate, sqlerrm);
+        end;
+    end loop;
+
+    return v_count;
+end;
+$$;
+
+comment on function trade.expire_waiting is
+    'Ends all waiting intents of a database that is adopted; returns how many. One that fails is an incident.';

@@ -100,8 +100,7 @@ begin
             return v_answer;
         end if;
 
-        -- The known fill was busted and this report differs: book it as a correction, without counting again what the
-        -- busted fill had already used up of the order.
+        -- It corrects a busted fill: do not count again what that one had used up of the order.
         v_corrected := coalesce(p_corrected_qty, trade.corrected_quantity(v_known, p_quantity));
         v_revision := trade.next_revision(v_known, v_date);
     end if;

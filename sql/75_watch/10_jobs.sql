@@ -17,8 +17,7 @@ begin
         misses = 0,
         missing_since = null,
         next_run_at = case
-            -- A full batch of seals means that more are waiting.
-            when j.job = 'seal_events' and p_result = 1000 then bus.clock()
+            when p_result >= j.full_batch then bus.clock()
             else bus.clock() + j.every
         end
     where j.job = p_job.job;
@@ -92,11 +91,7 @@ begin
     end if;
 
     begin
-        v_result := case v_job.job
-            when 'seal_events' then api.seal_events(1000)
-            when 'measure_equity' then api.measure_equity()
-            when 'make_partitions' then api.make_partitions()
-        end;
+        execute format('select api.%I()', v_job.job) into v_result;
         perform bus.job_ran(v_job, v_result);
     exception
         when lock_not_available then

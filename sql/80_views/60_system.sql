@@ -2,8 +2,9 @@
 -- its owner's rights but calls functions with the reader's, so no view calls a function that reads private tables.
 
 create or replace view api.incidents as
-select n.incident_id, n.kind, n.subject, n.detail, n.opened_at, n.closed_at
-from risk.incidents as n;
+select n.incident_id, n.kind, n.subject, n.detail, n.opened_at, n.closed_at, k.severity, k.advice
+from risk.incidents as n
+join risk.incident_kinds as k on k.kind = n.kind;
 
 comment on view api.incidents is 'What a person should look at; closed_at is null while it is open.';
 

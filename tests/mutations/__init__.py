@@ -1,11 +1,11 @@
-"""Take out one law at a time and see that a test fails.
+"""Remove one guard of a law at a time and check that a test fails.
 
-A test that passes without the constraint it is about proves nothing.  Each row of the table names a law,
-the object that keeps it, the SQL that removes the object, and the test that must then fail: it runs in a
-copy of the template in which that one thing is missing (the fixture `db` of tests/sql/laws applies it).
+A test that passes without the constraint it is about proves nothing.  Each row of the table names a law, the
+object that enforces it, the SQL that removes the object, and the test that must then fail.  The test runs in
+a copy of the template without that object (the fixture `db` of tests/sql/laws applies the SQL).
 
     python -m tests.mutations            all of them, as a table; exit status 1 if one survives
-    python -m tests.mutations L2 fence   those whose law or object contains one of these words
+    python -m tests.mutations L2 fence   those whose law is, or whose object contains, one of these words
 """
 
 from tests.mutations import bounds, fills, history, modes, orders, prices, reservations, sessions
@@ -24,7 +24,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     *bounds.MUTATIONS,
 )
 
-# Objects of the guarded tables that no single test can show: why each is not in the table above.
+# Objects of the guarded tables that no test can show alone, each with the reason why it is not listed above.
 IMPLIED = {
     "trade.balances.balances_not_negative": "what strays may spend is part of it, and not negative",
     "trade.order_intents.order_intents_quantity_positive": "it would reserve nothing, as only an end may",

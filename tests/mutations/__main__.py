@@ -14,7 +14,7 @@ from tests.mutations import MUTATIONS, Mutation
 
 @dataclass
 class Runner:
-    """A pytest plugin: runs each test once for each mutation that names it, and keeps what came of it."""
+    """A pytest plugin that runs each test once for each mutation that names it and keeps the outcomes."""
 
     wanted: Sequence[Mutation]
     outcomes: dict[Mutation, str] = field(default_factory=dict)
@@ -49,10 +49,10 @@ def _mutation_of(item: pytest.Item) -> Mutation:
 
 
 def run(wanted: Sequence[Mutation]) -> dict[Mutation, str]:
-    """Each mutation and whether its test noticed: killed, SURVIVED, broken or never run."""
+    """Run the tests; return the outcome of each mutation: killed, SURVIVED, broken or never run."""
     from tests.sql.laws import market_kit
 
-    market_kit.PATIENCE = timedelta(seconds=2)  # here most waits are in vain
+    market_kit.PATIENCE = timedelta(seconds=2)  # most waits time out here, because the guard is missing
     runner = Runner(wanted)
     nodes = sorted({mutation.node for mutation in wanted})
     pytest.main(

@@ -1,4 +1,4 @@
-"""What the door takes: bounds, nulls, rates, and one bad row that stops no other."""
+"""What `api` accepts: bounds, nulls and rates; and a bad row stops no other."""
 
 from tests.mutations.kinds import Mutation, code, constraint, trigger
 from tests.mutations.names import INTENTS, ORDERS
@@ -108,7 +108,7 @@ MUTATIONS: tuple[Mutation, ...] = (
             ("api.paper_match", "test_a_paper_order_that_fails_keeps_no_other_waiting"),
             ("trade.correct_account", "test_a_holding_that_cannot_be_corrected_leaves_the_others_corrected"),
             ("trade.release_unsent_intents", "test_an_intent_that_cannot_be_shed_refuses_no_fact"),
-            ("api.adopt", "test_an_intent_that_cannot_be_ended_does_not_stand_in_the_way_of_an_adoption"),
+            ("trade.expire_waiting", "test_an_intent_that_cannot_be_ended_does_not_stand_in_the_way_of_an_adoption"),
         )
     ),
     code(

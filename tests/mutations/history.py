@@ -1,4 +1,4 @@
-"""L9 and L10: history that is only added to, and versions."""
+"""L9 and L10: append-only history, and versions."""
 
 from tests.mutations.kinds import Mutation, code, constraint, trigger
 from tests.mutations.names import FILLS, HALT_WAITS, INTENTS, MODES_KEPT, ORDERS, OUTAGES, POSITIONS, STRAYS

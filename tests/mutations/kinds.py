@@ -1,4 +1,4 @@
-"""The kinds of things that can be taken out of a law."""
+"""The kinds of guards that a mutation can remove."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ LAWS = Path(__file__).parents[1] / "sql" / "laws"
 
 @dataclass(frozen=True)
 class Mutation:
-    """One law less, and the test that notices."""
+    """One guard to remove, and the test that must then fail."""
 
     law: str
     removed: str
@@ -39,14 +39,14 @@ def index(law: str, name: str, test: str) -> Mutation:
 
 
 def code(law: str, function: str, old: str, new: str, test: str) -> Mutation:
-    """A check inside a function: its text is replaced, which fails if it is no longer there."""
+    """Replace a check in the text of a function; this fails if the check is no longer there."""
     return Mutation(
         law, f"{function}: {old}", _rewrite(f"pg_get_functiondef('{function}'::regproc)", old, new), test
     )
 
 
 def view(law: str, name: str, old: str, new: str, test: str) -> Mutation:
-    """A condition of a view, in the words of pg_get_viewdef."""
+    """Replace a condition of a view, written as pg_get_viewdef prints it."""
     definition = f"'create or replace view {name} as ' || pg_get_viewdef('{name}'::regclass)"
     return Mutation(law, f"{name}: {old}", _rewrite(definition, old, new), test)
 

@@ -1,4 +1,4 @@
-"""L1: the mode, its gate, the override code behind it and approvals."""
+"""L1: the mode and its gate, the override code and approvals."""
 
 from tests.mutations.kinds import Mutation, code, constraint, trigger, view
 from tests.mutations.names import CASH, HALT_WAITS, INTENTS, MODES_KEPT, ORDERS

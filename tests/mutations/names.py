@@ -1,4 +1,4 @@
-"""Tables and tests that mutations of several laws name."""
+"""Names of tables and tests that several files of mutations use."""
 
 INTENTS, ORDERS, FILLS = "trade.order_intents", "trade.orders", "trade.fills"
 POSITIONS, BALANCES, CASH = "trade.positions", "trade.balances", "trade.cash_entries"

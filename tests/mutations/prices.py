@@ -1,4 +1,4 @@
-"""L8: prices, their sides and their rounding."""
+"""L8: prices, their sides and rounding; also the bounds of numbers."""
 
 from tests.mutations.kinds import Mutation, code, constraint, trigger, view
 from tests.mutations.names import CASH

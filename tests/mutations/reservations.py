@@ -1,4 +1,4 @@
-"""L2 and L3: no oversell, no overspend; and the limits of an account."""
+"""L2 and L3: no oversell, no overspend; also the limits of an account."""
 
 from tests.mutations.kinds import Mutation, code, constraint, trigger
 from tests.mutations.names import BALANCES, CASH, FACTS_KEPT, INTENTS, ORDERS, POSITIONS, STRAYS

@@ -1,4 +1,4 @@
-"""L11 and L12: least power, open transactions, hints."""
+"""L11 and L12: least privilege, open transactions, notifications."""
 
 from tests.mutations.kinds import Mutation, code, trigger, view
 from tests.mutations.names import OUTAGES

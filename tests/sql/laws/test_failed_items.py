@@ -242,7 +242,7 @@ def test_an_intent_that_cannot_be_ended_does_not_stand_in_the_way_of_an_adoption
     "write",
     [
         lambda kit: kit.db.execute("update trade.accounts set fills_cursor = 'odd'"),
-        lambda kit: kit.call("risk", "select raise_incident(repeat('€', 9000), repeat('€', 9000), null)"),
+        lambda kit: kit.call("risk", "select raise_incident('failed_item', repeat('€', 9000), null)"),
     ],
     ids=["a cursor that is no number", "an incident with a long name"],
 )
