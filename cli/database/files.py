@@ -15,6 +15,8 @@ from cli.database.errors import MigrationError
 KINDS = ("live", "demo", "replay", "test")
 VIRTUAL_KINDS = frozenset({"replay", "test"})  # the kinds whose clock obeys the GUC aegis.now
 
+CURRENT = "current.sql"  # shows the tables as they are, for people; never applied
+
 _MIGRATION_NAME = re.compile(r"(?P<version>\d{4})_\w+(?P<virtual>\.virtual)?\.sql")
 _COMMENT = re.compile(r"--[^\n]*")
 _BELONGS_IN_SQL = re.compile(r"^\s*create\s+(or\s+replace\s+)?(constraint\s+)?(trigger|view)\s", re.I | re.M)
@@ -109,6 +111,8 @@ def _migrations(folder: Path, *, virtual: bool) -> tuple[Migration, ...]:
     chosen: dict[int, Path] = {}
     replaced: dict[int, Path] = {}
     for path in sorted(folder.glob("*.sql")):
+        if path.name == CURRENT:
+            continue
         match = _MIGRATION_NAME.fullmatch(path.name)
         if match is None:
             raise MigrationError(

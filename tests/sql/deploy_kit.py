@@ -1,4 +1,4 @@
-"""Folders of SQL that a test may change and deploy, and how to run a deployment beside the test."""
+"""SQL folders that a test may change and deploy, and a way to deploy in parallel with the test."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import psycopg
 from cli.database.files import schema_dir, sql_dir
 from cli.database.migrate import Report, migrate
 
-HOLD = 42  # an advisory lock: a migration that takes it stops there until the test lets go
+HOLD = 42  # an advisory lock: a migration that takes it waits until the test releases it
 HOLD_SQL = f"select pg_catalog.pg_advisory_xact_lock({HOLD});\n"
 
 ITEMS = """
@@ -73,7 +73,7 @@ grant execute on function api.add_item(text) to aegis_operator;
 
 @dataclass
 class Folders:
-    """A schema/ and a sql/ of a test's own, and the database it deploys them to."""
+    """A test's own schema/ and sql/ folders, and the database it deploys them to."""
 
     schema: Path
     sql: Path
@@ -82,7 +82,7 @@ class Folders:
 
     @classmethod
     def tiny(cls, folder: Path, conn: psycopg.Connection[Any]) -> Folders:
-        """A table, a trigger, functions, a view and grants; not yet deployed."""
+        """Write a table, a trigger, functions, a view and grants; deploy nothing yet."""
         folders = cls(folder / "schema", folder / "sql", conn)
         folders.schema.mkdir()
         folders.sql.mkdir()
@@ -93,7 +93,7 @@ class Folders:
 
     @classmethod
     def real(cls, folder: Path, conn: psycopg.Connection[Any]) -> Folders:
-        """Copies of the schema/ and sql/ that ship."""
+        """Copy the schema/ and sql/ that ship."""
         shutil.copytree(schema_dir(), folder / "schema")
         shutil.copytree(sql_dir(), folder / "sql")
         return cls(folder / "schema", folder / "sql", conn)
@@ -106,7 +106,7 @@ class Folders:
         (self.schema / name).write_text(text)
 
     def code(self, old: str, new: str, name: str = "100_items.sql") -> None:
-        """Change one thing in a file of sql/."""
+        """Replace a piece of text in a file of sql/."""
         file = self.sql / name
         text = file.read_text()
         assert old in text
@@ -118,7 +118,7 @@ class Folders:
 
 
 def in_thread(work: Callable[[], Any]) -> Future[Any]:
-    """Run this beside the test; the future gives its result or raises its error."""
+    """Run `work` in a thread; the future returns its result or raises its error."""
     future: Future[Any] = Future()
 
     def run() -> None:

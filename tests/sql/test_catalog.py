@@ -1,4 +1,4 @@
-"""The house rules of the SQL, read from the catalog: what is there is exactly what the files say."""
+"""House rules of the SQL, checked in the catalog: it holds exactly what the files define."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from cli.database.files import read_source
 
-# Written without the migrator's own parsing: every definition begins a line in the house style.
+# Do not use the migrator's own parser. In the house style every definition starts a line.
 FUNCTION = re.compile(r"^create or replace function (\w+\.\w+)\(", re.M)
 VIEW = re.compile(r"^create or replace view (\w+\.\w+)", re.M)
 TRIGGER = re.compile(r"^create (?:or replace |constraint )?trigger (\w+)\s.*?\son (\w+\.\w+)", re.M | re.S)
@@ -17,7 +17,7 @@ OURS = "(select oid from pg_namespace where nspowner = 'aegis_owner'::regrole)"
 
 @pytest.fixture(scope="module")
 def files():
-    """All the SQL of a test database, as one text."""
+    """All SQL of a test database as one text."""
     source = read_source("test")
     return "\n".join(file.text for file in (*source.migrations, *source.code))
 
@@ -27,7 +27,7 @@ def names(db, query):
 
 
 def test_the_functions_are_exactly_those_in_the_files(db, files):
-    """Counted too: a changed signature leaves its old overload behind."""
+    """Compare counts too: a changed signature leaves its old overload behind."""
     found = names(db, f"select oid::regproc::text from pg_proc where pronamespace in {OURS}")
 
     assert found == sorted(FUNCTION.findall(files))
@@ -42,7 +42,7 @@ def test_the_views_are_exactly_those_in_the_files(db, files):
 
 
 def test_the_triggers_are_exactly_those_in_the_files(db, files):
-    """But those of partitions, which are made by the clock."""
+    """Leave out the triggers of partitions, which a scheduled job creates."""
     found = names(
         db,
         f"""
@@ -56,7 +56,7 @@ def test_the_triggers_are_exactly_those_in_the_files(db, files):
 
 
 def test_a_trigger_on_columns_names_all_that_its_condition_compares(db):
-    """A column that is forgotten could change unseen: its condition would not even be asked."""
+    """A column left out could change without the trigger's condition being evaluated."""
     triggers = db.execute(
         """
         select
@@ -76,7 +76,7 @@ def test_a_trigger_on_columns_names_all_that_its_condition_compares(db):
         assert set(re.findall(r"\bnew\.(\w+)", definition)) <= set(columns), name
 
 
-# One query for each rule: it names what breaks it.
+# One query per rule; it returns what breaks the rule.
 RULES = {
     "every schema has a comment": f"""
         select nspname from pg_namespace where oid in {OURS} and obj_description(oid, 'pg_namespace') is null

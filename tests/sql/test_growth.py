@@ -1,4 +1,4 @@
-"""What is meant to grow by a row: each test adds one and changes nothing else."""
+"""Some things are added as a row: each test adds one kind of incident or job and changes nothing else."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 from cli.database.files import read_source
 
 SUPERVISOR = Path(__file__).parents[2] / "workers" / "supervisor.py"
-# How code names a kind: an argument, a key or the first column of a finding, and the supervisor's news.
+# Where code names a kind: an argument, a key, the first column of a finding, or the supervisor's news.
 RAISED = re.compile(
     r"(?:raise_incident|end_incident)\(\s*'(\w+)'|'kind', '(\w+)'|return query\s+select '(\w+)'"
     r"|into risk.incidents as i \(kind, subject, detail\)\s+values \(\s+'(\w+)'"
@@ -50,7 +50,7 @@ def test_a_job_is_a_row_and_a_function(db, login):
     assert risk.execute("select run_due_jobs()").fetchone() == (0,)
 
     db.execute("update bus.jobs set full_batch = 7, next_run_at = bus.now() where job = 'count_sheep'")
-    for _ in range(3):  # a full batch means that more is waiting
+    for _ in range(3):  # a full batch means that more work is waiting
         assert risk.execute("select run_due_jobs()").fetchone() == (1,)
     assert db.execute("select last_result, runs from bus.jobs where job = 'count_sheep'").fetchone() == (7, 4)
 

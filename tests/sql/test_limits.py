@@ -1,4 +1,4 @@
-"""What a login may take of the server: connections, other databases, temporary files, the server's log."""
+"""Limits of a login on the server: connections, other databases, temporary files, the server's log."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_an_embedded_server_has_room_for_a_dozen_strategies_and_the_core(pg_serv
     left = ours["max_connections"] - ours["superuser_reserved_connections"]
 
     assert left - 12 * limits.STRATEGY_CONNECTIONS >= CORE_CONNECTIONS
-    if db.info.server_version >= 160000:  # and however many strategies there are
+    if db.info.server_version >= 160000:  # however many strategies there are
         assert ours["reserved_connections"] >= CORE_CONNECTIONS
 
 

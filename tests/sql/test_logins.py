@@ -1,4 +1,4 @@
-"""Logins have generated passwords that stay in private files, and nobody needs a superuser to make them."""
+"""Logins have generated passwords in private files, and creating them needs no superuser."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_every_login_comes_home_to_the_door(login):
 
 
 def test_nothing_the_desk_types_is_written_to_the_servers_log(login):
-    """And the desk cannot undo it: what would let a statement be written is a superuser's to set."""
+    """The desk cannot undo it: only a superuser may change the settings that would log a statement."""
     desk = login("aegis_desk")
     query = "select name, setting, context from pg_settings where name = any(%s)"
 
@@ -123,7 +123,7 @@ def test_making_roles_and_logins_again_changes_nothing(db, secrets):
 
 
 def test_an_administrator_who_is_no_superuser_can_deploy(pg_server, maintenance, databases, tmp_path):
-    """As on a managed server.  He may not own what others made, so he starts on roles of his own making."""
+    """As on a managed server.  The admin option on the roles stands in for having created them."""
     maintenance.execute("drop role if exists aegis_test_admin")
     maintenance.execute("create role aegis_test_admin login createrole createdb password 'admin'")
     name = databases.create("template0")

@@ -1,4 +1,4 @@
-"""A deployment happens whole or not at all, and leaves exactly what the files define."""
+"""A deployment applies completely or not at all, and leaves exactly what the files define."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def aegis(tmp_path, new_database):
 
 @pytest.fixture
 def dump(pg_server):
-    """The definitions in a database, as `aegis db dump` prints them."""
+    """Return the definitions in a database as `aegis db dump` prints them."""
 
     def definitions(conn):
         settings = Settings(database_url=pg_server.url(conn.info.dbname))
@@ -39,7 +39,7 @@ def dump(pg_server):
 def test_a_database_migrated_step_by_step_equals_a_fresh_one(aegis, new_database, dump):
     aegis.deploy()
     fresh = dump(aegis.conn)
-    versions = sorted(aegis.schema.glob("*.sql"))
+    versions = sorted(aegis.schema.glob("[0-9]*.sql"))
     later = {path: path.read_text() for path in versions}
 
     for count in range(1, len({path.name[:4] for path in versions})):
@@ -287,7 +287,7 @@ def test_an_error_in_a_body_is_found_before_it_runs_and_names_the_function(shop)
 
 
 def test_a_file_that_names_no_schema_is_refused(shop):
-    """Else an object would land wherever the search path of whoever deploys it points."""
+    """Otherwise the object would land wherever the deploying login's search path points."""
     shop.migration("0002_stray.sql", "create table stray ();")
 
     with pytest.raises(MigrationError, match=r"0002_stray\.sql.*permission denied"):
@@ -321,7 +321,7 @@ def test_a_database_that_trades_cannot_be_told_another_time(aegis, kind):
     )
 
 
-# Running workers hear of it
+# Running workers are notified
 
 
 HELD = """
@@ -332,7 +332,7 @@ where locktype = 'advisory' and objid = 11428176
 
 
 def test_workers_are_woken_to_see_its_lock_only_when_it_gets_heavy(shop, pg_server):
-    """What they go by is the lock, so it is held before anybody is woken to look for it."""
+    """Workers check the lock, so it is taken before they are notified."""
     shop.deploy()
     with pg_server.connect(shop.conn.info.dbname) as listener, ThreadPoolExecutor(1) as pool:
         listener.execute("listen command")

@@ -1,4 +1,4 @@
-"""Deployments that meet other sessions: another migrator, a long transaction, a killed connection."""
+"""Deployments that collide with other sessions: another migrator, a long transaction, a killed connection."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def shop(tmp_path, new_database):
 
 @pytest.fixture
 def held(shop, pg_server, wait_for):
-    """A deployment stopped in the middle of migration 0002, until the test lets it go."""
+    """A deployment stopped in the middle of migration 0002 until the test releases it."""
     shop.deploy()
     name = shop.conn.info.dbname
     shop.migration("0002_more.sql", "create table shop.more ();\n" + HOLD_SQL + "create table shop.rest ();")

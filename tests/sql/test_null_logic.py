@@ -1,8 +1,8 @@
-"""Three-valued logic: in a guard an unknown answer refuses.
+"""Three-valued logic: in a guard, an unknown result must refuse.
 
-`if a <> b then raise` lets a null through, since the condition is then unknown and not true.  So every
-comparison in a condition that leads to a refusal is one that answers for null as well (`is distinct from`,
-`is not true`, `coalesce`), or stands here with the reason why neither side can be null, or why null may pass.
+`if a <> b then raise` lets a null through, because the condition is then unknown, not true.  So every
+comparison in a condition that leads to a refusal must handle null (`is distinct from`, `is not true`,
+`coalesce`), or be listed here with the reason why neither side can be null or why null may pass.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ COMMENT = re.compile(r"--[^\n]*")
 GUARD = re.compile(
     r"(?<!end )\b(?:els)?if\b((?:(?!\bthen\b).)*)\bthen\s+(?:return false|raise exception)", re.S
 )
-SUBQUERY = re.compile(r"(?:not )?exists \((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)")  # never null itself
+SUBQUERY = re.compile(r"(?:not )?exists \((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)")  # exists is never null
 SAFE = re.compile(r"is (?:not )?distinct from|is (?:not )?(?:true|false|null)")
 RISKY = re.compile(
     r"<>|[<>]=?|(?<![<>])=|\bin \(|\bbetween\b|\bnot (?!found\b|null\b|true\b|false\b|distinct\b)"
 )
 
-# Conditions whose parts cannot be null, or whose null is meant, with the reason.
+# Conditions whose parts cannot be null, or where null is intended, with the reason.
 ALLOWED = {
     ("bus.require_read_committed", "current_setting('transaction_isolation') <> 'read committed'"):
         "a setting that is always there",
@@ -70,7 +70,7 @@ def squeeze(text: str) -> str:
 
 
 def is_one_group(condition: str) -> bool:
-    """Whether a pair of parentheses encloses all that stands before `is not true`."""
+    """Whether one pair of parentheses encloses everything before `is not true`."""
     text, depth = condition.removesuffix(" is not true"), 0
     for place, character in enumerate(text):
         depth += {"(": 1, ")": -1}.get(character, 0)
@@ -80,7 +80,7 @@ def is_one_group(condition: str) -> bool:
 
 
 def is_safe(condition: str) -> bool:
-    """Whether every comparison of a condition answers for null: as a whole, or each of its parts."""
+    """Whether a condition handles null in every comparison: as a whole, or part by part."""
     parts = re.split(r"\b(?:or|and)\b", condition)
     if re.fullmatch(r".* is not true", condition) and (len(parts) == 1 or is_one_group(condition)):
         return True
@@ -115,7 +115,7 @@ SHAPES = {
         r"\bif not (?!found\b|exists\b|v_answer\b)(?:[a-z_]+\.)?[pv]_\w+"
     ),
 }
-# Where such a value is never null.
+# Functions where such a value is never null.
 NEVER_NULL = {"trade.activate_replacement", "trade.close_or_request_cancel", "api.cancel_intent"}
 
 

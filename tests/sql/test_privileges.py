@@ -1,6 +1,6 @@
-"""Least power (L11): who may do what is the committed list, and a strategy can propose and read, no more.
+"""Least power (L11): privileges match the committed list, and a strategy can only propose and read.
 
-After a change that is meant, write the list anew and review the difference:
+After an intended change, write the list again and review the difference:
 
     AEGIS_TEST_UPDATE=1 python -m pytest tests/sql/test_privileges.py
 """
@@ -20,7 +20,7 @@ LIST = Path(__file__).parent / "privileges.txt"
 OURS = "(select oid from pg_namespace where nspowner = 'aegis_owner'::regrole)"
 STRATEGY = "aegis_s_prober"
 
-# Every privilege of everybody but the owner, as sorted lines.  What a missing ACL means is spelled out.
+# Every privilege of everyone but the owner, as sorted lines.  A null ACL is replaced by its default.
 PRIVILEGES = f"""
 with acls (target, acl, owner) as (
     select 'database', coalesce(datacl, acldefault('d', datdba)), datdba
@@ -168,7 +168,7 @@ def test_a_strategy_may_not(login, db, attack):
 
 
 def test_what_a_strategy_sets_for_itself_harms_nobody(login, db):
-    """SET cannot be forbidden: the functions behind the door bring their own settings."""
+    """SET cannot be forbidden, so the api functions bring their own settings."""
     strategy = login(STRATEGY)
     strategy.execute("set search_path = pg_temp, public; set role none; set statement_timeout = '1h'")
 
@@ -180,7 +180,7 @@ def test_what_a_strategy_sets_for_itself_harms_nobody(login, db):
 
 
 def test_no_login_takes_an_advisory_lock_but_by_the_function_for_it(login):
-    """With any lock it likes a login could stand for another worker, or fill the server's lock table."""
+    """With arbitrary locks a login could pose as another worker or fill the server's lock table."""
     for name in LOGINS:
         for query in ("select pg_advisory_lock(7)", "select pg_try_advisory_xact_lock(7)"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
@@ -188,7 +188,7 @@ def test_no_login_takes_an_advisory_lock_but_by_the_function_for_it(login):
 
 
 def test_other_databases_of_the_server_stay_closed(pg_server, new_database, dsn, secrets):
-    """Logins are shared by all databases of the server, and each opens only its door."""
+    """Logins are shared by all databases of the server, but give no access to tables in the others."""
     dsn(STRATEGY)
     other = new_database()
     other.execute("create table public.private (note text)")

@@ -1,4 +1,4 @@
-"""A server as it comes: whatever its defaults are, each of our sessions has what the rules depend on."""
+"""Whatever defaults a server has, each of our sessions gets the settings that the rules depend on."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ HOSTILE = {
 
 
 def make_hostile(conn: psycopg.Connection, database: str) -> None:
-    """What a provider may have set: for the whole of a database, so that only new sessions have it."""
+    """Set what a provider might set: for a whole database, so that only new sessions have it."""
     for name, value in HOSTILE.items():
         statement = sql.SQL("alter database {} set {} = {}")
         dotted = sql.SQL(".").join(map(sql.Identifier, name.split(".")))

@@ -1,4 +1,4 @@
-"""The SQL stays easy to read: no long function, and nothing that is written twice."""
+"""The SQL stays easy to read: no long function and no repeated code."""
 
 import re
 from itertools import combinations
@@ -12,7 +12,7 @@ BODY = re.compile(
     re.M | re.S,
 )
 LONGEST = 60  # lines of a body
-LONGEST_REPETITION = 10  # lines that two bodies may share, one behind the other, blank ones left out
+LONGEST_REPETITION = 10  # consecutive lines that two bodies may share, not counting blank ones
 SAME = dict[tuple[str, str], str]()  # pairs that may share more, and why: none so far
 
 
@@ -25,7 +25,7 @@ def bodies() -> dict[str, str]:
 
 
 def longest_run(one: list[str], other: list[str]) -> int:
-    """How many lines in a row two lists share at most."""
+    """Length of the longest run of lines that two lists share."""
     longest, before = 0, [0] * (len(other) + 1)
     for line in one:
         now = [0] * (len(other) + 1)

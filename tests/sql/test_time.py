@@ -1,4 +1,4 @@
-"""Time is a function: what a live database reads, what a test database obeys, and that nothing else asks."""
+"""A live database reads the real clock, a test database a given time; nothing else reads a clock."""
 
 from __future__ import annotations
 
@@ -26,12 +26,18 @@ NATIVE_CLOCKS = re.compile(
 CHANCE = re.compile(r"\b(random|setseed|random_normal)\s*\(|\bgen_random_uuid\(\)")
 COMMENT = re.compile(r"--[^\n]*")
 
-# Where chance is wanted: ids nobody foresees, salts. None of it decides anything.
-CHANCE_ALLOWED = {"0002_rooms.sql", "306_codes.sql", "385_adoption.sql", "400_picks.sql", "420_desk.sql"}
+# Where randomness is wanted: unpredictable ids and salts. None of it decides anything.
+CHANCE_ALLOWED = {
+    "0002_rooms.sql",
+    "30_runs.sql",
+    "32_override_code.sql",
+    "92_manual_intents.sql",
+    "20_picks.sql",
+}
 
 
 def sources() -> list[Path]:
-    return sorted([*schema_dir().glob("*.sql"), *sql_dir().glob("*.sql")])
+    return sorted([*schema_dir().glob("[0-9]*.sql"), *sql_dir().rglob("*.sql")])
 
 
 @pytest.mark.parametrize("kind", ["live", "demo"])

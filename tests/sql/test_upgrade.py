@@ -1,4 +1,4 @@
-"""An older database keeps its past when it is migrated: what it holds, what that cost, what was told."""
+"""A migration keeps the past of an older database: holdings, their cost, and events."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from tests.sql.deploy_kit import Folders
 
-# What version 8 kept of three positions: thirds held, thirds sold, and one that a bust left.
+# Three positions as version 8 stored them: thirds held, thirds sold, and one left by a bust.
 PAST = """
 insert into trade.accounts (account, broker, broker_account, venue, currency)
 values ('old', 'paper', 'old', 'SIM', 'KRW');
@@ -45,9 +45,9 @@ insert into bus.events (generation, cause, entity, change, data) values (1, 'old
 
 @pytest.fixture
 def old(tmp_path, new_database):
-    """A database of version 8 with that past; its folders hold what ships now."""
+    """A database of version 8 with that data; its folders hold the current files."""
     folders = Folders.real(tmp_path, new_database())
-    later = {path: path.read_text() for path in folders.schema.glob("*.sql") if int(path.name[:4]) > 8}
+    later = {path: path.read_text() for path in folders.schema.glob("[0-9]*.sql") if int(path.name[:4]) > 8}
     code = {path: path.read_text() for path in folders.sql.rglob("*.sql")}
     for path in later | code:
         path.unlink()
@@ -91,7 +91,7 @@ def test_a_database_whose_partitions_came_late_keeps_its_events_where_they_are(o
     assert old.value("select api.make_partitions()") == 2
 
 
-# What version 8 took and nothing can be worked out from: numbers without end, and a reason nobody can read.
+# Values version 8 accepted that cannot be used: NaN, Infinity, numbers of endless digits, huge reasons.
 ODD = """
 insert into strategy.strategies (strategy, class, account_id, symbols, budget, order_notional, exit_profile,
     status)

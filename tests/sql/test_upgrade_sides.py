@@ -1,4 +1,4 @@
-"""Prices and equities of a database from before quotes were judged side by side are what they were."""
+"""Upgrading from before quotes were judged per side keeps prices and equities as they were."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ insert into market.prices_best (instrument_id, feed, source, bid, bid_size, ask,
 
 def test_prices_and_equities_are_carried_over(tmp_path, new_database):
     folders = Folders.real(tmp_path, new_database())
-    later = {path: path.read_text() for path in folders.schema.glob("*.sql") if int(path.name[:4]) > 18}
+    later = {path: path.read_text() for path in folders.schema.glob("[0-9]*.sql") if int(path.name[:4]) > 18}
     code = {path: path.read_text() for path in folders.sql.rglob("*.sql")}
     for path in later | code:
         path.unlink()
@@ -55,5 +55,5 @@ def test_prices_and_equities_are_carried_over(tmp_path, new_database):
         "select equity, peak, day_pnl, day_pnl_rate, drawdown from api.performance order by day_start"
     ).fetchall()
     assert days[0] == (950, 1000, 50, Decimal("0.055556"), Decimal("0.05"))
-    # 500 came after the last measure: as flows of the day they are neither profit nor a new peak.
+    # 500 arrived after the last measurement: a flow of the day, so neither profit nor a new peak.
     assert days[1] == (1500, 1600, -50, Decimal("-0.032258"), Decimal("0.0625"))

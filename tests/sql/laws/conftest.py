@@ -1,4 +1,4 @@
-"""A market per test, and the hook by which a law is taken out of its database (see tests/mutations)."""
+"""A market per test, and the hook that removes a law from its database (see tests/mutations)."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +18,7 @@ from tests.sql.laws.market_kit import Connection, Kit, Login
 def market(
     pg_server: PgServer, databases: Databases, maintenance: Connection, template: str, secrets: Path
 ) -> Iterator[str]:
-    """A database with an open market: opening one for each test would take longer than most tests do."""
+    """A database with an open market, made once: opening one takes longer than most tests do."""
     name = databases.create(template)
     logins.secure_copy(maintenance, name)
 
@@ -37,7 +37,7 @@ def market(
 def database(
     request: pytest.FixtureRequest, databases: Databases, maintenance: Connection, template: str
 ) -> Iterator[str]:
-    """The name of this test's own database: a copy of the market for a test that has the kit."""
+    """The name of this test's own database: a copy of the market if the test uses the kit."""
     has_kit = "kit" in request.fixturenames
     name = databases.create(request.getfixturevalue("market") if has_kit else template)
     logins.secure_copy(maintenance, name)
@@ -47,13 +47,13 @@ def database(
 
 @pytest.fixture
 def mutation(request: pytest.FixtureRequest) -> Mutation | None:
-    """What is removed from this test's database: nothing, but when the mutations are run."""
+    """The law to remove from this test's database; None except when the mutations run."""
     return getattr(request, "param", None)
 
 
 @pytest.fixture
 def db(db: Connection, mutation: Mutation | None) -> Connection:
-    """The administrator's connection of the tests, to a database that may lack one law."""
+    """The tests' administrator connection, to a database that may lack one law."""
     if mutation is not None:
         db.execute(mutation.sql.encode())
     return db

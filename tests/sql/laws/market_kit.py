@@ -1,8 +1,8 @@
-"""A small market for tests: one account, some symbols, and every station's login, in virtual time.
+"""A small market for tests: one account, some symbols and a login per station, in virtual time.
 
 Tests that do not care about the clock must not depend on it: each connection of the kit has aegis.now set,
-and `kit.advance(...)` moves all of them.  What reaches the tables goes through the door, as the login that
-does it for real; `kit.db` is the administrator's connection, for attacks and for looking.
+and `kit.advance(...)` moves all of them.  Writes go through the api schema, under the login that makes
+them in production; `kit.db` is the administrator's connection, for attacks and for reading.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ OTHER = "000660"
 ACCOUNT = "demo"
 CASH = 100_000_000
 OPENING = ((1, SYMBOL), (2, OTHER))  # the sequence numbers of the first quotes
-PATIENCE = dt.timedelta(seconds=20)  # how long a race may take to show itself before the test fails
+PATIENCE = dt.timedelta(seconds=20)  # how long a test waits for a race to show before it fails
 
 LOGINS = {
     "desk": "aegis_desk",
@@ -47,7 +47,7 @@ LOGINS = {
 
 
 class Kit:
-    """Makers and lookers; each returns what the database said."""
+    """Methods that create and read test data; each returns what the database returned."""
 
     def __init__(self, db: Connection, login: Login, pool: ThreadPoolExecutor) -> None:
         self.db = db
@@ -69,7 +69,7 @@ class Kit:
         return conn
 
     def connect(self, station: str) -> Connection:
-        """A new session of a station (desk, router), of a login, of the `owner` of all or a `superuser`."""
+        """Open a session of a station (desk, router), a login, the `owner` of all or a `superuser`."""
         if station == "owner":
             conn = psycopg.connect(self.db.info.dsn, password=self.db.info.password, autocommit=True)
             conn.execute("set role aegis_owner")
@@ -80,7 +80,7 @@ class Kit:
         return self._adopt(conn)
 
     def at(self, station: str) -> Connection:
-        """The kit's own session of a station."""
+        """Return the kit's own session for a station."""
         if station not in self._stations:
             self._stations[station] = self.connect(station)
         return self._stations[station]
@@ -100,7 +100,7 @@ class Kit:
     # -- calling -------------------------------------------------------------------------------------------
 
     def call(self, station: str | Connection, query: str, *args: Any) -> Any:
-        """The one value a query returns."""
+        """Run a query and return its one value."""
         conn = self.at(station) if isinstance(station, str) else station
         row = conn.execute(query, args).fetchone()
         return row[0] if row else None
@@ -111,12 +111,12 @@ class Kit:
             return cursor.execute(query, args).fetchall()
 
     def look(self, query: str, *args: Any) -> Any:
-        """The first row an administrator sees, by column names."""
+        """Run a query as the administrator and return its first row, with column names."""
         found = self.rows(self.db, query, *args)
         return found[0] if found else None
 
     def background(self, conn: Connection, query: str, *args: Any) -> Future[Any]:
-        """Run a query in another thread: for whoever has to wait."""
+        """Run a query in another thread, for a session that has to wait."""
         return self.pool.submit(lambda: conn.execute(query, args).fetchall())
 
     def wait_for_lock(self, conn: Connection) -> None:
@@ -144,7 +144,7 @@ class Kit:
         self.open_account()
 
     def go_on_here(self) -> None:
-        """In a copy of an open market: let its run be this database's own, as if it had begun here."""
+        """Record this database and server as where the run began, in a copy of an open market."""
         self.db.execute("update bus.instance set identity = bus.server_identity()")
         self.db.execute("select bus.note_home()")
 
@@ -152,13 +152,13 @@ class Kit:
         self.call("desk", "select add_account(%s, 'paper', %s, 'KRW', null, %s)", account, venue, cash)
 
     def move_cash(self, amount: Number, kind: str | None = None) -> Decimal:
-        """Money that came or, below zero, went; returns the new balance."""
+        """Record a deposit or, if negative, a withdrawal; return the new balance."""
         kind = kind or ("deposit" if Decimal(amount) > 0 else "withdrawal")
         query = "select record_cash('demo', %s, %s::numeric, 'test')"
         return Decimal(self.call("desk", query, kind, amount))
 
     def open_account(self, account: str = ACCOUNT) -> None:
-        """Let an account take part: its broker agrees with us."""
+        """Let an account trade: reconcile it with a snapshot that agrees."""
         mark = self.call("reconcile", "select holdings_mark(%s)", account)
         holdings = dict(
             self.db.execute(
@@ -172,7 +172,7 @@ class Kit:
         assert self.call("reconcile", "select reconcile(%s, %s, %s)", account, mark, snapshot) == "AGREES"
 
     def set_code(self, code: str = "1234") -> None:
-        """A code as an older version set it, hashed once: quick to look at, and as weak as a test likes."""
+        """Store a code as an older version did: hashed once, so fast to check, and as weak as needed."""
         self.db.execute(
             "insert into risk.override_codes (salt, digest, rounds)"
             " values ('salt', encode(sha256(convert_to('salt' || %s, 'UTF8')), 'hex'), 1)",
@@ -192,7 +192,7 @@ class Kit:
         notional: Number = 5_000_000,
         profile: str = "swing",
     ) -> Connection:
-        """A running strategy; returns the session of its own login."""
+        """Add and start a strategy; return a session of its own login."""
         query = "select add_strategy(%s, 'x:Y', 'demo', %s::text[], %s::numeric, %s::numeric, %s)"
         self.call("desk", query, name, list(symbols), budget, notional, profile)
         self.call("desk", "select start_strategy(%s)", name)
@@ -208,11 +208,11 @@ class Kit:
         ts: dt.datetime | None = None,
         seq: int | None = None,
     ) -> tuple[int, int, int]:
-        """One quote through the door; returns applied, superseded and quarantined."""
+        """Ingest one quote; return how many were applied, superseded and quarantined."""
         return self.quotes([(symbol, ts or self.now, seq or next(self._seq), bid, size, ask, size)])
 
     def quotes(self, batch: Sequence[Sequence[Any]]) -> tuple[int, int, int]:
-        """A batch of (symbol, ts, seq, bid, bid_size, ask, ask_size)."""
+        """Ingest a batch of (symbol, ts, seq, bid, bid_size, ask, ask_size)."""
         columns = [[None if v is None else str(v) for v in column] for column in zip(*batch, strict=True)]
         row = (
             self.at("feed")
@@ -249,7 +249,7 @@ class Kit:
         account: str = ACCOUNT,
         by: str | Connection = "desk",
     ) -> int:
-        """A decision by hand; returns the intent's id."""
+        """Create an intent by hand; return its id."""
         return int(
             self.call(
                 by, INTENT, account, symbol, side, quantity, price, "test", owner, intent_type, key, ttl
@@ -257,7 +257,7 @@ class Kit:
         )
 
     def worker(self, station: str = "execution") -> int:
-        """The id under which the kit's session of a station claims work; it holds its lock."""
+        """Return the worker id under which a station's session claims; it holds that worker's lock."""
         if station not in self._workers:
             self._workers[station] = self.register(self.at(station))
         return self._workers[station]
@@ -276,7 +276,7 @@ class Kit:
         return order
 
     def accept(self, order: Any, broker_order_id: str | None = None) -> None:
-        """The broker's acceptance of an order."""
+        """Report that the broker accepted an order."""
         number = broker_order_id or f"B{order.order_id}"
         self.call("execution", "select order_accepted(%s, %s, %s)", order.order_id, order.fence, number)
 
@@ -292,14 +292,14 @@ class Kit:
         account: str = ACCOUNT,
         by: str | Connection = "execution",
     ) -> Any:
-        """An execution the broker reports for an order: RECORDED, RESTATED, DUPLICATE or UNMATCHED."""
+        """Report a fill of an order; return RECORDED, RESTATED, DUPLICATE or UNMATCHED."""
         number = fill_id or f"F{next(self._fill_ids)}"
         return self.call(
             by, FILL, account, order.client_order_id, None, number, quantity, price, fee, tax, self.now
         )
 
     def hold(self, quantity: Number, price: Number = 70_000, *, owner: str = "manual", **options: Any) -> int:
-        """Buy and have it filled: the way a position comes to be; returns the intent's id."""
+        """Create a position: buy and report the fill; return the intent's id."""
         kind = "MANUAL" if owner == "manual" else "ENTRY"
         intent_id = self.buy(quantity, price, owner=owner, intent_type=kind, **options)
         (order,) = [o for o in self.claim() if self.order(o.order_id).intent_id == intent_id]
@@ -308,13 +308,13 @@ class Kit:
         return intent_id
 
     def live_order(self, side: str, quantity: Number, price: Number, **options: Any) -> Any:
-        """An order the broker has accepted."""
+        """Return an order that the broker has accepted."""
         self.intent(side, quantity, price, **options)
         order = self.claim_one()
         self.accept(order)
         return order
 
-    # -- looking -------------------------------------------------------------------------------------------
+    # -- reading -------------------------------------------------------------------------------------------
 
     def order(self, order_id: int) -> Any:
         return self.look("select * from trade.orders where order_id = %s", order_id)
@@ -340,29 +340,29 @@ class Kit:
         return self.rows(self.db, "select * from bus.events where entity = %s order by event_id", entity)
 
     def incidents(self) -> list[tuple[str, bool]]:
-        """Kind of each incident and whether it is open."""
+        """Return the kind of each incident and whether it is open."""
         found = self.db.execute("select kind, closed_at is null from risk.incidents order by incident_id")
         return found.fetchall()
 
     def audit(self) -> list[Any]:
         return self.rows("desk", "select * from law_audit")
 
-    # -- breaking in ---------------------------------------------------------------------------------------
+    # -- direct writes -------------------------------------------------------------------------------------
 
     @contextmanager
     def triggers_off(self) -> Iterator[Connection]:
-        """What only a superuser can do: write rows with every trigger and foreign key disabled."""
+        """Disable every trigger and foreign key, as only a superuser can, to write rows."""
         with triggers_off(self.db) as db:
             yield db
 
     def insert_intent(self, conn: Connection | None = None, **changes: Any) -> int:
-        """A row of order_intents by direct SQL: an admissible buy of one share unless told otherwise."""
+        """Insert an order_intents row by direct SQL; by default a valid buy of one share."""
         number = next(self._fill_ids)
         row = INTENT_ROW | {"idempotency_key": f"direct {number}", "expires_at": self.now + MINUTE} | changes
         return int(insert(conn or self.db, "trade.order_intents", row, "intent_id"))
 
     def insert_order(self, intent_id: int, conn: Connection | None = None, **changes: Any) -> int:
-        """A row of orders by direct SQL that fits an intent of insert_intent unless told otherwise."""
+        """Insert an orders row by direct SQL; by default it fits an intent of insert_intent."""
         number = next(self._fill_ids)
         row = ORDER_ROW | {
             "intent_id": intent_id,
@@ -416,7 +416,7 @@ def insert(conn: Connection, table: str, row: dict[str, Any], returning: str) ->
 
 
 def refuses_truncate(conn: Connection, table: str) -> bool:
-    """Whether this very table refuses to be emptied, and not only another one that goes with it."""
+    """Whether TRUNCATE is refused by this table itself, not only by one that CASCADE reaches."""
     try:
         conn.execute(f"truncate {table} cascade".encode())
     except Refused as refused:
@@ -425,7 +425,7 @@ def refuses_truncate(conn: Connection, table: str) -> bool:
 
 
 def refusal(call: Callable[[], Any]) -> str | None:
-    """The SQLSTATE with which a call is refused, or None."""
+    """Return the SQLSTATE with which a call is refused, or None."""
     try:
         call()
     except Refused as refused:

@@ -1,4 +1,4 @@
-"""A restored backup or a copy does not trade by itself: it is recognised, halted, and adopted by a person."""
+"""A restored backup or a copy does not trade by itself: it is detected, halted, and adopted by a person."""
 
 import pytest
 
@@ -14,7 +14,7 @@ def code(kit):
 
 
 def begin(kit, marker):
-    """A start of all workers with this marker; the marker to keep and why the database is foreign."""
+    """Begin a run with this marker; return the marker to keep and why the database is foreign, if it is."""
     return kit.rows("supervisor", "select * from begin_run(%s)", marker)[0]
 
 
@@ -166,7 +166,7 @@ def test_what_waited_expires_and_what_was_sent_is_asked_about(kit):
 
 @pytest.mark.parametrize("answer", ["rejected", "not found"])
 def test_what_was_sent_before_an_adoption_is_never_tried_again(kit, answer):
-    """In the history that was lost a second attempt may have been filled."""
+    """A second attempt may already have been filled in the history that was lost."""
     kit.intent("BUY", 1, 60_000, ttl="1 hour")
     order = kit.claim_one()
     make_foreign(kit)
@@ -190,7 +190,7 @@ def test_what_was_sent_before_an_adoption_is_never_tried_again(kit, answer):
 
 
 def test_a_refused_order_of_the_present_epoch_is_tried_again(kit):
-    """Or the test before would show nothing."""
+    """Control for the test above: without an adoption, such an order is tried again."""
     kit.intent("BUY", 1, 60_000, ttl="1 hour")
     order = kit.claim_one()
     reject = "select order_rejected(%s, %s, 'BUSY', 'later', true)"
@@ -224,7 +224,7 @@ def test_the_audit_forgives_the_broker_only_what_it_heard_in_a_lost_history(kit)
         values (%s, 'demo', 1, 'BUY', 'LIMIT', 1, 1)
     """
     kit.db.execute(heard, [f"{lost}-7-1"])
-    kit.advance(hours=-1)  # numbers count, not times: the clock may have been put back
+    kit.advance(hours=-1)  # the audit goes by order numbers, not times: the clock may have been set back
     make_foreign(kit)
     assert kit.audit() == []
 
@@ -238,7 +238,7 @@ def test_the_audit_forgives_the_broker_only_what_it_heard_in_a_lost_history(kit)
 
 
 def restored(kit, *, sealed):
-    """As if all so far had been written on a server where a million transactions more had been."""
+    """Make all history look as if written on a server whose transaction ids were a million higher."""
     with kit.triggers_off() as db:
         db.execute("update bus.events set xid = (xid::text::bigint + 1000000)::text::xid8")
         if sealed:
@@ -251,9 +251,9 @@ def restored(kit, *, sealed):
 
 @pytest.mark.parametrize("sealed", [True, False])
 def test_in_a_server_with_lower_transaction_numbers_the_history_keeps_its_order(kit, sealed):
-    """Readers and seals go by transaction: what is told there, also before the first start, comes after.
+    """Readers and seals sort by transaction, but events of this server must follow the restored ones.
 
-    Also where a reader was ahead of the seals.
+    This includes events written before the first start, and a reader that was ahead of the seals.
     """
     kit.call("desk", "select halt('in the old server')")
     restored(kit, sealed=sealed)
@@ -281,7 +281,7 @@ def test_in_a_server_with_lower_transaction_numbers_the_history_keeps_its_order(
 
 
 def test_what_was_not_yet_read_in_the_old_server_is_not_passed_over(kit):
-    """Its transaction numbers are ahead of this server's, until the next generation begins."""
+    """Unread events have transaction ids ahead of this server's, so they wait for the next generation."""
     kit.call("desk", "select halt('in the old server')")
     restored(kit, sealed=False)
     kit.call("desk", "select halt('before the first start')")
@@ -294,7 +294,7 @@ def test_what_was_not_yet_read_in_the_old_server_is_not_passed_over(kit):
     assert reasons[-3:] == ["in the old server", "before the first start", "restored or copied database"]
 
 
-# -- work is handed out only where the run began ------------------------------------------------------------
+# -- work is handed out only where the run began -----------------------------------------------------------
 
 WORKERS_CALLS = {
     "claim_intents": ("execution", "select order_id from claim_intents({worker}, 10)"),
@@ -305,7 +305,7 @@ WORKERS_CALLS = {
     "fire_exits": ("exits", "select fire_exits()"),
     "route_picks": ("router", "select route_picks(10)"),
 }
-# The rest of what workers call: it answers a broker, looks, ends something, or moves only what is here.
+# The other worker functions: they record an answer, read, end something, or act only in this database.
 HANDS_OUT_NOTHING = {
     "accounts_to_execute", "accounts_to_reconcile", "advance_fills_cursor", "begin_run", "bust_fill",
     "enforce_modes", "expire_due", "heartbeat", "hold_worker_lock", "holdings_mark", "log_error", "next_due",
@@ -324,7 +324,7 @@ def hand_out(kit, name):
 
 
 def test_every_call_of_a_worker_is_known_to_hand_out_work_or_not(kit):
-    """Whoever adds one that does adds it above, and it asks where it is."""
+    """List each new worker function above; one that hands out work must check where it runs."""
     granted = kit.rows(
         kit.db,
         "select distinct p.proname as name from pg_proc as p, aclexplode(p.proacl) as a"
@@ -355,7 +355,7 @@ def test_elsewhere_nothing_is_handed_out(kit, where):
 
 
 def test_after_a_restart_of_its_server_it_goes_on_by_itself(kit):
-    """Its start and the place of a table rewritten meanwhile differ; what it is does not."""
+    """A restart changes the start time, and a table rewrite the file path; the identity stays the same."""
     kit.db.execute("update bus.instance set home_path = 'base/1/2', home_started_at = '-infinity'")
 
     for name in WORKERS_CALLS:

@@ -1,6 +1,6 @@
-"""An order's rest is replaced by a child, stored before the broker hears of it, which takes its place.
+"""An amend replaces the open quantity of an order by a child order, stored before the broker gets it.
 
-Here a stop escalates a take-profit that rests: the one reason for an amend, and the one that must not fail.
+In these tests a stop escalates a resting take-profit: the only reason for an amend, and it must not fail.
 """
 
 import pytest
@@ -39,7 +39,7 @@ def sold(kit, order, quantity, price=74_000):
 
 @pytest.fixture
 def resting(kit):
-    """A take-profit of ten that rests at the broker; ten are held at 70,000, the stop is at 67,900."""
+    """A take-profit of ten resting at the broker; ten are held at 70,000, with the stop at 67,900."""
     kit.add_strategy()
     kit.hold(10, owner="momo")
     return kit.live_order("SELL", 10, 74_000, owner="momo", intent_type="EXIT")
@@ -55,7 +55,7 @@ def fallen(kit, resting):
 
 @pytest.fixture
 def child(kit, fallen):
-    """The child that is to take the place of what rests."""
+    """The child order that will replace the resting take-profit."""
     (child,) = amends(kit)
     return child
 
@@ -109,7 +109,7 @@ def test_a_take_profit_that_was_not_sent_yet_goes_at_the_price_of_the_stop(kit):
 
 
 def test_a_worker_that_looked_before_another_stored_the_child_stores_none(kit, fallen):
-    """It saw no child and then dawdled before it took the lock: what it saw is not true any more."""
+    """It saw no child, then stalled before taking the lock; by then another worker had stored one."""
     late, keeper = kit.connect("execution"), kit.connect("superuser")
     keeper.execute(
         """
@@ -137,7 +137,7 @@ def test_a_worker_that_looked_before_another_stored_the_child_stores_none(kit, f
     assert kit.order(child.order_id).is_pending
 
 
-# -- stored beside its parent ------------------------------------------------------------------------------
+# -- the child is stored next to its parent ----------------------------------------------------------------
 
 
 def test_a_child_is_stored_before_the_broker_hears_of_it_and_waits_beside_its_parent(kit, fallen):

@@ -1,4 +1,4 @@
-"""What waits for a person in HALT is priced when it is let go, and lives as long as it was asked to."""
+"""A sell awaiting approval in HALT is priced when it is released, and then lives its requested lifetime."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def left(kit, intent_id):
 
 @pytest.fixture
 def stop(kit):
-    """A stop that came due at 60,000 while halted, and waits."""
+    """A stop that triggered at 60,000 during a halt and waits for approval."""
     kit.add_strategy()
     kit.hold(10, owner="momo")
     halt(kit)

@@ -1,4 +1,4 @@
-"""Whatever anybody gives to the door is refused, kept as a fact, or harmless: it never stops others."""
+"""Any argument to an api function is refused, stored as a fact, or harmless: it never blocks others."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ BY_TYPE = {
     "bigint[]": "array[1]::bigint[]",
     "numeric[]": "array[1.0]",
 }
-ONLY = {  # what a function needs to get as far as its work
+ONLY = {  # arguments a function needs to reach its real work
     "propose": {"p_intent_type": "'ENTRY'", "p_idempotency_key": "gen_random_uuid()::text"},
     "create_intent": {"p_idempotency_key": "gen_random_uuid()::text"},
     "add_account": {"p_account": "'a' || substr(md5(random()::text), 1, 8)"},
@@ -126,7 +126,7 @@ ONLY = {  # what a function needs to get as far as its work
     "paper_place": {"p_client_order_id": "gen_random_uuid()::text"},
     "record_fill": {"p_broker_fill_id": "gen_random_uuid()::text"},
 }
-UNDONE = {  # what would leave nothing to go on with
+UNDONE = {  # rolled back after each call: otherwise the later calls could not work
     *("halt", "safe", "resume", "adopt", "begin_run", "set_override_code", "stop_worker", "drop_partitions"),
     *("order_unknown", "order_not_found"),
 }
@@ -158,7 +158,7 @@ AFTERWARDS = (
 
 
 def ended(conn: Any, statement: str) -> str | None:
-    """What a call ends with that is neither an answer nor a refusal of ours; the next call is not spoilt."""
+    """Run a call; return its error unless it is one of ours. The session stays usable."""
     try:
         with conn.transaction():
             conn.execute(statement.encode())
@@ -170,7 +170,7 @@ def ended(conn: Any, statement: str) -> str | None:
 
 
 def sound(kit: Kit, function: str, names: list[str], types: list[str]) -> dict[str, str]:
-    """Arguments by name with which a function gets as far as its work."""
+    """Return arguments by name with which a function reaches its real work."""
     order_id = fence = intent_id = 1
     client_id = "none"
     if NEEDS_ORDER & set(names) and function not in ("propose", "paper_place"):
@@ -190,7 +190,7 @@ def sound(kit: Kit, function: str, names: list[str], types: list[str]) -> dict[s
 
 
 def test_no_argument_of_the_door_stops_anything(kit: Kit) -> None:
-    """Each argument of each function gets each extreme value of its type, by a login that may call it."""
+    """Pass every extreme value of its type to each argument of each function, as a login that may call it."""
     strategy = kit.add_strategy()
     kit.hold(10, owner="momo", symbol=OTHER)
     broken = []
@@ -224,7 +224,7 @@ def test_a_reason_of_268_megabytes_is_refused(kit: Kit) -> None:
     assert refused.value.message == "the reason must be a text of at most 2000 bytes"
 
 
-# -- facts from outside are kept ---------------------------------------------------------------------------
+# -- facts from outside are stored -------------------------------------------------------------------------
 
 HUGE, TINY = "9" * 131_072, "0." + "0" * 16_381 + "1"
 
@@ -306,7 +306,7 @@ def test_a_quantity_that_an_amend_cannot_have_is_not_believed(kit: Kit) -> None:
     assert kit.order(order.order_id).status == "REPLACED"
 
 
-# -- behind the door ---------------------------------------------------------------------------------------
+# -- direct writes to tables -------------------------------------------------------------------------------
 
 
 def test_an_intent_out_of_bounds_is_not_stored(kit: Kit) -> None:

@@ -1,4 +1,4 @@
-"""Facts are never refused: what undercuts a reservation is stored, an open incident, and no new risk."""
+"""Facts are never refused: one that undercuts a reservation opens an incident and stops new risk."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from workers.runtime.errors import CashBreached, QuantityBreached
 
 @pytest.fixture
 def ghost(kit):
-    """A sell of all ten shares that was cancelled, though its fill is still on the way."""
+    """A sell of all ten shares that was reported cancelled, although its fill is still on the way."""
     kit.hold(10)
     order = kit.live_order("SELL", 10, 60_000)
     kit.call("execution", "select order_cancelled(%s, %s, 0)", order.order_id, order.fence)

@@ -1,4 +1,4 @@
-"""A venue takes an execution back: it is undone once, by new rows, and nothing of it is left."""
+"""A venue busts an execution: new rows undo it, exactly once and completely."""
 
 from decimal import Decimal
 
@@ -15,14 +15,14 @@ def bust(kit, fill_id, day=DAY, by="execution"):
 
 
 def holding(kit, owner="manual"):
-    """All that a fill changes and a bust gives back."""
+    """Everything that a fill changes and a bust must restore."""
     position, balance = kit.position(owner), kit.balance()
     held = (position.qty, position.avg_price, position.realized_pnl, position.opened_at is not None)
     return (*held, balance.cash, balance.locked_cash)
 
 
 def kept_exact(kit):
-    """No money comes from nowhere: what is not in cash is in the position or was earned or lost."""
+    """Check that cash equals starting cash plus realized profit less the cost of the position."""
     position = kit.position()
     assert kit.balance().cash == 100_000_000 + position.realized_pnl - position.cost
     assert kit.audit() == []
@@ -36,11 +36,11 @@ def trade(kit, side, quantity, price, fill_id, **costs):
 
 @pytest.fixture
 def held(kit):
-    """Ten at 70,000."""
+    """Ten shares bought at 70,000."""
     trade(kit, "BUY", 10, 70_000, "first", fee=105)
 
 
-# -- nothing in between: as if it had never been -----------------------------------------------------------
+# -- no trade in between: as if the fill had never happened ------------------------------------------------
 
 
 def test_a_bust_of_the_only_buy_leaves_nothing(kit):
@@ -97,7 +97,7 @@ def test_one_of_several_fills_of_an_order_is_busted_alone(kit):
     kept_exact(kit)
 
 
-# -- something in between ----------------------------------------------------------------------------------
+# -- trades in between -------------------------------------------------------------------------------------
 
 
 def test_a_bust_of_a_buy_that_was_partly_sold_moves_profit_into_what_is_left(kit):
@@ -108,7 +108,7 @@ def test_a_bust_of_a_buy_that_was_partly_sold_moves_profit_into_what_is_left(kit
 
     bust(kit, "F")
 
-    # 20 bought at 70,000 and 15 sold at 72,000: 320,000 of cash went for 5; 15,000 of it is booked as earned.
+    # 20 bought at 70,000, 15 sold at 72,000: the 5 left took 320,000 net; 15,000 is already booked profit.
     assert holding(kit)[:3] == (5, 67_000, 15_000)
     assert kit.balance().cash == 100_000_000 - 320_000
     kept_exact(kit)
@@ -121,7 +121,7 @@ def test_what_cannot_leave_at_its_own_price_leaves_at_the_average_and_the_rest_i
 
     bust(kit, "F")
 
-    # 12 at 70,000 were left; ten of them leave at that, and the 20,000 more each had cost is back as profit.
+    # 12 were left at 70,000. Ten leave at that price; the other 20,000 paid for each comes back as profit.
     assert holding(kit)[:3] == (2, 70_000, 200_000)
     kept_exact(kit)
 
@@ -217,7 +217,7 @@ def test_costs_of_what_was_busted_are_not_booked_any_more(kit, held):
 
 
 def test_thirds_come_back_to_the_last_digit(kit):
-    """A third of what cost 100 cannot be written down; taken back it is whole again."""
+    """A third of 210,100 has no exact decimal; busting the sells restores the exact cost."""
     buy = kit.live_order("BUY", 3, 80_000)
     kit.fill(buy, 1, 70_000)
     kit.fill(buy, 2, 70_050)

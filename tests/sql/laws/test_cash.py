@@ -1,4 +1,4 @@
-"""L3: every movement of cash is an entry, their sum is the balance, and a fact is taken whatever it does."""
+"""L3: every cash movement is an entry, the balance is their sum, and a fact is never refused."""
 
 from decimal import Decimal
 
@@ -72,7 +72,7 @@ def test_a_movement_is_of_one_account(kit):
     assert kit.audit() == []
 
 
-# -- what goes may have been promised ----------------------------------------------------------------------
+# -- withdrawals of reserved cash --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["withdrawal", "dividend", "correction"])
@@ -155,7 +155,7 @@ def test_only_people_record_cash(kit, station):
     assert refusal(lambda: kit.call(station, RECORD, "demo", "deposit", 1, "")) == "42501"
 
 
-# -- once under a key --------------------------------------------------------------------------------------
+# -- idempotency keys --------------------------------------------------------------------------------------
 
 INSERT = (
     "insert into trade.cash_entries (account_id, kind, amount, idempotency_key) values (1, 'deposit', 1, %s)"

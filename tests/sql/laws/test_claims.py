@@ -1,4 +1,4 @@
-"""L5 and L6: an intent has one live order within it, and a broker never hears one order twice."""
+"""L5 and L6: an intent has one live order, never larger than itself, and no order is sent twice."""
 
 from decimal import Decimal
 
@@ -406,7 +406,7 @@ def test_not_found_counts_only_after_the_order_must_have_been_seen(kit):
     unknown(kit, order)
 
     assert not_found(kit, order) == "TOO_EARLY"
-    kit.advance(seconds=8)  # 1 s to leave, 5 s to answer, 2 s to be seen
+    kit.advance(seconds=8)  # 1 s to be sent, 5 s to be answered, 2 s visibility lag
     assert not_found(kit, order) == "TOO_EARLY"
     kit.advance(seconds=0.1)
     assert not_found(kit, order) == "ASK_AGAIN"
@@ -425,7 +425,7 @@ def test_an_order_the_broker_answered_for_is_not_lost_before_its_fills_were_read
     assert kit.order(order.order_id).status == "SUBMITTED"
 
 
-# -- answers that come twice or in the wrong order ---------------------------------------------------------
+# -- answers that arrive twice or out of order -------------------------------------------------------------
 
 
 def test_an_acceptance_told_twice_changes_nothing(kit):

@@ -1,4 +1,4 @@
-"""A clock that is put back: a dead price is not fresh, what waited goes on, and nobody is accused."""
+"""A clock set back: old prices are not fresh, no wait grows longer, and the audit reports nothing false."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_a_bucket_of_tokens_does_not_stay_empty_for_an_hour(kit):
 
 
 def test_the_audit_accuses_nobody_of_an_order_that_was_claimed_after_a_halt(kit):
-    """By their times the order would lie in the halt."""
+    """By timestamps alone, the order would fall inside the halt."""
     kit.call("desk", "select set_override_code(%s)", CODE)
     kit.call("desk", "select halt('x')")
     kit.advance(hours=-1)
@@ -140,7 +140,7 @@ def test_the_audit_accuses_nobody_of_an_order_that_was_claimed_after_a_halt(kit)
 
 
 def test_the_audit_accuses_nobody_of_an_order_that_was_claimed_before_a_halt(kit):
-    """By their times the halt would lie before the order."""
+    """By timestamps alone, the halt would precede the order."""
     kit.buy(1)
     assert len(kit.claim()) == 1
     kit.advance(hours=-1)

@@ -1,4 +1,4 @@
-"""The override code: what is remembered of a try survives a rollback, and nobody waits for a guesser."""
+"""The override code: an attempt counts even if rolled back, and nobody waits for a guesser."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ VIEW = "update system_mode set mode = 'NORMAL', reason = 'again', code = %s"
 
 @pytest.fixture
 def halted(kit):
-    """A halted market whose code was set long ago."""
+    """A halted market with a code set by an older version."""
     kit.set_code(RIGHT)
     kit.call("desk", "select halt('test')")
     return kit
@@ -105,7 +105,7 @@ def test_sixteen_sessions_at_once_have_five_tries_together(halted, after_a_lock)
 
 
 def test_two_tries_at_the_same_moment_are_two(halted):
-    """Both stop where a try takes its number: after it read the count, before it writes it."""
+    """Both attempts stop where an attempt takes its number: after reading the count, before writing it."""
     kit = halted
     first, second = kit.connect("desk"), kit.connect("desk")
     kit.db.execute("select pg_advisory_lock(risk.attempt_lock_class(), 1)")
@@ -121,7 +121,7 @@ def test_two_tries_at_the_same_moment_are_two(halted):
 
 
 def test_the_end_of_a_lock_is_not_reached_by_rolling_back_what_ended_it(halted):
-    """Whoever tries after the end counts from one, and that stays counted."""
+    """The first attempt after a lock counts as one, and still counts if it is rolled back."""
     for _ in range(5):
         halted.rows("desk", RESUME, "wrong")
     halted.advance(minutes=16)
@@ -142,7 +142,7 @@ def test_a_session_that_is_cancelled_while_its_code_is_looked_at_has_tried(halte
     assert tries(halted) == 1
 
 
-# -- every try is a record ---------------------------------------------------------------------------------
+# -- every attempt is recorded -----------------------------------------------------------------------------
 
 
 def test_each_try_is_a_record(halted):
@@ -181,7 +181,7 @@ def test_a_try_under_way_is_not_taken_for_one_that_was_rolled_back(halted):
     slow = halted.connect("desk")
     slow.execute("begin")
     slow.execute(RESUME, ["wrong"])
-    halted.at("risk").execute("set lock_timeout = '5s'")  # nor does the clock wait for it
+    halted.at("risk").execute("set lock_timeout = '5s'")  # the scheduled job must not wait for it either
 
     halted.call("risk", "select run_due_jobs()")
     slow.execute("commit")
@@ -235,7 +235,7 @@ def test_a_halt_does_not_wait_while_a_code_is_looked_at(halted, query):
 
 
 def test_a_halt_that_comes_while_a_code_is_looked_at_stands(halted):
-    """The right code answers for what its owner has seen, not for what happened meanwhile."""
+    """The right code resumes from the halt its owner saw, not from a later one."""
     kit = halted
     kit.db.execute("begin")
     kit.db.execute("select from risk.override_codes for update")
@@ -255,7 +255,7 @@ def test_a_halt_that_comes_while_a_code_is_looked_at_stands(halted):
     assert kit.call("desk", "select reason from system_mode") == "a second reason"
 
 
-# -- setting it --------------------------------------------------------------------------------------------
+# -- setting the code --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -280,7 +280,7 @@ def test_a_good_code_is_taken_and_hashed_slowly(kit, code):
 
 
 def test_a_million_guesses_take_a_day_and_one_no_longer_than_a_person_waits(kit):
-    """The best of some, since the machine may be busy."""
+    """Take the best of three timings, since the machine may be busy."""
     kit.db.execute(
         "create function pg_temp.measure() returns interval language plpgsql as $$"
         " declare t timestamptz := clock_timestamp(); begin"
@@ -327,13 +327,13 @@ def test_a_code_is_changed_by_one_who_knows_it_and_not_by_two_at_once(halted):
 
 
 def test_a_code_that_was_changed_meanwhile_is_not_changed_again(halted):
-    """Between the look at the current code and the write of the new one."""
+    """The code changes between the check of the current one and the write of the new one."""
     kit = halted
     kit.db.execute("begin")
     kit.db.execute("insert into risk.override_attempts (attempt_id, outcome) values (1, 'WRONG')")
     late = kit.connect("desk")
     changing = kit.background(late, CHANGE, RIGHT)
-    kit.wait_for_lock(late)  # it has looked, and cannot record that yet
+    kit.wait_for_lock(late)  # it has checked the code and waits to record the attempt
     kit.connect("superuser").execute("update risk.override_codes set salt = 'another'")
 
     kit.db.execute("rollback")

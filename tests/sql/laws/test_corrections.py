@@ -1,4 +1,4 @@
-"""What the broker holds is the truth: seen twice alike, a difference is put right by rows that say so."""
+"""The broker's holdings are the truth: a difference seen twice is corrected by rows that record it."""
 
 from decimal import Decimal
 
@@ -15,7 +15,7 @@ def mark(kit):
 
 
 def look(kit, holdings, cash=None, seen=None):
-    """One comparison: what the broker holds, asked after the mark was read."""
+    """Compare once with what the broker holds; the mark is read before the broker is asked."""
     snapshot = {"holdings": {symbol: str(qty) for symbol, qty in holdings.items()}}
     if cash is not None:
         snapshot["cash"] = str(cash)
@@ -35,12 +35,12 @@ def corrections(kit):
 
 
 def held(kit, symbol=SYMBOL):
-    """What each owner holds of a symbol."""
+    """Quantity of a symbol that each owner holds."""
     query = "select owner, qty from positions where symbol = %s order by owner"
     return {row.owner: row.qty for row in kit.rows("desk", query, symbol)}
 
 
-# -- twice alike -------------------------------------------------------------------------------------------
+# -- the same difference twice -----------------------------------------------------------------------------
 
 
 def test_what_is_seen_once_is_an_incident_and_changes_nothing(kit):
@@ -217,7 +217,7 @@ def test_a_number_is_read_however_it_is_written(kit, ten):
     assert kit.call("reconcile", RECONCILE, mark(kit), Jsonb(snapshot)) == "AGREES"
 
 
-# -- whose it is -------------------------------------------------------------------------------------------
+# -- which owner gets the difference -----------------------------------------------------------------------
 
 
 def test_what_came_from_outside_belongs_to_manual_at_the_price_of_now(kit):
@@ -340,7 +340,7 @@ def test_a_broker_that_does_not_tell_its_cash_is_believed_about_the_rest(kit):
     assert look(kit, {}) == "AGREES"
 
 
-# -- what was promised of it -------------------------------------------------------------------------------
+# -- reservations that no longer fit -----------------------------------------------------------------------
 
 
 def test_a_sale_by_hand_sheds_the_sells_that_have_become_too_many(kit):

@@ -1,4 +1,4 @@
-"""What trading costs: commissions in money or in kind, rates of the day, taxes, rests too small to sell."""
+"""Trading costs: commissions in money or in kind, daily rates, taxes, remainders too small to sell."""
 
 import datetime as dt
 from decimal import Decimal
@@ -13,7 +13,7 @@ COIN = "BTC"
 
 @pytest.fixture
 def coin(kit):
-    """An instrument in thousandths, at 1,000,000 each, of which no order may be worth less than 5,000."""
+    """An instrument in lots of 0.001, quoted at 1,000,000, with a minimum order value of 5,000."""
     query = "select add_instrument('SIM', %s, 'Coin', 'KRW', '0.01', 0.001, 5000)"
     kit.call("desk", query, COIN)
     kit.quote(1_000_000, 1_000_100, symbol=COIN)
@@ -21,7 +21,7 @@ def coin(kit):
 
 
 def fill_in_kind(kit, order, quantity, price, fee_qty, fill_id="K"):
-    """An execution whose commission the broker took in the instrument."""
+    """Report a fill whose commission the broker took in the instrument."""
     args = (order.client_order_id, fill_id, quantity, price, kit.now, fee_qty)
     return kit.call("execution", FILL_IN_KIND, *args)
 
@@ -89,7 +89,7 @@ def test_a_commission_in_kind_that_makes_no_sense_is_kept_as_an_incident(kit, co
     assert kit.position(symbol=COIN) is None
 
 
-# -- what is too little to sell ----------------------------------------------------------------------------
+# -- remainders too small to sell --------------------------------------------------------------------------
 
 
 def dust(kit):
@@ -138,9 +138,7 @@ def test_dust_that_is_bought_again_is_a_position_like_any_other(kit, coin):
 
 def test_dust_is_protected_again_as_soon_as_its_price_makes_it_enough(kit, coin):
     kit.add_strategy(symbols=[COIN])
-    trade_in_kind(
-        kit, "BUY", "0.01", 1_000_000, "0.006", "momo"
-    )  # a target at 2,650,000, a stop at 2,425,000
+    trade_in_kind(kit, "BUY", "0.01", 1_000_000, "0.006", "momo")  # target 2,650,000, stop 2,425,000
     assert (dust(kit), armed(kit)) == ([(COIN, "momo", Decimal("0.004"))], False)
 
     kit.quote(2_700_000, 2_700_100, symbol=COIN)
@@ -172,7 +170,7 @@ def test_what_is_dust_follows_the_price(kit, coin):
     assert dust(kit) == []
 
 
-# -- the rates of the day ----------------------------------------------------------------------------------
+# -- daily rates -------------------------------------------------------------------------------------------
 
 
 def rates(kit, day, maker, taker, buy_tax=0, sell_tax=0):
@@ -222,7 +220,7 @@ def test_a_sell_reserves_no_cash_whatever_its_tax(kit):
     assert (row.reserved_cash, row.reserve_rate, kit.balance().locked_cash) == (0, 0, 0)
 
 
-# -- to the last digit -------------------------------------------------------------------------------------
+# -- exact to the last digit -------------------------------------------------------------------------------
 
 
 def test_partial_buys_and_sells_with_commission_and_tax_add_up(kit):

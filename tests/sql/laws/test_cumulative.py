@@ -1,4 +1,4 @@
-"""L7 where a broker has no execution ids: of the totals of an order, what is new counts, and once."""
+"""L7 without execution ids: only the new part of an order's cumulative totals counts, and only once."""
 
 from decimal import Decimal
 
@@ -17,7 +17,7 @@ def said(kit, order, quantity, notional, fee=0, tax=0):
 
 
 def tell(kit, order, quantity, notional, fee=0, tax=0, by="execution"):
-    """The broker's total of an order so far."""
+    """Report the broker's cumulative total for an order."""
     return kit.call(by, TOTAL, *said(kit, order, quantity, notional, fee, tax))
 
 
@@ -138,7 +138,7 @@ def test_an_id_is_the_same_whoever_brings_the_news_and_however_it_is_written(kit
     assert [row[0] for row in lost] == [row[0] for row in fills(kit)] == [f"cum:{order.order_id}:4"]
 
 
-# -- with other news ---------------------------------------------------------------------------------------
+# -- with other reports ------------------------------------------------------------------------------------
 
 
 def test_fills_by_id_and_totals_of_one_order_add_up(kit, order):
@@ -219,7 +219,7 @@ def test_totals_of_a_sell_take_away(kit):
     assert kit.audit() == []
 
 
-# -- what fits nothing -------------------------------------------------------------------------------------
+# -- totals that match nothing -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

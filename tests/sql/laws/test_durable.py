@@ -1,4 +1,4 @@
-"""What was committed about money is on disk, whatever a login or the server says of synchronous_commit."""
+"""Committed money changes are on disk, whatever synchronous_commit a login or the server sets."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from tests.sql.laws.market_kit import OTHER
 
 
 def says(call):
-    """An answer of the broker to the order."""
+    """Station and call that record a broker's answer to the order."""
     return "execution", lambda kit, order: kit.call(
         "execution", f"select {call}", order.order_id, order.fence
     )
 
 
 def asks(query):
-    """Something a person does."""
+    """Station and call for a statement by a person."""
     return "desk", lambda kit, _order: kit.at("desk").execute(query)
 
 

@@ -1,4 +1,4 @@
-"""What an account is worth, its profit of the day and its drawdown, from facts and without deposits."""
+"""Equity from facts; profit of the day and drawdown leave out deposits and withdrawals."""
 
 import datetime as dt
 from decimal import Decimal
@@ -9,7 +9,7 @@ from tests.sql.laws.market_kit import OTHER, SYMBOL
 
 
 def measure(kit):
-    """What the job of the clock stores; the account's row of the day as people see it."""
+    """Run the scheduled measurement; return the account's row of the day as people see it."""
     kit.call(kit.db, "select api.measure_equity()")
     return kit.look("select * from api.performance where account = 'demo' order by day_start desc")
 
@@ -51,9 +51,9 @@ def test_two_days_with_a_deposit_and_a_withdrawal(kit):
     assert (row.peak, row.drawdown) == (150_200_000, Decimal("0.000666")), "and no new height"
     assert row.day_pnl_rate == Decimal("0.001333"), "0.2 % of 100 million, then -0.067 % of 150"
 
-    kit.advance(hours=12)  # Tuesday in Seoul
+    kit.advance(hours=12)  # 23:02 in Seoul: still Monday
     kit.move_cash(-50_000_000)
-    kit.advance(hours=1)
+    kit.advance(hours=1)  # 00:02 on Tuesday
     prices(kit, 69_000, 69_100)
     row = measure(kit)
     assert (row.equity, row.day_pnl) == (99_900_000, -200_000), "counted from the last of Monday"
@@ -204,7 +204,7 @@ def test_profit_begins_anew_at_the_accounts_own_boundary(kit):
     kit.db.execute("truncate risk.account_equity")
     kit.db.execute("update trade.accounts set day_boundary = '06:00'")
     measure(kit)
-    kit.advance(hours=19)  # 05:00 in Seoul: still Monday's
+    kit.advance(hours=19)  # 05:00 in Seoul: still Monday's account day
     kit.move_cash(300, "dividend")
     assert measure(kit).day_pnl == 300
 

@@ -1,4 +1,4 @@
-"""L11: what a strategy may leave behind is bounded, and a process is who its login says."""
+"""L11: what a strategy may leave behind is bounded, and a process registers only as its own login."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from workers.runtime.errors import BadInput, LimitExceeded, NotAllowed
 REGISTER = "select register_worker(%s, 1, 'here')"
 COMPLAIN = "select log_error(1, 'XX000', 'again', null)"
 KEPT = "select count(*) from bus.events where entity = 'error'"
-MINUTE = 120  # writes of a strategy
+MINUTE = 120  # writes per minute that a strategy may make
 CHANNELS = ("new_intent", "new_pick", "order_work", "strategy_changed")
 
 
@@ -94,7 +94,7 @@ def test_what_was_rolled_back_counts(kit, strategy):
 
 
 def test_beyond_its_writes_a_strategy_takes_no_lock_in_a_savepoint(kit, strategy):
-    """Each subtransaction that writes holds a lock that the whole server has room for."""
+    """Each subtransaction that writes takes a lock from the lock table that the whole server shares."""
     strategy.execute("begin")
     strategy.execute(f"savepoint s; {COMPLAIN};".encode() * (2 * MINUTE))
 
@@ -130,7 +130,7 @@ def test_a_long_detail_is_kept_by_its_beginning(kit, strategy):
 
 
 def test_a_hint_says_nothing_but_that_there_is_work(kit, strategy):
-    """Anybody may listen: what others trade, and that they trade, would be in it."""
+    """Anybody may LISTEN: a payload would reveal what others trade, and that they trade."""
     for channel in CHANNELS:
         strategy.execute(f"listen {channel}".encode())
     kit.call(strategy, "select propose(%s, 'BUY', 'ENTRY', 1, 70100, 'up', 'k')", SYMBOL)
@@ -145,7 +145,7 @@ def test_a_hint_says_nothing_but_that_there_is_work(kit, strategy):
 
 
 def test_a_change_of_mode_notifies_nobody(kit, strategy):
-    """A commit that notifies waits for every other that does: a flood of them would hold up a halt."""
+    """A commit that notifies waits for every other one that does; a flood of them would delay a halt."""
     for channel in (*CHANNELS, "system_mode", "mode"):
         strategy.execute(f"listen {channel}".encode())
     kit.call("desk", "select halt('now')")

@@ -1,4 +1,4 @@
-"""Exits fire once, wait for nobody and are armed again when they fail; time and cancels end the rest."""
+"""Exits fire once, wait for no lock and are armed again after a failure; expiry and cancels end intents."""
 
 import pytest
 
@@ -20,12 +20,12 @@ def guard(kit, owner="momo", symbol="005930"):
 
 @pytest.fixture
 def held(kit):
-    """Ten shares of a strategy, bought at 70,000: the profile swing stops at -3 % and takes at +6 %."""
+    """Ten shares of a strategy, bought at 70,000; profile swing has its stop at -3 % and target at +6 %."""
     kit.add_strategy()
     return kit.hold(10, owner="momo")
 
 
-# -- when --------------------------------------------------------------------------------------------------
+# -- when exits fire ---------------------------------------------------------------------------------------
 
 
 def test_a_fill_arms_stop_and_target_around_the_average_price(kit, held):
@@ -109,7 +109,7 @@ def test_exits_do_not_fire_on_a_closed_day(kit, held):
     assert fire(kit) == 0
 
 
-# -- nobody waits ------------------------------------------------------------------------------------------
+# -- locked positions are skipped --------------------------------------------------------------------------
 
 
 def test_a_position_locked_by_another_session_is_skipped_and_the_rest_fires(kit, held):
@@ -143,7 +143,7 @@ def test_a_failed_exit_leaves_the_position_armed_and_fires_again(kit, held, fail
             "cancelled": "order_cancelled(%s, %s, 0)",
         }
         kit.call("execution", f"select {answer[failure]}", order.order_id, order.fence)
-        kit.advance(seconds=61)  # whatever pause a failure may ask for
+        kit.advance(seconds=61)  # longer than any pause after a failure
         kit.quote(60_000, 60_100)
 
     assert guard(kit).is_armed
@@ -185,7 +185,7 @@ def test_a_refused_exit_says_why_once(kit, held):
     assert fire(kit) == 1
 
 
-# -- what time and people end ------------------------------------------------------------------------------
+# -- expiry and cancels ------------------------------------------------------------------------------------
 
 
 def expire(kit):
@@ -247,7 +247,7 @@ def test_the_tables_know_when_something_is_due(kit):
     assert kit.call("risk", "select next_due()").total_seconds() == 1
 
 
-# -- when the broker does not want it ----------------------------------------------------------------------
+# -- when the broker rejects it ----------------------------------------------------------------------------
 
 
 def refuse(kit):

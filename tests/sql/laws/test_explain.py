@@ -1,4 +1,4 @@
-"""The story of a decision: what changed, in order, and why a pick did not become a trade."""
+"""The explain functions: what changed, in order, and why a pick did not become a trade."""
 
 import pytest
 

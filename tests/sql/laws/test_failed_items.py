@@ -1,4 +1,4 @@
-"""An unknown error of one item is that item's refusal and an incident; the rest of its set goes on."""
+"""An unknown error in one item refuses that item and opens an incident; the rest of the set proceeds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PROPOSE = "select propose(%s, 'BUY', 'ENTRY', 1)"
 
 
 def sabotage(kit: Kit, table: str, when: str, moment: str = "insert or update", code: str = "22012") -> None:
-    """Let every write of a certain row fail, as a fault that nobody foresaw would."""
+    """Make every write of certain rows fail, like a fault that nobody foresaw."""
     kit.db.execute(
         f"""
         create function public.sabotage() returns trigger language plpgsql as $$
@@ -26,7 +26,7 @@ def sabotage(kit: Kit, table: str, when: str, moment: str = "insert or update", 
 
 
 def failed(kit: Kit) -> list[str]:
-    """What failed items there are incidents of."""
+    """Subjects of the failed_item incidents."""
     found = kit.rows("desk", "select subject, detail from incidents where kind = 'failed_item' order by 1")
     assert all(row.detail["message"] == "sabotage" for row in found)
     return [row.subject for row in found]
@@ -75,7 +75,7 @@ def test_an_intent_that_cannot_be_claimed_keeps_no_other_from_the_broker(kit: Ki
 
 
 def test_an_order_whose_storing_fails_late_is_not_handed_out(kit: Kit) -> None:
-    """A trigger that fails after its row was written: handed out before, it would be sent and forgotten."""
+    """The trigger fails after the row was written: an order handed out before that would be sent unstored."""
     kit.buy(1)
     sabotage(kit, "bus.events", "new.entity = 'order'", "insert")
 

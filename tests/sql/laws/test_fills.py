@@ -1,4 +1,4 @@
-"""L7: a fill counts once, whatever its order, and what it did to cash, position and profit is exact."""
+"""L7: a fill counts once in any order of arrival, and changes cash, position and profit exactly."""
 
 import datetime as dt
 import random
@@ -23,7 +23,7 @@ def report(
     at="now",
     account="demo",
 ):
-    """What a broker may say, however odd."""
+    """Report a fill with any values, however odd."""
     when = kit.now if at == "now" else at
     return kit.call(
         "execution", FILL, account, client_order_id, broker_order_id, fill_id, quantity, price, fee, tax, when
@@ -120,7 +120,7 @@ def test_a_fill_told_without_its_time_counts_once_whatever_the_day(kit, order, f
 
 @pytest.mark.parametrize("at", ["infinity", "-infinity", "56789-01-01", "0044-03-15 BC", "2026-03-04"])
 def test_a_time_that_cannot_be_is_taken_for_none(kit, order, at):
-    """A page that shows the day's fills must not fail on one of them."""
+    """An impossible timestamp must not break a page that shows the day's fills."""
     assert report(kit, order.client_order_id, "F", at=at) == "RECORDED"
 
     fill = kit.look("select filled_at, is_time_told from trade.fills")
@@ -137,7 +137,7 @@ def test_a_number_without_a_time_is_looked_for_among_the_fills_of_its_intent_onl
 
 
 def test_the_day_of_a_fill_is_the_venues(kit, order):
-    kit.advance(hours=13)  # midnight in Seoul is 15:00 UTC: one hour later
+    kit.advance(hours=13)  # 14:00 UTC: midnight in Seoul is one hour later
     kit.fill(order, 1, 70_000, fill_id="F")
     kit.advance(hours=2)
     other = kit.live_order("BUY", 10, 70_000)
@@ -190,7 +190,7 @@ def test_a_reconciliation_corrects_something(kit):
     assert refusal(lambda: kit.db.execute(query)) == "23514"
 
 
-# -- in any order ------------------------------------------------------------------------------------------
+# -- in any order of arrival -------------------------------------------------------------------------------
 
 
 def test_a_fill_may_come_before_the_acceptance(kit):
@@ -243,7 +243,7 @@ def test_a_fill_after_the_end_counts_and_changes_no_status(kit, ending):
 @pytest.mark.parametrize("quantity", [4, 10])
 @pytest.mark.parametrize("halted", [False, True])
 def test_a_fill_of_an_order_taken_for_never_sent_counts(kit, quantity, halted):
-    """The broker "never had it", its intent waits to be sent again, and then it is filled after all."""
+    """The broker reports the order as not found, its intent waits to be sent again, then a fill arrives."""
     kit.hold(10)
     kit.sell(10, 60_000)
     order = kit.claim_one()
@@ -261,7 +261,7 @@ def test_a_fill_of_an_order_taken_for_never_sent_counts(kit, quantity, halted):
     assert kit.audit() == []
 
 
-# -- more than asked ---------------------------------------------------------------------------------------
+# -- overfills ---------------------------------------------------------------------------------------------
 
 
 def test_what_is_filled_beyond_the_order_is_kept_as_overfill(kit, order):
@@ -290,7 +290,7 @@ def test_more_sold_than_was_known_is_adopted_as_a_reconciliation_and_told(kit):
     assert kit.audit() == []
 
 
-# -- what fits nothing -------------------------------------------------------------------------------------
+# -- fills that match nothing ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -347,7 +347,7 @@ def test_two_fills_that_fit_nothing_are_two_incidents(kit):
 
 @pytest.mark.parametrize("odd", ["fill_id", "client_order_id"])
 def test_numbers_of_any_length_are_kept_as_an_incident(kit, order, odd):
-    """Longer than an index takes, and not to be compressed."""
+    """Ids longer than an index entry allows, and not compressible."""
     long = random.Random(7).randbytes(5_000).hex()
     said = {"client_order_id": order.client_order_id, "fill_id": "F"} | {odd: long}
 
@@ -384,7 +384,7 @@ def test_a_fill_of_an_account_nobody_added_is_refused(kit, order):
         report(kit, order.client_order_id, "F", account="nobody")
 
 
-# -- history is append-only ------------------------------------------------------------------------------
+# -- history is append-only --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("table", ["trade.fills", "trade.cash_entries", "trade.reconciliations"])
@@ -424,11 +424,11 @@ def test_cash_that_is_no_number_is_refused(kit, kind, amount):
     assert kit.balance().cash == 100_000_000
 
 
-# -- to the last digit -------------------------------------------------------------------------------------
+# -- exact to the last digit -------------------------------------------------------------------------------
 
 
 def traded(kit, *trades):
-    """Carry out (side, quantity, price, fee, tax) one after the other; returns the position."""
+    """Trade each (side, quantity, price, fee, tax) in turn; return the position."""
     for side, quantity, price, fee, tax in trades:
         order = kit.live_order(side, quantity, 80_000 if side == "BUY" else 60_000)
         assert kit.fill(order, quantity, price, fee=fee, tax=tax) == "RECORDED"
@@ -468,7 +468,7 @@ def test_an_average_that_does_not_come_out_even_loses_nothing(kit):
 
 
 def test_thirds_are_sold_without_losing_a_digit(kit):
-    """One of three that cost 210,200 leaves at a third of it, cut; what stays and what left are the whole."""
+    """Sell one of three that cost 210,200: the rest's cost is truncated, yet both parts sum to the whole."""
     first = traded(kit, ("BUY", 1, 70_000, 0, 0), ("BUY", 2, 70_100, 0, 0), ("SELL", 1, 70_100, 0, 0))
     assert first.realized_pnl - first.cost == 70_100 - 210_200
     assert first.realized_pnl == pytest.approx(Decimal(100) / 3, rel=Decimal("1e-12"))

@@ -1,4 +1,4 @@
-"""Deposits and withdrawals are neither profit nor loss, and no quote that is unsound makes a peak."""
+"""Deposits and withdrawals are neither profit nor loss, and an unsound quote makes no peak."""
 
 from decimal import Decimal
 
@@ -14,7 +14,7 @@ def cash(kit, kind, amount):
 
 @pytest.fixture
 def million(kit):
-    """The account of the kit with a million in it and its day just begun."""
+    """The kit's account with 1,000,000 in cash at the start of its day."""
     kit.db.execute("update trade.balances set cash = 1000000")
     kit.db.execute("truncate risk.account_equity")
     measure(kit)
@@ -64,7 +64,7 @@ def test_a_book_with_one_side_values_and_is_not_flagged(kit):
     assert (row.equity, row.peak, row.is_flagged) == (102_100_000, 102_100_000, False)
 
 
-# -- the rate of the day -----------------------------------------------------------------------------------
+# -- the day's rate of return ------------------------------------------------------------------------------
 
 
 def test_a_loss_after_a_deposit_is_a_fraction_of_all_of_it(million):

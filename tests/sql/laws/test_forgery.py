@@ -1,4 +1,4 @@
-"""L9 against those who would write another history: its cause, its seals, its triggers, its end."""
+"""L9 against forgery of the history: its causes, its seals, its triggers, and dropping it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OFF += " where pg_get_userbyid(c.relowner) = 'aegis_owner' and c.relkind in ('r'
 OFF += " and not t.tgisinternal and t.tgenabled <> 'A'"
 
 
-# -- the end of history ------------------------------------------------------------------------------------
+# -- dropping history --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("before", ["null", "'infinity'", "'-infinity'", "NOW", "NOW - interval '29 days'"])
@@ -96,7 +96,7 @@ def test_seals_of_the_version_before_still_verify(kit):
     assert [row.problem for row in kit.rows("desk", "select * from verify_seals()")] == ["changed"]
 
 
-# -- who caused it -----------------------------------------------------------------------------------------
+# -- the cause of an event ---------------------------------------------------------------------------------
 
 FORGED = [
     "perform api.safe('why') /* function api.resume( */",

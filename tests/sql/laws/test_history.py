@@ -1,4 +1,4 @@
-"""L9 and L10: each change is told once, by whom, and never untold; each of a position has a version."""
+"""L9 and L10: each change is one permanent event with its actor; each position change has a version."""
 
 import pytest
 

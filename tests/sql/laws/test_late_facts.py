@@ -1,11 +1,12 @@
-"""Each state of an order and its intent, and each fact that may come late: what becomes of them is a table.
+"""Each state of an order and its intent, combined with each fact that may arrive late.
 
-The table is late_facts.txt, one line for each pair; after a change that is meant, write it and review it:
+The expected outcomes are in late_facts.txt, one line per pair.  After an intended change, write the file
+again and review the difference:
 
     AEGIS_TEST_UPDATE=1 python -m pytest tests/sql/laws/test_late_facts.py
 
-What holds for every pair is asserted here: the laws, that reservations are what can still trade, and that
-nothing is stuck once the broker has answered whatever it is asked.
+The test asserts what holds for every pair: the laws, that exactly what can still trade is reserved, and
+that nothing is stuck once the broker has answered every question.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ select
 
 @dataclass
 class Case:
-    """One pair: a symbol of its own, the order the fact is about, and what was reported of it before."""
+    """One pair: its own symbol, the order the fact is about, and the number of fills reported so far."""
 
     kit: Kit
     symbol: str
@@ -75,7 +76,7 @@ def plain(case: Case) -> None:
 
 
 def amend(case: Case) -> Any:
-    """A take-profit of ten that a stop turned into a sell that must get out; returns the parent."""
+    """Let a stop amend a resting take-profit of ten into a sell that must fill; return the parent."""
     kit = case.kit
     kit.hold(10, owner="momo", symbol=case.symbol, ttl="1 day")
     kit.sell(10, 74_000, owner="momo", intent_type="EXIT", symbol=case.symbol, ttl="1 day")
@@ -225,7 +226,7 @@ def said(case: Case, fact: Callable[[Case], Any]) -> str:
 
 
 def outcome(case: Case, answer: str) -> str:
-    """What became of it, on one line."""
+    """Describe the outcome on one line."""
     kit = case.kit
     orders = kit.rows(
         kit.db,
@@ -246,9 +247,9 @@ def outcome(case: Case, answer: str) -> str:
     rest = 0 if intent.closed_at else intent.quantity - intent.filled_qty
     strays = sum(o.quantity - o.filled_qty for o in orders if o.stray_since)
     lives = [o for o in orders if o.closed_at is None]
-    lives = [o for o in lives if not o.is_pending] or lives  # a child stands for a parent that is gone
+    lives = [o for o in lives if not o.is_pending] or lives  # a child counts if its parent is gone
     if not intent.closed_at and intent.status not in ("NEW", "PENDING_APPROVAL"):
-        (live,) = lives  # never none, and never two
+        (live,) = lives  # exactly one
         assert live.quantity - live.filled_qty == rest or live.cancel_requested_at, (
             "what can trade is reserved"
         )
@@ -268,7 +269,7 @@ def outcome(case: Case, answer: str) -> str:
 
 
 def settle(kit: Kit) -> None:
-    """The broker answers whatever it is asked, until it is asked nothing any more."""
+    """Let the broker answer every cancel and question until none is left."""
     kit.db.execute("update trade.brokers set checked_at = null")
     for _ in range(8):
         kit.advance(seconds=11)
@@ -321,13 +322,13 @@ def test_what_becomes_of_every_state_and_every_late_fact(kit: Kit, role: str) ->
         assert found == {pair: old.get(pair) for pair in found}
     assert kit.audit() == []
 
-    # Nothing is stuck: once people want no more of it and the broker has answered, nothing is reserved.
+    # Nothing is stuck: once people cancel the rest and the broker has answered, nothing is reserved.
     for row in kit.rows(kit.db, "select intent_id from trade.order_intents where closed_at is null"):
         kit.call("desk", "select cancel_intent(%s, 'over')", row.intent_id)
     settle(kit)
     assert [tuple(row) for row in kit.rows(kit.db, LIVE)] == [(0, 0, 0, 0)]
     assert kit.audit() == []
-    # And each stop fires again.
+    # The stop of every position still held fires again.
     held = kit.rows(kit.db, "select * from trade.positions where owner = 'momo' and qty > 0")
     for symbol in symbols.values():
         kit.quote(60_000, 60_100, symbol=symbol)

@@ -1,4 +1,4 @@
-"""The audit is not vacuous: each kind of corruption, written with no trigger on, shows under its law."""
+"""The audit is not vacuous: each kind of corruption, written with triggers off, is reported under its law."""
 
 import pytest
 
@@ -69,7 +69,7 @@ CORRUPTIONS = {
 
 @pytest.fixture
 def busy(kit):
-    """A bit of everything: a filled buy, a live sell, a waiting sell and a waiting buy."""
+    """A mix of states: a filled buy, a live sell, a waiting sell and a waiting buy."""
     kit.hold(30)
     kit.live_order("SELL", 10, 60_000)
     kit.sell(5)

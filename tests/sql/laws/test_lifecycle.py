@@ -1,7 +1,7 @@
-"""L4: statuses begin and move only along the rows of the lifecycle, whoever writes.
+"""L4: statuses begin and change only as the transition tables list, whoever writes.
 
-Each pair of statuses is tried by direct SQL as the owner of the tables, with every other column as the target
-status wants it, so that nothing but the lifecycle can refuse.
+The tests try each pair of statuses by direct SQL as the table owner, and set every other column as the target
+status requires, so that only the lifecycle can refuse.
 """
 
 import pytest
@@ -49,7 +49,7 @@ def listed_moves(kit, table):
 
 
 def path_to(listed, status):
-    """The shortest way from the beginning to a status."""
+    """Return the shortest path from the beginning to a status."""
     paths = [["BEGIN"]]
     while paths:
         path = paths.pop(0)
@@ -60,7 +60,7 @@ def path_to(listed, status):
 
 
 def tried(conn, call):
-    """How a write is refused; nothing of it stays."""
+    """Return the SQLSTATE with which a write is refused, or None, and roll it back."""
     with conn.transaction(force_rollback=True):
         return refusal(call)
 

@@ -1,4 +1,4 @@
-"""Limits count what is on its way, whoever ordered it, and hold against many sessions at once."""
+"""Limits count live intents, whoever created them, and hold against many sessions at once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from tests.sql.laws.market_kit import ACCOUNT, CASH, OTHER, SYMBOL, Connection, Kit
 
 PROPOSE = "select propose(%s, 'BUY', %s, %s::numeric)"
-SHARE = Decimal("0.3")  # what add_account sets
+SHARE = Decimal("0.3")  # set by add_account
 
 
 def propose(kit: Kit, strategy: Connection, symbol: str, quantity: int, kind: str = "ENTRY") -> int:
@@ -21,7 +21,7 @@ def route(kit: Kit) -> int:
 
 
 def promised(kit: Kit, symbol: str = SYMBOL) -> Decimal:
-    """What live buys of a symbol may still cost, without fees."""
+    """What live buys of a symbol may still cost, excluding fees."""
     return Decimal(
         kit.call(
             kit.db,
@@ -84,7 +84,7 @@ def test_the_share_of_another_symbol_is_its_own(kit: Kit) -> None:
 
 @pytest.fixture
 def many(kit: Kit) -> list[str]:
-    """Eight symbols, and five buys a day."""
+    """Eight symbols, and a limit of five entries per day."""
     symbols = [f"S{number}" for number in range(8)]
     for symbol in symbols:
         kit.add_symbol(symbol)
@@ -155,7 +155,7 @@ def test_a_router_and_a_person_at_once_do_not_pass_the_share_together(kit: Kit) 
 
 
 def test_a_person_passes_the_limits_by_hand(kit: Kit) -> None:
-    """As the comment of risk.limits says: they are about what strategies propose."""
+    """As the comment on risk.limits says: the limits apply to what strategies propose."""
     assert kit.buy(1_000, 70_000)
 
     assert promised(kit) > SHARE * CASH

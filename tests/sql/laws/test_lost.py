@@ -1,4 +1,4 @@
-"""Orders the broker no longer knows: asked about, given up after clean looks, and told to a person."""
+"""Orders the broker no longer knows: asked about, given up after clean checks, reported to a person."""
 
 import pytest
 
@@ -18,7 +18,7 @@ def checks(kit, station="execution"):
 
 
 def look(kit, ref):
-    """The broker does not know it; its fills were read after the question."""
+    """Read the broker's fills, then report the order as not found."""
     kit.call("execution", READ)
     return kit.call("execution", "select order_not_found(%s, %s)", ref.order_id, ref.fence)
 
@@ -35,7 +35,7 @@ def laws_hold(kit):
 
 @pytest.fixture
 def order(kit):
-    """A buy of ten at the broker, which looks three times before it is sure."""
+    """A buy of ten at a broker that needs three not-found answers before an order counts as lost."""
     kit.db.execute("update trade.brokers set not_found_needed = 3")
     order = kit.live_order("BUY", 10, 70_000, ttl="1 day")
     kit.advance(seconds=7)
@@ -153,7 +153,7 @@ def test_a_broker_is_asked_about_ten_a_second_whoever_asks(kit):
     assert found == [10, 10, 5]
 
 
-# -- a person ----------------------------------------------------------------------------------------------
+# -- giving up an order by hand ----------------------------------------------------------------------------
 
 LOST = "select declare_lost(%s, 'gone')"
 

@@ -1,4 +1,4 @@
-"""L1: after the transaction that halts commits, nothing it forbids commits; and only a code leaves HALT."""
+"""L1: once a halt has committed, nothing it forbids commits; only the code leaves HALT."""
 
 import datetime as dt
 
@@ -29,11 +29,11 @@ def intents(kit):
 
 @pytest.fixture
 def patient_halt(db):
-    """A halt that does not lose patience, for tests that look at who waits for whom."""
+    """Let a halt wait 20 s for the gate before it ends sessions, for tests about who waits for whom."""
     db.execute("alter function risk.lock_gate_exclusive() set lock_timeout = '20s'")
 
 
-# -- nobody gets past it -----------------------------------------------------------------------------------
+# -- nothing gets past a halt ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("writer", ["superuser", "owner"])
@@ -243,7 +243,7 @@ def test_a_session_that_sits_on_the_gate_is_ended_and_the_halt_returns_within_a_
 
 
 def test_a_superuser_that_sits_on_the_gate_is_named(kit):
-    """Nobody but a superuser may end a superuser's session: then the halt must say who is in its way."""
+    """Only a superuser may end a superuser's session, so the halt must name the session that blocks it."""
     kit.db.execute("alter function risk.lock_gate_exclusive() set lock_timeout = '10ms'")
     idle = kit.connect("superuser")
     idle.autocommit = False
@@ -257,7 +257,7 @@ def test_a_superuser_that_sits_on_the_gate_is_named(kit):
 
 
 def test_many_sessions_at_once_get_nothing_past_a_halt(kit):
-    """Eight proposers and two claimers in real time; the events say what committed before and after."""
+    """Run eight proposers and two claimers in real time; event ids show what committed before the halt."""
     desks = [kit.connect("desk") for _ in range(8)]
     executors = [kit.connect("execution") for _ in range(2)]
     for conn in [*desks, *executors, kit.at("desk"), kit.at("router"), kit.at("reconcile"), kit.at("feed")]:
@@ -340,7 +340,7 @@ def test_the_same_mode_of_a_broker_for_another_reason_keeps_both(kit):
 
 
 def test_a_halt_by_the_view_is_never_left_out(kit, patient_halt):
-    """Whoever types it may look at a row that was changed meanwhile: it locks the gate and says so again."""
+    """A HALT through the view is never skipped as unchanged: the row may have changed since it was read."""
     kit.set_code()
     desk = kit.connect("desk")
     desk.execute(UPDATE, ["HALT", "test"])
@@ -471,7 +471,7 @@ def test_leaving_safe_needs_no_code(kit):
     assert resume(kit, None).resumed
 
 
-# -- what SAFE and HALT let through ------------------------------------------------------------------------
+# -- what SAFE and HALT allow ------------------------------------------------------------------------------
 
 
 def test_safe_lets_sells_through_and_denies_buys(kit):
@@ -490,7 +490,7 @@ def test_safe_lets_sells_through_and_denies_buys(kit):
 
 @pytest.fixture
 def pending(kit):
-    """An exit that came due while halted."""
+    """An exit that triggered during a halt and waits for approval."""
     kit.add_strategy()
     kit.hold(10, owner="momo")
     halt(kit)
@@ -585,7 +585,7 @@ def test_an_unapproved_order_written_by_hand_is_refused_while_halted(kit):
         kit.insert_order(intent_id, side="SELL")
 
 
-# -- when the mode cannot be known -------------------------------------------------------------------------
+# -- when the mode is unknown ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("scoped", [False, True])
@@ -636,7 +636,7 @@ def test_who_changes_a_mode_cannot_say_it_was_another(kit):
     assert row.changed_by == kit.db.info.user
 
 
-# -- afterwards --------------------------------------------------------------------------------------------
+# -- after a halt ------------------------------------------------------------------------------------------
 
 
 def test_after_a_halt_waiting_buys_end_live_ones_are_asked_to_cancel_and_sells_wait_for_approval(kit):

@@ -1,6 +1,6 @@
-"""A handful of the mutations, and that the table of all of them is whole.
+"""Run a few mutations, and check that the table of mutations is complete.
 
-All of them: `python -m tests.mutations`.
+To run all of them: `python -m tests.mutations`.
 """
 
 import subprocess

@@ -1,4 +1,4 @@
-"""What could not be written is recorded as soon as it can be, and a worker that says nothing is not alive."""
+"""Outages are recorded once writes work again, and a worker without heartbeats is not alive."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def seconds(number):
 
 @pytest.fixture
 def worker(kit):
-    """Register a worker that holds its lock and beats: `worker("exits")`; returns its number."""
+    """Register a worker that holds its lock and sends a heartbeat: `worker("exits")` returns its id."""
 
     def register(station):
         number = kit.call(
@@ -227,8 +227,8 @@ def test_a_hung_worker_is_one_incident(kit, worker):
 
 
 def test_who_had_to_wait_for_the_heartbeats_accuses_nobody(kit, login):
-    """A lock on the table held them up as well: they are written the moment it is gone."""
-    exits, risk = login("aegis_w_exits"), login("aegis_w_risk")  # on the real clock
+    """The lock on bus.workers also delays heartbeats; they are written as soon as it is released."""
+    exits, risk = login("aegis_w_exits"), login("aegis_w_risk")  # both on the real clock
     (number,) = exits.execute("select register_worker('exits', 1, 'here')").fetchone()
     exits.execute("select hold_worker_lock(%s)", [number])
     exits.execute(BEAT, [number])
@@ -244,7 +244,7 @@ def test_who_had_to_wait_for_the_heartbeats_accuses_nobody(kit, login):
 
 
 def test_an_order_of_a_hung_worker_is_asked_about_by_its_time_alone(kit):
-    """The lock says that the process exists: it may wake up, so its order waits for the answer's time."""
+    """A held worker lock means the process may resume, so its order waits until its answer is overdue."""
     kit.buy(1)
     order = kit.claim_one()
     hung = kit.look("select claimed_by from trade.orders").claimed_by
@@ -260,7 +260,7 @@ def test_an_order_of_a_hung_worker_is_asked_about_by_its_time_alone(kit):
     assert (found.order_id, hung != number) == (order.order_id, True)
 
 
-# -- what is said of it ------------------------------------------------------------------------------------
+# -- what health reports -----------------------------------------------------------------------------------
 
 
 def test_health_is_silent_when_all_that_should_run_does(kit, worker):
@@ -335,7 +335,7 @@ def test_a_strategy_that_waits_says_why_until_it_does_not(kit, worker):
 # -- migrations --------------------------------------------------------------------------------------------
 
 
-MIGRATOR = "select pg_advisory_lock(11428176)"  # what cli/database/migrate.py holds
+MIGRATOR = "select pg_advisory_lock(11428176)"  # the lock that cli/database/migrate.py holds
 
 
 def test_the_lock_of_a_migration_is_seen_by_the_weakest_login(kit):

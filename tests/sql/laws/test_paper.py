@@ -1,4 +1,4 @@
-"""The paper broker hears an order once, fills it against each quote's size once, and tells fills in order."""
+"""The paper broker places an order once, uses each quote's size once, and reports fills in order."""
 
 from decimal import Decimal
 
@@ -113,7 +113,7 @@ def test_costs_are_those_of_the_venue(kit):
 
 
 def test_a_reader_with_a_cursor_misses_no_fill_of_a_slower_session(kit):
-    """The session that fills first commits last: a later number must not become visible before it."""
+    """A session that fills first may commit last: no later fill number may become visible before it."""
     first, second = kit.connect("execution"), kit.connect("execution")
     with first.transaction():
         place(kit, "A", by=first)

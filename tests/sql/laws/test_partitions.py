@@ -1,4 +1,4 @@
-"""L9 over years: partitions are made ahead, old sealed ones dropped, and nobody takes that for tampering."""
+"""L9 over years: partitions are created ahead, old sealed ones dropped, and no drop looks like tampering."""
 
 import shutil
 
@@ -10,7 +10,7 @@ from tests.sql.laws.market_kit import refusal, refuses_truncate
 
 
 def make(kit, size=10):
-    """Small partitions; the first one ends soon, so that they can follow it."""
+    """Create small partitions, and end the first one soon so that they can follow it."""
     if kit.call(kit.db, "select to_regclass('bus.events_from_0')"):
         end = last_event(kit) // size * size + size
         kit.db.execute(
@@ -22,7 +22,7 @@ def make(kit, size=10):
 
 
 def partitions(kit):
-    """Each partition but a shortened first, and how many events it has."""
+    """Number of events per partition, without a shortened first one."""
     names = kit.rows(
         kit.db,
         "select c.relname as name from pg_inherits join pg_class c on c.oid = inhrelid"
@@ -37,7 +37,7 @@ def last_event(kit):
 
 
 def write(kit, count=10):
-    """That many more events."""
+    """Write that many more events."""
     for _ in range(count):
         kit.call(kit.db, "select api.log_error(null, 'XX000', 'test', '{}')")
 
@@ -47,7 +47,7 @@ def seal(kit):
 
 
 def drop(kit, before=None):
-    """A month later, for what is younger than that is never dropped."""
+    """Drop as if a month later, because younger events are never dropped."""
     before = before or kit.now
     kit.advance(days=30)
     dropped = kit.call("desk", "select drop_partitions(%s, 'test')", before)
@@ -65,7 +65,7 @@ def told(kit):
 
 @pytest.fixture
 def old(kit):
-    """Two full partitions of an hour ago, all sealed, the next one begun."""
+    """Two full partitions from an hour ago, all events sealed, with later events beyond them."""
     make(kit)
     write(kit, 40)
     seal(kit)
@@ -73,7 +73,7 @@ def old(kit):
     return [name for name, count in partitions(kit).items() if count]
 
 
-# -- made ahead --------------------------------------------------------------------------------------------
+# -- creating partitions ahead -----------------------------------------------------------------------------
 
 
 def test_the_next_two_partitions_are_made_once(kit):
@@ -153,7 +153,7 @@ def test_a_deployment_leaves_them_guarded(kit, old, rebuild, tmp_path):
         assert refuses_truncate(kit.db, f"bus.{name}")
 
 
-# -- dropped when old --------------------------------------------------------------------------------------
+# -- dropping old partitions -------------------------------------------------------------------------------
 
 
 def test_what_is_old_and_sealed_is_dropped_and_that_is_an_event(kit, old):

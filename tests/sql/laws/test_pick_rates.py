@@ -1,4 +1,4 @@
-"""No strategy delays another: its waiting picks are counted, and the router takes turns."""
+"""No strategy delays another: its waiting picks are limited, and the router takes turns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Picks: what strategies may ask, how three gates answer, and what bounds the quantity."""
+"""Picks: what strategies may propose, how three gates answer, and what limits the quantity."""
 
 from decimal import Decimal
 
@@ -19,7 +19,7 @@ def route(kit):
 
 
 def answer(kit, pick_id):
-    """The status of a pick, and code and bound of its last gate."""
+    """Status of a pick, with the code and the bound from its last gate."""
     row = kit.rows("desk", "select * from picks where pick_id = %s", pick_id)[0]
     detail = kit.look(
         "select detail from strategy.gate_results where pick_id = %s order by gate desc limit 1", pick_id
@@ -31,7 +31,7 @@ def quantity(kit):
     return kit.call(kit.db, "select quantity from trade.order_intents order by 1 desc limit 1")
 
 
-# -- what may be asked -------------------------------------------------------------------------------------
+# -- what may be proposed ----------------------------------------------------------------------------------
 
 
 def test_only_strategies_propose(kit):
@@ -202,7 +202,7 @@ def test_only_what_is_held_is_added_to(kit, kind):
     assert [answer(kit, pick)[:2] for pick in (early, late)] == [("REFUSED", "TRX01"), ("ROUTED", "ok")]
 
 
-# -- how much: the least of all bounds ---------------------------------------------------------------------
+# -- quantity: the smallest of all bounds ------------------------------------------------------------------
 
 WORST = Decimal(70_400)  # the ask plus half a percent, down to a tick
 COST = WORST * Decimal("1.00015")
@@ -345,7 +345,7 @@ def test_a_key_written_by_hand_is_used_once(kit):
     assert refusal(lambda: kit.insert_intent(idempotency_key="K")) == "23505"
 
 
-# -- what is not known lets nothing through ----------------------------------------------------------------
+# -- unknown values let nothing through --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("symbols", [[SYMBOL, None], [None], [], [[SYMBOL, OTHER], [OTHER, SYMBOL]], None])
@@ -365,7 +365,7 @@ def test_no_writer_leaves_a_hole_in_the_list_of_symbols(kit, symbols):
 
 
 def test_a_null_in_the_list_lets_nothing_through(kit):
-    """Even where the table could not keep it out."""
+    """Even if the table did not keep it out."""
     momo = kit.add_strategy(symbols=[SYMBOL])
     kit.db.execute("alter table strategy.strategies drop constraint strategies_symbols_whole")
     kit.db.execute("update strategy.strategies set symbols = array['005930', null]")

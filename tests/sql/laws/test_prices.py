@@ -1,4 +1,4 @@
-"""L8: the newest quote wins whatever the order, each is counted, and none that is unsound fires."""
+"""L8: the newest quote wins in any order of arrival, each is counted, and an unsound one fires nothing."""
 
 import datetime as dt
 
@@ -25,13 +25,13 @@ def counted(kit):
     return (row.quotes_applied, row.quotes_superseded, row.quotes_quarantined)
 
 
-# -- whatever the order ------------------------------------------------------------------------------------
+# -- in any order of arrival -------------------------------------------------------------------------------
 
 quotes = st.lists(
     st.tuples(
         st.sampled_from([SYMBOL, OTHER]),
-        st.integers(-5, 0),  # seconds before now
-        st.integers(100, 104),  # a price that tells which quote it was, with the number below
+        st.integers(-5, 0),  # seconds relative to START
+        st.integers(100, 104),  # the bid in hundreds; the ask also adds the index, to identify the quote
     ),
     min_size=1,
     max_size=8,
@@ -98,7 +98,7 @@ def test_two_batches_at_once_leave_the_newest(kit):
     assert best(kit).bid == 71_000
 
 
-# -- kept, counted and not believed ------------------------------------------------------------------------
+# -- quarantine --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_a_feed_goes_on_after_the_highest_number_it_used(kit):
     assert kit.call("feed", "select open_feed('sim', 'SIM', 'sim')") == 51
 
 
-# -- what may be acted on ----------------------------------------------------------------------------------
+# -- prices that may be traded on --------------------------------------------------------------------------
 
 UNSOUND = {
     "empty": (0, 0),

@@ -1,4 +1,4 @@
-"""L2 and L3: nothing is sold or spent twice, and what was reserved is freed exactly once."""
+"""L2 and L3: nothing is sold or spent twice, and each reservation is released exactly once."""
 
 from decimal import Decimal
 
@@ -9,7 +9,7 @@ from workers.runtime.errors import NotEnoughCash, NotEnoughQuantity
 
 CHECK = "23514"
 FEE = Decimal("0.00015")
-MOST = 1428  # shares at 70,000 that 100,000,000 can pay with fees; one more cannot be paid
+MOST = 1428  # the most shares at 70,000 that 100,000,000 can pay, fees included
 
 
 def cost(quantity, price=70_000):
@@ -20,7 +20,7 @@ def decision(side, quantity, price):
     return (INTENT, "demo", SYMBOL, side, quantity, price, "test", "manual", "MANUAL", None, "1 min")
 
 
-# -- races for the last of it ------------------------------------------------------------------------------
+# -- races for the last shares or cash ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_direct_inserts_race_for_the_last_of_it_too(kit, side):
     assert kit.audit() == []
 
 
-# -- more than there is ------------------------------------------------------------------------------------
+# -- more than is available --------------------------------------------------------------------------------
 
 
 def test_more_than_is_held_cannot_be_sold(kit):
@@ -255,7 +255,7 @@ def test_what_is_locked_is_the_sum_of_what_live_intents_reserve(kit):
     assert kit.audit() == []
 
 
-# -- released once, on every way out -----------------------------------------------------------------------
+# -- released once, however an intent ends -----------------------------------------------------------------
 
 
 def cancel_waiting(kit, intent_id):
@@ -355,7 +355,7 @@ def test_what_was_reserved_is_freed_once_however_an_intent_ends(kit, way_out, si
     kit.hold(100)
     price = 70_000 if side == "BUY" else 60_000
     intent_id = kit.intent(side, 10, price)
-    kit.intent(side, 7, price)  # a bystander, whose reservation must stay
+    kit.intent(side, 7, price)  # another intent, whose reservation must stay
 
     way_out(kit, intent_id)
 

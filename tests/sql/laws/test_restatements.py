@@ -1,4 +1,4 @@
-"""What a broker tells of an execution afterwards (costs, fees in kind, another price) is booked, once."""
+"""Later reports about an execution (costs, fees in kind, another price) are booked once."""
 
 from decimal import Decimal
 
@@ -33,7 +33,7 @@ def order(kit):
 
 @pytest.fixture
 def sell(kit):
-    """A sell of four at the broker, of ten that were bought at 70,000."""
+    """A sell of four at the broker, out of ten bought at 70,000."""
     kit.hold(10, 70_000)
     return kit.live_order("SELL", 4, 60_000)
 
@@ -105,7 +105,7 @@ def test_of_a_buy_that_was_partly_sold_the_part_is_profit_or_loss(kit, order):
 
     assert tell(kit, order, 10, 70_100) == "RESTATED"
 
-    # 1,000 more was paid: six tenths of it for what is held, the rest is a loss
+    # 1,000 more was paid: six tenths raise the cost of what is held, the rest is a loss
     assert holding(kit) == (6, 420_600, 4_000 - 400)
     assert kit.audit() == []
 
@@ -217,7 +217,7 @@ def test_a_fee_in_kind_of_what_is_sold_already_is_adopted_and_told(kit, order):
     assert kit.audit() == []
 
 
-# -- what does not fit, and what was taken back ------------------------------------------------------------
+# -- reports that do not match, and busts ------------------------------------------------------------------
 
 
 def test_another_quantity_is_kept_as_an_incident(kit, order):

@@ -1,4 +1,4 @@
-"""docs/rounding.md, row by row, for arbitrary numbers."""
+"""Test each row of docs/rounding.md with arbitrary numbers."""
 
 from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
@@ -22,14 +22,14 @@ def number(kit, query, *args):
 
 
 def parts(value, step):
-    """How many whole steps a value has."""
+    """Number of whole steps in a value."""
     return Fraction(value) // Fraction(step)
 
 
 @EXACT
 @given(steps=st.integers(0, 10**9), tick=st.sampled_from(TICKS), off=st.integers(-3, 3))
 def test_a_limit_is_rounded_to_a_tick_and_never_to_the_worse(kit, steps, tick, off):
-    """Also when it is a quintillionth beside a tick."""
+    """Even when the limit is only 1e-18 off a tick."""
     price = max(Decimal(tick) * steps + Decimal(off).scaleb(-18), Decimal("1e-18"))
     kit.db.execute("insert into market.tick_sizes values ('T', 0, 1) on conflict do nothing")
     kit.db.execute("update market.tick_sizes set tick_size = %s where tick_table = 'T'", [tick])
@@ -163,7 +163,7 @@ def test_an_average_price_is_the_cost_by_the_quantity(kit, quantity, cost):
 
 @pytest.mark.parametrize("money", [Decimal("10"), Decimal("70000.01"), Decimal("209999.999999")])
 def test_a_total_books_the_money_that_was_told(kit, money):
-    """Three shares for an amount that three does not divide."""
+    """Buy three shares for an amount that is not divisible by three."""
     order = kit.live_order("BUY", 3, 70_000)
     before = kit.balance().cash
 

@@ -1,4 +1,4 @@
-"""L11: nobody's open transaction stops the desk, the engine or history: it is ended, or it is named."""
+"""L11: no open transaction stops the desk, the engine or history: its session is ended or named."""
 
 import datetime as dt
 
@@ -15,7 +15,7 @@ LIMITS = ("idle_in_transaction", "statement", "transaction", "idle_in_the_way", 
 
 @pytest.fixture
 def kit(kit: Kit) -> Kit:
-    """The kit in real time, for the ages of sessions are real."""
+    """The kit in real time, because session ages are real."""
     kit.now = dt.datetime.now(dt.UTC)
     kit.advance(seconds=0)
     kit.call("supervisor", "select begin_run()")
@@ -31,7 +31,7 @@ def watch(kit, unrecorded=()):
 
 
 def limit(kit, *groups, **limits):
-    """Other limits of some groups, so that nobody has to wait for his."""
+    """Set other limits for some groups, so that no test has to wait for the real ones."""
     for name, value in limits.items():
         query = f"update bus.session_limits set {name} = %s where role_group = any(%s)"
         kit.db.execute(query.encode(), [value, list(groups)])
@@ -42,7 +42,7 @@ def left_open(kit, station, *statements):
     conn.execute("begin")
     for statement in statements:
         conn.execute(statement)
-    conn.pid = conn.info.backend_pid  # which a broken connection has forgotten
+    conn.pid = conn.info.backend_pid  # a broken connection no longer knows it
     return conn
 
 
@@ -132,7 +132,7 @@ def test_what_cannot_be_recorded_now_is_recorded_by_the_next_look(kit):
     assert open_incident(kit, "session_ended").detail["pid"] == second.pid
 
 
-# -- in the way --------------------------------------------------------------------------------------------
+# -- sessions that block others ----------------------------------------------------------------------------
 
 
 def wait_250_ms(kit, conn):
@@ -228,7 +228,7 @@ def test_work_whose_row_is_skipped_is_named(kit, held):
     assert open_incident(kit, "skipped_work").subject.startswith(held)
 
 
-# -- whom we may not end -----------------------------------------------------------------------------------
+# -- sessions we may not end -------------------------------------------------------------------------------
 
 
 def test_a_superuser_that_holds_the_horizon_is_named_until_he_lets_go(kit):
@@ -281,7 +281,7 @@ def test_a_halt_ends_whoever_holds_what_it_needs(kit, what):
 
 
 def test_a_halt_passes_a_queue_for_the_events(kit):
-    """A superuser who waits to change the table: everybody queues behind him, and he cannot be ended."""
+    """A superuser waits to alter bus.events: all others queue behind that session, and it cannot be ended."""
     kit.add_strategy()
     holder = left_open(kit, "aegis_s_momo", "select log_error(null, 'XX000', 'left open', '{}')")
     admin = kit.connect("superuser")
@@ -291,7 +291,7 @@ def test_a_halt_passes_a_queue_for_the_events(kit):
     kit.call("desk", "select halt('test')")
 
     assert is_ended(kit, holder)
-    with pytest.raises(psycopg.ProgrammingError):  # it has nothing to fetch
+    with pytest.raises(psycopg.ProgrammingError):  # the ALTER succeeded: it has no rows to fetch
         waiting.result(20)
 
 

@@ -1,4 +1,4 @@
-"""A sell needs a sound bid, a buy a sound ask, and nothing else: books with one side, and locked ones."""
+"""A sell needs only a sound bid and a buy only a sound ask, also in one-sided and locked books."""
 
 from decimal import Decimal
 
@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from tests.sql.laws.market_kit import OTHER, SYMBOL, refusal
 
-LOW, HIGH = 65_000, 90_000  # the limits of the day where a test sets them
+LOW, HIGH = 65_000, 90_000  # daily price limits, where a test sets them
 
-# bid, its size, ask, its size -> may one sell, may one buy
+# (bid, bid size, ask, ask size), can sell, can buy
 BOOKS = {
     "both sides": ((60_000, 9, 60_100, 9), True, True),
     "locked": ((60_000, 9, 60_000, 9), True, True),
@@ -53,14 +53,14 @@ def fire(kit):
 
 
 def placed(kit, number, side):
-    """How much of five the paper broker fills of an order at whatever price."""
+    """Filled quantity of a market order for five at the paper broker."""
     query = "select paper_place(%s, 'demo', %s, %s, 'MARKET', 5, 60000)"
     kit.call("execution", query, number, SYMBOL, side)
     return kit.call("execution", "select filled_qty from paper_order(%s)", number)
 
 
 def gate(kit, strategy, side, symbol=SYMBOL):
-    """What the second gate answers to a pick."""
+    """Code of the second gate for a pick."""
     pick = kit.call(
         strategy, "select propose(%s, %s, %s)", symbol, side, "EXIT" if side == "SELL" else "ENTRY"
     )
@@ -68,11 +68,11 @@ def gate(kit, strategy, side, symbol=SYMBOL):
     return kit.call("desk", "select code from gate_results where pick_id = %s and gate = 2", pick)
 
 
-# -- which side may be traded on ---------------------------------------------------------------------------
+# -- which side may be traded ------------------------------------------------------------------------------
 
 
 def traded(kit, quote):
-    """Whether one may sell and buy: as the view says, as a decision by hand and as the paper broker finds."""
+    """Whether a sell and a buy are possible: by the view, by an intent by hand, and by the paper broker."""
     assert book(kit, *quote) == (1, 0, 0)
     row, number = prices(kit), next(kit._seq)
     assert row.is_fresh
@@ -266,7 +266,7 @@ def test_what_a_reconciliation_finds_is_valued_at_the_mark(kit):
 
 
 def test_the_sides_stored_make_sense(kit):
-    """Whoever writes them: a side is whole or not there, and sound only when it is there and not crossed."""
+    """For any writer: a side is complete or absent, and sound only if present and not crossed."""
     for change in (
         "bid_size = null",
         "ask = null",
@@ -281,7 +281,7 @@ def test_the_sides_stored_make_sense(kit):
 
 
 def test_a_paper_order_pays_at_most_what_was_reserved_for_it(kit):
-    """0.00001234 at 99.95 costs a fee of 0.000000185, which rounds to more than was reserved."""
+    """0.00001234 at 99.95 costs a fee of 0.000000185; rounded to 8 decimals it would exceed the reserve."""
     kit.add_symbol("COIN", lot=Decimal("0.00000001"), tick_table="0.01")
     book(kit, Decimal("99.94"), 1, Decimal("99.95"), 1, "COIN")
     kit.buy(Decimal("0.00001234"), Decimal("99.95"), symbol="COIN")

@@ -1,4 +1,4 @@
-"""An order that we ended and that lives at the broker blocks, is reserved for, and is cancelled there."""
+"""A stray (ended here, live at the broker) blocks new orders, stays reserved, and is cancelled there."""
 
 import pytest
 
@@ -34,7 +34,7 @@ def laws_hold(kit):
 
 @pytest.fixture
 def stray(kit):
-    """A buy of ten that the broker "never had", and then accepted."""
+    """A buy of ten that the broker first reported as not found and then accepted."""
     kit.buy(10)
     order = kit.claim_one()
     never_had(kit, order)
@@ -185,7 +185,7 @@ def test_a_cancel_that_was_asked_while_an_order_was_on_its_way_is_not_answered_b
 
 @pytest.mark.parametrize("fact", ["accepted", "filled"])
 def test_the_child_of_a_parent_in_doubt_is_heard_of(kit, fallen, child, fact):  # noqa: F811
-    """As after an adoption, which asks about all that was sent."""
+    """As after an adoption, which makes us ask about every order sent."""
     kit.db.execute("update trade.orders set status = 'IN_DOUBT' where order_id = %s", [fallen.order_id])
 
     if fact == "accepted":
@@ -360,7 +360,7 @@ def test_an_execution_written_by_hand_is_one_of_its_order_and_of_its_day(kit, ch
             db.execute("delete from trade.fills where order_id = 1")
 
 
-# -- what fits nothing -------------------------------------------------------------------------------------
+# -- reports that match nothing ----------------------------------------------------------------------------
 
 
 def test_each_different_fact_that_fits_nothing_is_kept_and_repeats_are_counted(kit):

@@ -1,4 +1,4 @@
-"""What may be an instrument and a tick table: symbols as venues list them, and numbers that are amounts."""
+"""Valid instruments and tick tables: symbols as venues list them, and numbers that are amounts."""
 
 import pytest
 

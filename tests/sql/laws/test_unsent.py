@@ -1,4 +1,4 @@
-"""Orders that are claimed and never leave: a person hears of it, and what the cause may be."""
+"""Orders that are claimed but never sent: an incident reports it, with the likely cause."""
 
 from __future__ import annotations
 
