@@ -1,8 +1,8 @@
 """A database per test: a template is migrated once a session, and each test gets a copy of its files.
 
-The server is our own launcher's, with fsync off and in memory where there is room, or the one of
-AEGIS_TEST_DATABASE_URL: an administrator's URL of a server (PostgreSQL 15 or newer) that may lose everything,
-for it gets the roles and passwords of the tests.
+Our own launcher starts the server, with fsync off and in memory if there is room.  AEGIS_TEST_DATABASE_URL
+names another one instead: an administrator's URL of a server (PostgreSQL 15 or newer) that may lose
+everything, because it gets the roles and passwords of the tests.
 """
 
 import itertools
@@ -34,7 +34,7 @@ Dsn: TypeAlias = Callable[[str], str]
 
 @dataclass(frozen=True)
 class PgServer:
-    """The server of this session, as its administrator reaches it; the names are pytest-postgresql's."""
+    """The administrator's address of this session's server; pytest-postgresql needs these field names."""
 
     host: str
     port: int
@@ -49,7 +49,7 @@ class PgServer:
         return psycopg.connect(self.url(dbname), autocommit=True)
 
     def url(self, dbname: str, user: str | None = None, password: str | None = None) -> str:
-        """An address with the password in it, which both drivers understand; without a user, the admin's."""
+        """A URL with the password, which both drivers understand; without a user, the administrator's."""
         if user is None:
             user, password = self.user, self.password
         who = quote(user, safe="") + (f":{quote(password, safe='')}" if password else "")
@@ -74,15 +74,15 @@ def pg_server() -> Iterator[PgServer]:
 
 
 def _log_in_fast(server: PgServer) -> None:
-    """Let a password cost one round of hashing, not 4,096: the tests log in ten thousand times."""
+    """Hash passwords in one round, not 4,096, because the tests log in ten thousand times."""
     with server.connect() as conn:
-        if conn.info.server_version >= 160000:  # the first that can
+        if conn.info.server_version >= 160000:  # the first version that can
             conn.execute("alter system set scram_iterations = 1")
             conn.execute("select pg_reload_conf()")
 
 
 def _scratch_directory() -> Path:
-    """A directory for a server: in memory if a gigabyte is free there; what a killed run left is removed."""
+    """Create a server's directory, in memory if a gigabyte is free there; remove what killed runs left."""
     memory = Path("/dev/shm")
     roomy = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 1 << 30
     base = memory if roomy else Path(tempfile.gettempdir())
@@ -92,7 +92,7 @@ def _scratch_directory() -> Path:
             shutil.rmtree(old, ignore_errors=True)
     directory = base / f"aegis-pytest-{os.getpid()}"
     directory.mkdir()
-    directory.chmod(0o711)  # as root the server runs under another account, which must pass through
+    directory.chmod(0o711)  # for root the server runs under another account, which must be able to enter
     return directory
 
 
@@ -108,13 +108,13 @@ def _alive(pid: int) -> bool:
 
 @pytest.fixture(scope="session")
 def secrets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The passwords of all logins; the processes of xdist share one server's logins, so they share these."""
+    """The passwords of all logins; the processes of xdist share the server's logins, so they share these."""
     base = tmp_path_factory.getbasetemp()
     return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "secrets"
 
 
 def deploy(*, host: str, port: int, user: str, password: str | None, dbname: str, **_: object) -> None:
-    """Make the template: what `aegis db migrate --kind test` does, but for the logins."""
+    """Create the template as `aegis db migrate --kind test` does, but without the logins."""
     with PgServer(host, port, user, password).connect(dbname) as conn:
         logins.ensure_roles(conn)
         logins.secure_database(conn)
@@ -138,7 +138,7 @@ def template(pg_server: PgServer, pg_template: NoopExecutor, secrets: Path) -> s
 
 
 class Databases:
-    """Makes databases for tests, and drops a test's not at its end but a little later.
+    """Creates databases for tests, and drops each one a little after its test has ended.
 
     DROP DATABASE waits in steps of 100 ms for sessions that are just ending.
     """
@@ -156,7 +156,7 @@ class Databases:
         return name
 
     def retire(self, name: str, keep: int = 2) -> None:
-        """The test is done with it."""
+        """Drop a database later: all retired ones are dropped except the last `keep`."""
         self._retired.append(name)
         while len(self._retired) > keep:
             self.drop(self._retired.pop(0))
@@ -190,7 +190,7 @@ def database(databases: Databases, maintenance: Connection, template: str) -> It
 
 @pytest.fixture
 def new_database(pg_server: PgServer, databases: Databases) -> Iterator[Callable[[], Connection]]:
-    """Make empty databases with our roles, ready to be migrated; gives the administrator's connection."""
+    """Return a function that creates an empty database with our roles and connects as administrator."""
     made: dict[str, Connection] = {}
 
     def create() -> Connection:
@@ -208,7 +208,7 @@ def new_database(pg_server: PgServer, databases: Databases) -> Iterator[Callable
 
 @pytest.fixture
 def wait_for(maintenance: Connection) -> Callable[..., Any]:
-    """Wait until a query about the server's sessions finds a row; gives its first column."""
+    """Wait until a query about the server's sessions finds a row; return its first column."""
 
     def wait(query: LiteralString, *parameters: object) -> Any:
         deadline = time.monotonic() + 20
@@ -230,7 +230,7 @@ def db(pg_server: PgServer, database: str) -> Iterator[Connection]:
 
 @pytest.fixture
 def dsn(pg_server: PgServer, database: str, secrets: Path, db: Connection) -> Dsn:
-    """The address of any login, with its password: `dsn("aegis_desk")`; a strategy's login is made first."""
+    """The address of any login, with its password: `dsn("aegis_desk")`; creates a strategy's login."""
 
     def address(role: str) -> str:
         if role.startswith("aegis_s_"):
@@ -242,7 +242,7 @@ def dsn(pg_server: PgServer, database: str, secrets: Path, db: Connection) -> Ds
 
 @pytest.fixture
 def login(dsn: Dsn) -> Iterator[Login]:
-    """Connect as any login: `login("aegis_w_router").execute(...)`, in autocommit, as it will be for real."""
+    """Connect as any login: `login("aegis_w_router").execute(...)`, in autocommit, as in production."""
     opened: list[Connection] = []
 
     def connect(role: str) -> Connection:

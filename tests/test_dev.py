@@ -1,4 +1,4 @@
-"""The bootstrap makes one environment, says what is wrong, and needs nothing but the standard library."""
+"""dev.py creates one environment, says what is wrong, and needs only the standard library."""
 
 import ast
 import fcntl
@@ -15,7 +15,7 @@ import dev
 
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A checkout in which every installer works at once and installs nothing."""
+    """A checkout in which every installer succeeds at once and installs nothing."""
     for name in ("requirements.lock", "pyproject.toml"):
         shutil.copy(dev.ROOT / name, tmp_path / name)
     monkeypatch.setattr(dev, "ROOT", tmp_path)
@@ -145,7 +145,7 @@ def test_an_old_python_hands_over_to_a_newer_one(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(dev, "become", ran.append)
     monkeypatch.setattr(sys, "argv", ["dev.py", "up"])
 
-    with pytest.raises(dev.SetupError):  # become does not return in life
+    with pytest.raises(dev.SetupError):  # the real become does not return
         dev.use_a_newer_python()
 
     assert ran[0] == ["/opt/python3.14", dev.__file__, "up"]

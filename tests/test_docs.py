@@ -1,4 +1,4 @@
-"""What the documents promise is there: the laws, rooms, functions and tests that they name."""
+"""The laws, rooms, functions and tests that the documents name exist."""
 
 import re
 from pathlib import Path
@@ -19,7 +19,7 @@ def test_each_place_that_rounds_names_a_test_that_exists():
     text = ROUNDING.read_text()
     rows = re.findall(r"`(test_\w+\.py)::(test_\w+)` \|$", text, re.M)
 
-    assert len(rows) == text.count("\n|") - 2  # but the head and its line
+    assert len(rows) == text.count("\n|") - 2  # without the header and the line below it
     for file, name in rows:
         (path,) = TESTS.rglob(file)
         assert f"def {name}(" in path.read_text(), name

@@ -1,7 +1,7 @@
-"""What only a superuser can do: write rows with every trigger and foreign key disabled.
+"""Write rows with every trigger and foreign key disabled, which only a superuser can do.
 
-Our own triggers fire under session_replication_role = replica as well, so they are disabled by name of their
-tables; foreign keys are not ours to enable always, and that setting is what turns them off.
+Our own triggers fire under session_replication_role = replica as well, so they are disabled table by table.
+We cannot enable the triggers of foreign keys always, so that setting disables them.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ ON += "; set session_replication_role = origin"
 
 @contextmanager
 def triggers_off(db: Connection) -> Iterator[Connection]:
-    """For a while, in this database, for everybody."""
+    """Disable them for all sessions of this database until the end of the block."""
     db.execute(OFF.encode())
     try:
         yield db

@@ -1,4 +1,4 @@
-"""`python -m tests.attack --seconds 600`: hostile strategies beside a trading system, with the figures."""
+"""`python -m tests.attack --seconds 600`: hostile strategies attack a trading system; prints figures."""
 
 import sys
 
@@ -14,7 +14,7 @@ from tests.e2e.system import Cluster, System
 @click.option("--quiet", default=120.0, show_default=True, help="How long it trades without them before.")
 @click.option("--seed", default=1, show_default=True, help="Decides the market and the attacks.")
 def main(seconds: float, quiet: float, seed: int) -> None:
-    """Let hostile strategy logins attack a trading system; exit status 1 when a law or a bound broke."""
+    """Let hostile strategy logins attack a trading system; exit status 1 if a law or a bound is broken."""
     with scratch() as place:
         cluster = Cluster(place)
         system = System(cluster)

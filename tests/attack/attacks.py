@@ -1,8 +1,8 @@
-"""What a hostile strategy does with its own login, each as a function that does it once.
+"""Attacks by a hostile strategy with its own login; each function carries out one attack once.
 
-An attack may be refused, cut off or allowed to run into the void: all of that is fine and counted.  What it
-did to others is measured elsewhere.  Run as a process of its own: `python -m tests.attack.attacks SEED
-SECONDS`, with the login's address in AEGIS_DATABASE_URL; it prints what came of each attack as JSON.
+An attack may be refused, cut off or succeed without effect; every outcome is accepted and counted.  The
+observer measures the effect on others.  Run this as a separate process, `python -m tests.attack.attacks SEED
+SECONDS`, with the login's address in AEGIS_DATABASE_URL; it prints the outcomes of each attack as JSON.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ select propose(%s, 'BUY', p_reason => repeat('x', 10000000), p_idempotency_key =
 FORGE = "do $$ begin perform /* function api.halt( */ api.log_error(0, 'TRM01', 'forged', '{}'); end $$"
 ELSEWHERE = ("postgres", "template1")
 PAUSE = (0.0, 0.6)  # seconds between two attacks
-HELD = (0.5, 3.0)  # seconds that something is held on to
-QUERY_TIME = 5.0  # seconds after which the attacker itself gives up a statement
+HELD = (0.5, 3.0)  # seconds that an attack keeps its transaction or connections open
+QUERY_TIME = 5.0  # seconds: the attacker's own statement_timeout
 
 
 class Attacker:
@@ -71,7 +71,7 @@ class Attacker:
             time.sleep(self.random.uniform(*PAUSE))
 
     def outcome(self, attack: Callable[[Attacker], None]) -> str:
-        """Done, or the SQLSTATE with which it ended."""
+        """Run one attack; return "done", the SQLSTATE of its error, or "cut off"."""
         try:
             attack(self)
         except psycopg.Error as error:
@@ -90,7 +90,7 @@ class Attacker:
 
 
 def notify_everybody(a: Attacker) -> None:
-    """Every channel, every payload, many times."""
+    """Notify every channel 200 times, each with a payload chosen at random."""
     with a.connect() as conn:
         for channel in CHANNELS:
             payload = a.random.choice(PAYLOADS)
@@ -108,7 +108,7 @@ def order_a_drain(a: Attacker) -> None:
 
 
 def hold_the_queue(a: Attacker) -> None:
-    """Listen inside an idle transaction, so that the queue's tail stays, and fill the queue."""
+    """Listen and stay idle in a transaction, so that the queue's tail cannot advance, and flood the queue."""
     with a.connect() as listener, a.connect() as flood:
         listener.execute("listen anything")
         listener.execute("begin")
@@ -129,7 +129,7 @@ def hold_a_snapshot(a: Attacker) -> None:
 
 
 def hold_an_event(a: Attacker) -> None:
-    """An uncommitted event holds the locks of the history's partitions."""
+    """Leave an event uncommitted, which keeps locks on the history's partitions."""
     with a.connect() as conn:
         conn.execute("begin")
         conn.execute("select log_error(0, 'XX000', 'hostile', '{}')")
@@ -171,7 +171,7 @@ def take_every_connection(a: Attacker) -> None:
 
 
 def go_elsewhere(a: Attacker) -> None:
-    """Another database of the server, where nobody guards temporary tables, locks and large objects."""
+    """Use another database of the server, where temporary tables, locks and large objects are unguarded."""
     with a.connect(a.random.choice(ELSEWHERE)) as conn:
         conn.execute("create temp table t as select repeat('x', 1000) as x from generate_series(1, 100000)")
         conn.execute("select pg_advisory_lock(n) from generate_series(1, 40000) as n")
@@ -224,7 +224,7 @@ def take_others_picks_back(a: Attacker) -> None:
 
 
 def call_every_door(a: Attacker) -> None:
-    """Each function of the door with nulls: what is not granted is refused, what is must take it."""
+    """Call 15 random functions of `api` with nulls: ungranted ones are refused, granted ones must cope."""
     with a.connect() as conn:
         names = conn.execute(
             """
@@ -262,7 +262,7 @@ def end_others(a: Attacker) -> None:
 
 
 def think_long(a: Attacker) -> None:
-    """A statement that takes its time, asleep."""
+    """Run a statement that sleeps for four seconds."""
     with a.connect() as conn:
         conn.execute("select pg_sleep(4)")
 

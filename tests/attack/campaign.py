@@ -1,7 +1,7 @@
-"""Hostile strategies beside a trading system: what they cost the others, and whether a law broke.
+"""Attack a trading system with hostile strategies: measure the cost to others and check every law.
 
-First a while without them, for the figures to compare with; then with them.  Every few seconds the desk halts
-and resumes.  At the end nobody attacks any more, and every book must be right.
+The system first trades without them, for figures to compare with, then under attack.  Every ten seconds the
+desk halts and resumes.  After the attack all books must be correct.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ HOSTILE = ("mallory", "trudy", "eve")
 HALT_EVERY = 10.0  # seconds
 HALT_WITHIN = 0.3  # seconds until a halt has committed
 PICK_WITHIN = 1.0  # seconds until an honest strategy's pick is answered
-SLOWER = 2.0  # times, at most, that the p99 of the stops may become
+SLOWER = 2.0  # the largest factor by which the p99 of the stops may grow
 ADD = "select add_strategy(%s, 'workers.strategies.momentum:Momentum', 'demo', %s, 1000000, 100000, 'tight')"
 
 
 @dataclass
 class Result:
-    """What came of a campaign."""
+    """The results of a campaign."""
 
     seconds: float
     quiet: Figures
@@ -48,7 +48,7 @@ class Result:
         ]
 
     def misses(self) -> list[str]:
-        """The bounds that were not kept."""
+        """The bounds that were exceeded."""
         missed = []
         before, after = percentile(self.quiet.stops, 0.99), percentile(self.attacked.stops, 0.99)
         if not after <= before * SLOWER:
@@ -65,7 +65,7 @@ class Result:
 
 
 def campaign(system: System, quiet: float, seconds: float, seed: int, say: Callable[[str], None]) -> Result:
-    """Run it on a system that is not started yet; raise AssertionError with the story when a law breaks."""
+    """Run it on a system not yet started; raise AssertionError with the details if a law is broken."""
     for name in HOSTILE:
         system.admin.execute("set search_path = api")
         system.admin.execute(ADD, [name, SYMBOLS[:2]])
@@ -96,7 +96,7 @@ def campaign(system: System, quiet: float, seconds: float, seed: int, say: Calla
 
 
 def _halt_now_and_then(system: System, observer: Observer, seconds: float) -> list[float]:
-    """Halt and resume for so long; how many seconds each halt took."""
+    """Halt and resume for this many seconds; return how many seconds each halt took, sorted."""
     took: list[float] = []
     until = time.monotonic() + seconds
     while (left := until - time.monotonic()) > 0:

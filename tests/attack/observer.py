@@ -1,7 +1,7 @@
-"""What stops, picks and halts cost while somebody attacks, read from rows.
+"""Measure from rows how long stops and picks wait during an attack.
 
-When an exit's price was reached is written down by a trigger on the prices, which only a superuser can add:
-the quote an exit was fired on may be a later one, and would hide how long the stop had to wait.
+A trigger on the prices, which only a superuser can add, records when an exit's price was reached.  The quote
+that the exit fired on may be a later one and would hide how long the stop had to wait.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ $$;
 
 create trigger zzz_changed after update on trade.positions for each row execute function attack.tg_changed();
 """
-# A bid that went away unseen counts as long as it was there: the stop waited at least that long.
+# If the bid left the exit's price before the exit fired, count how long it was there: a lower bound.
 STOPS = """
 select extract(epoch from coalesce(o.created_at, r.left_at) - r.reached_at)::float8
 from attack.reached as r
@@ -107,7 +107,7 @@ where p.strategy = any(%s) and p.status = 'NEW' and p.created_at < clock_timesta
 
 @dataclass
 class Figures:
-    """Seconds, sorted."""
+    """Delays in seconds, sorted."""
 
     stops: list[float] = field(default_factory=list)
     picks: list[float] = field(default_factory=list)
@@ -118,7 +118,7 @@ class Figures:
 
 
 class Observer:
-    """Looks at one system as a superuser."""
+    """Observes one system as a superuser."""
 
     def __init__(self, system: System, honest: list[str]) -> None:
         self.system = system
@@ -137,10 +137,10 @@ class Observer:
         return Figures([row[0] for row in stops], [row[0] for row in picks])
 
     def overdue_picks(self) -> int:
-        """Picks of honest strategies that wait for over a second right now."""
+        """The number of picks of honest strategies that have waited for more than a second."""
         return int(self.system.value(WAITING, [self.honest]))
 
 
 def percentile(values: list[float], share: float) -> float:
-    """Of sorted values; not a number where there are none."""
+    """A percentile of sorted values; NaN if there are none."""
     return values[min(int(len(values) * share), len(values) - 1)] if values else float("nan")

@@ -1,4 +1,4 @@
-"""One bad row never stops the others: odd numbers, huge texts and our own keys, while the system trades."""
+"""One bad row never stops the others: odd numbers, huge texts, keys of exits; in a trading system."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_no_odd_pick_stops_the_router(trading: System, hostile: Connection) -> N
 
 
 def test_no_key_of_a_person_stops_the_stops(trading: System) -> None:
-    """The keys that the next exits will have are not to be had, and those they had before mean nothing."""
+    """Nobody can take the keys that the next exits will use; the same keys without `aegis:` block nothing."""
     create = "select create_intent('demo', %s, 'SELL', 1, 1e9, p_owner => %s, p_idempotency_key => %s)"
     held = trading.rows(
         "select symbol, owner, format('exit:%s:%s:%s:%s', instrument_id, owner, version, fired)"
@@ -50,7 +50,7 @@ def test_no_key_of_a_person_stops_the_stops(trading: System) -> None:
 
 
 def test_an_item_that_fails_is_an_incident_and_the_rest_goes_on(trading: System) -> None:
-    """A fault that nobody foresaw, in every write of one symbol's intents."""
+    """An unforeseen error in every insert of one symbol's intents."""
     trading.admin.execute(
         """
         create function public.sabotage() returns trigger language plpgsql as $$

@@ -1,5 +1,7 @@
-"""Attacks with the desk's own login, or what somebody does who got hold of its password: guess the code that
-leaves HALT, have it written to a log, and let an old decision out at an old price."""
+"""Attacks by somebody who has the password of the desk's login.
+
+They guess the override code that ends HALT, try to get it into a log, and approve a stop at an old price.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,7 @@ select exists (
 
 @pytest.fixture
 def halted(trading: System) -> Iterator[System]:
-    """Trading, halted; afterwards the code is unlocked again, as only a superuser can."""
+    """A trading system, halted; afterwards the override code is unlocked, which only a superuser can do."""
     trading.wait_for(HELD, what="a position to protect", within=60)
     with trading.desk() as desk:
         desk.execute("select halt('an attack')")
@@ -49,7 +51,7 @@ def halted(trading: System) -> Iterator[System]:
 
 
 def guess(system: System, stop: threading.Event, right: list[str]) -> None:
-    """As a guesser does who knows that a rollback takes back what a transaction wrote."""
+    """Guess codes as somebody does who knows that a rollback undoes what a transaction wrote."""
     number = 0
     with system.desk() as conn:
         conn.autocommit = False

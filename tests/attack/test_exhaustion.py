@@ -1,4 +1,4 @@
-"""The weakest login cannot exhaust what a halt, a stop or the desk needs: locks, connections, hints."""
+"""A strategy's login cannot exhaust what a halt, a stop or the desk needs: locks, connections, the queue."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COMPLAIN = "select log_error(1, 'XX000', 'again', null)"
 
 
 def halt(system: System, desk: Connection) -> None:
-    """Halt, in good time, and go on."""
+    """Halt, check that it was prompt, and resume."""
     began = time.monotonic()
     desk.execute("select halt('under attack')")
     took = time.monotonic() - began
@@ -78,7 +78,7 @@ def test_a_strategy_cannot_take_the_connections(trading: System) -> None:
 
 @pytest.fixture(scope="module")
 def small_queue() -> Iterator[System]:
-    """A system on a server whose queue of notifications is as small as can be."""
+    """A system on a server with the smallest possible notification queue."""
     with scratch() as place:
         cluster = Cluster(place)
         if cluster.connect().info.server_version < 170000:
@@ -104,7 +104,7 @@ update bus.session_limits set idle_in_transaction = '1 h', transaction = '1 h', 
 
 
 def fill_queue(system: System) -> None:
-    """Send until the server takes no more."""
+    """Send notifications until the queue is full."""
     with system.login(HOSTILE) as conn, contextlib.suppress(errors.ProgramLimitExceeded):
         for number in range(FULL * 2):
             conn.execute("select pg_notify('noise', repeat('x', 7900) || %s::text)", [number])
@@ -112,7 +112,7 @@ def fill_queue(system: System) -> None:
 
 
 def test_with_a_full_queue_everything_commits(small_queue: System) -> None:
-    """The one who listens and never reads leaves, and the queue stays full until somebody asks about it."""
+    """A listener that never reads keeps the queue full until it leaves and the queue's usage is queried."""
     system = small_queue
     system.wait_for_fills(1)
     system.admin.execute(NO_WATCHER)

@@ -1,4 +1,4 @@
-"""Limits and turns: floods and batches of hostile strategies beside one that only wants its pick answered."""
+"""A flood of picks delays no other strategy, and concurrent picks do not exceed a limit together."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_flood_of_picks_delays_nobody_else(trading: System) -> None:
             assert pick is not None
             trading.wait_for("select status <> 'NEW' from api.picks where pick_id = %s", [pick[0]], within=5)
             waits.append(time.monotonic() - asked)
-            time.sleep(0.15)  # below its own rate
+            time.sleep(0.15)  # below the strategy's rate limit
         made = sum(done.result() for done in floods)
 
     assert max(waits) < 1.0, waits
@@ -48,7 +48,7 @@ def test_a_flood_of_picks_delays_nobody_else(trading: System) -> None:
 
 
 def test_two_strategies_do_not_pass_a_limit_together(trading: System) -> None:
-    """Both want all of one symbol at once, again and again, in sessions side by side."""
+    """Both propose large buys of one symbol again and again, in concurrent sessions."""
     trading.admin.execute("update strategy.strategies set budget = 1e12")
     share = "select value from risk.limits where limit_name = 'max_position_share'"
 

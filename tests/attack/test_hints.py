@@ -1,4 +1,4 @@
-"""A hint is never obeyed (L12): whatever the weakest login notifies, workers do what the tables show."""
+"""A notification is never obeyed (L12): whatever a strategy sends, workers do what the tables show."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ select extract(epoch from max(claimed_at - created_at))::float8 from trade.order
 where reason = 'flood' and attempts = 1
 """
 INTENTS = 8
-POLL = 1.0  # seconds: what a lost notification costs
-BUSY = 1.0  # seconds this machine may be slow
+POLL = 1.0  # seconds: the delay that a lost notification can cost
+BUSY = 1.0  # seconds allowed for a slow machine
 
 
 def test_no_payload_on_any_channel_stops_anybody(trading: System, hostile: Connection) -> None:
@@ -43,7 +43,7 @@ def test_no_payload_on_any_channel_stops_anybody(trading: System, hostile: Conne
 
 @pytest.fixture
 def flood(trading: System, hostile: Connection) -> threading.Event:
-    """Notifications as fast as one session can, until the event is set; what follows waits for its end."""
+    """Send notifications as fast as one session can until the test ends; then wait for the thread to end."""
     stop = threading.Event()
 
     def send() -> None:

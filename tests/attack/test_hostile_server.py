@@ -1,4 +1,4 @@
-"""A server as it comes: every default of a session is as bad as it can be, and the system trades."""
+"""The system trades on a server whose session defaults are all as bad as they can be."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A process that exists and does nothing is seen, replaced, and harmless when it wakes up."""
+"""A hung process is detected and replaced, and does no harm when it continues."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_one_that_nobody_supervises_may_sleep_and_wake_and_does_no_harm(trading:
     os.kill(second.pid, signal.SIGSTOP)
     trading.wait_for(HUNG, [second.pid], within=MISSED, what="it to be called hung")
     status = trading.aegis("status")
-    trading.wait_for_fills(2)  # what it had claimed is asked about; the other goes on
+    trading.wait_for_fills(2)  # the broker is asked about its claimed orders; the other worker trades
     os.kill(second.pid, signal.SIGCONT)
     trading.wait_for("select is_alive from api.workers where pid = %s", [second.pid])
     trading.wait_for_fills(2)

@@ -11,7 +11,7 @@ from tests.e2e.system import SYMBOLS, Cluster, System
 
 
 class Clone(System):
-    """What `create database ... template` makes of a system, with the logins of the original."""
+    """A copy of a system made by `create database ... template`, with the logins of the original."""
 
     def __init__(self, cluster: Cluster, original: str) -> None:
         self.cluster, self.name = cluster, f"{original}_clone"
@@ -23,7 +23,7 @@ class Clone(System):
 
 
 def test_a_worker_in_a_copy_hands_out_nothing_and_says_so(system):
-    """No supervisor anywhere: nothing but the call that hands out the work is in the way."""
+    """No supervisor process runs, so only the function that hands out work can refuse."""
     with system.login("aegis_w_supervisor") as supervisor:
         supervisor.execute("select begin_run()")
     others = [system.spawn("price_sync", "sim:7"), system.spawn("reconcile")]

@@ -1,4 +1,4 @@
-"""A broker that forgets orders, and one that has an order which we had given up, beside real workers."""
+"""A broker that forgets orders, and one that gets an order after we gave it up, with real workers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FORGET = (
 
 @pytest.fixture
 def quick(trading: System) -> Iterator[System]:
-    """A trading system whose broker answers fast and is asked about live orders each second."""
+    """A trading system whose broker must answer in 500 ms and is asked about live orders every second."""
     trading.admin.execute(BROKER.format("'500 ms'", "'1 s'", "'1 s'").encode())
     yield trading
     trading.admin.execute(BROKER.format("'5 s'", "'1 min'", "'10 s'").encode())
@@ -25,7 +25,7 @@ def quick(trading: System) -> Iterator[System]:
 
 
 def resting(system: System) -> tuple[int, int]:
-    """An order far below the market: intent and order, once the broker has it."""
+    """Place a buy far below the market; return the ids of intent and order once the broker accepted it."""
     with system.desk() as desk:
         found = desk.execute(INTENT).fetchone()
     assert found is not None

@@ -1,7 +1,7 @@
-"""Nobody's open transaction stops the desk, the engine or history.
+"""An open transaction, whoever holds it, stops neither the desk, the engine nor the history.
 
-A session that holds something and goes away is ended by the watcher of the risk worker, and named; a halt
-does not even wait for that.
+The watcher in the risk worker ends a session that stays idle while it holds locks or a snapshot, and an
+incident names that session.  A halt does not wait for the watcher.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tests.attack.conftest import HOSTILE
 from tests.e2e.system import CODE, Connection, System
 from workers.runtime.errors import Refused
 
-HALT = 0.3  # seconds from the call to the commit, where each process has a core to itself
+HALT = 0.3  # seconds from the call to the commit, if each process has a core to itself
 SOON = 5.0
 MINE = "select detail from risk.incidents where kind = %s and subject ~ %s and closed_at is null"
 GONE = "select count(*) = 0 from pg_stat_activity where pid = %s"
@@ -26,7 +26,7 @@ GONE = "select count(*) = 0 from pg_stat_activity where pid = %s"
 
 @contextmanager
 def left_open(conn: Connection, *statements: str) -> Iterator[int]:
-    """A transaction somebody began and forgot; gives the session's pid."""
+    """Leave a transaction open and yield the session's pid; at the end the session must have been ended."""
     conn.execute("begin")
     for statement in statements:
         conn.execute(statement.encode())
@@ -36,7 +36,7 @@ def left_open(conn: Connection, *statements: str) -> Iterator[int]:
 
 
 def halt_in_time(system: System) -> None:
-    """Halt, as the desk; it commits within the promise, and trading may go on."""
+    """Halt as the desk and resume; the halt must commit within its promised time."""
     with system.desk() as desk:
         desk.execute("select 1")
         began = time.monotonic()
@@ -50,7 +50,7 @@ def halt_in_time(system: System) -> None:
 
 
 def is_ended(system: System, pid: int, login: str) -> None:
-    """The session is gone, and an incident says whose it was and which."""
+    """Wait until the session is gone and an incident names its login and pid."""
     system.wait_for(GONE, [pid], within=SOON, what=f"session {pid} of {login} to be ended")
     system.wait_until(
         lambda: (system.value(MINE, ["session_ended", f"^{login}$"]) or {}).get("pid") == pid,
@@ -142,7 +142,7 @@ select exists (
 
 def test_a_stop_fires_though_its_position_is_locked(trading: System) -> None:
     desk = trading.desk()
-    for _ in range(20):  # until one is not sold between the look and the lock
+    for _ in range(20):  # try again if the position is sold between the query and the lock
         account, instrument, owner, symbol = trading.wait_until(
             lambda: (trading.rows(HELD) or [None])[0], what="a position"
         )
@@ -181,7 +181,7 @@ def test_a_halt_at_the_gate_of_a_forgotten_intent(trading: System) -> None:
 
 
 def test_a_superuser_who_holds_the_horizon_is_named_until_he_lets_go(trading: System) -> None:
-    """Nobody of ours may end it."""
+    """None of Aegis's roles may end a superuser's session."""
     trading.value(
         "update bus.session_limits set idle_in_transaction = '1 s' where role_group = 'other' returning 1"
     )

@@ -1,4 +1,4 @@
-"""A prepared transaction, on a server that allows them: nobody of ours can end it, so it is named."""
+"""A prepared transaction, on a server that allows them: no role of Aegis can end it, so it is reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A market at its price limits, against the running system: its real exits, lanes and paper broker."""
+"""Quotes at the price limits, in a running system with its real exits, lanes and paper broker."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ INGEST = """
 select ingest_quotes('limits', %s::text[], %s::timestamptz[], %s::bigint[],
     %s::numeric[], %s::numeric[], %s::numeric[], %s::numeric[])
 """
-# symbol: bid, its size, ask, its size; at first and then
+# symbol: (bid, bid size, ask, ask size) in phase 0, then in phase 1
 BOOKS: dict[str, tuple[tuple[int | None, ...], tuple[int | None, ...]]] = {
     "005930": ((70_000, 999, 70_100, 999), (91_000, 500_000, None, None)),  # limit up: nobody offers
     "000660": ((186_500, 999, 187_000, 999), (150_000, 999, 150_000, 999)),  # locked
@@ -32,7 +32,7 @@ order by f.symbol
 
 
 def ended(file: Path) -> str:
-    """A feed that is over at once: the test is the market."""
+    """Write a recording that ends at once, since the test sends the quotes; return the feed's name."""
     file.write_text(f"{HEADER}\n2025-01-02T00:00:00Z,005930,70000,1,70100,1,,\n")
     file.chmod(0o644)
     file.parent.chmod(0o755)
@@ -40,11 +40,11 @@ def ended(file: Path) -> str:
 
 
 def market(feed: Connection, phase: int) -> Callable[[], None]:
-    """Quote every symbol once more, as the feed's login, and say so."""
+    """Return a function that quotes every symbol once as the feed's login and notifies `quotes`."""
     numbers = count(phase * 1_000_000 + 1)
 
     def quote() -> None:
-        now = datetime.now(UTC) + timedelta(seconds=phase)  # later than whatever came before
+        now = datetime.now(UTC) + timedelta(seconds=phase)  # later than any quote before
         columns: list[Any] = [
             list(column) for column in zip(*(book[phase] for book in BOOKS.values()), strict=True)
         ]

@@ -1,13 +1,11 @@
-"""Silence is a fault: what a database that takes no writes cannot record is said by the processes meanwhile,
-and recorded, with what it cost, as soon as it can be.
-"""
+"""Processes report a database that accepts no writes, and record the outage as soon as they can write."""
 
 from __future__ import annotations
 
 from tests.e2e.system import System
 from workers.runtime.registry import CORE
 
-# By role and database: our logins have the setting of their own, which beats the server's and the database's.
+# Set it per role and database: our logins have their own setting, which overrides server and database.
 EVERY_LOGIN = """
 do $$
 declare
@@ -49,7 +47,7 @@ def test_a_read_only_database_is_said_at_once_and_recorded_afterwards(trading: S
     assert "NORMAL, but nothing was written since " in page.stdout
     assert doctor.returncode == 1
     assert "nothing was written since " in doctor.stdout
-    # The sessions that began read-only are not ended from outside: workers leave them by themselves.
+    # Nobody ends the sessions that began read-only: the workers close them themselves.
     trading.wait_for(f"{OUTAGE} is not null", what="the outage to be recorded")
     trading.wait_for(f"select ({TELLERS}) >= {len(CORE)}", what="every worker to report")
     detail = trading.value(OUTAGE)

@@ -1,4 +1,4 @@
-"""What can happen to a system, each as a function that does it once."""
+"""Faults that can hit a system; each function causes one fault once."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tests.workers.director import Director, Held
 from workers.runtime.child import CRASHES, WINDOW
 
 STEPS = tuple(f"execution.{step}" for step in ("claimed", "before_send", "before_record", "fill_recorded"))
-STOPPED = (0.2, 2.5)  # seconds a process is stopped: short of and past the deadline of a send
-REACH = 5.0  # seconds until somebody trades
+STOPPED = (0.2, 2.5)  # seconds a process is stopped: less or more than the deadline of a send
+REACH = 5.0  # seconds to wait until execution sends something
 EXECUTION = "aegis_w_execution"
 
 
 @dataclass
 class Blows:
-    """Strikes one system; the random numbers decide whom."""
+    """Causes faults in one system; random numbers choose the fault and its target."""
 
     system: System
     random: random.Random
@@ -32,7 +32,7 @@ class Blows:
     crashes: dict[str, deque[float]] = field(default_factory=dict)
 
     def strike(self) -> str:
-        """Do one thing, and say what: another when there is nobody to do it to."""
+        """Cause one fault and return its name; if it finds no target, choose another."""
         kinds: list[tuple[Callable[[], bool], int]] = [
             (self.kill_a_worker, 6),
             (self.kill_execution_in_a_send, 4),
@@ -51,7 +51,7 @@ class Blows:
         return name.replace("_", " ")
 
     def kill_a_worker(self) -> bool:
-        """kill -9, but never so often that the supervisor gives the worker up, as it should."""
+        """Kill -9 a worker, but not so often that the supervisor rightly gives it up."""
         now = time.monotonic()
         pids = self.system.pids()
         ripe = [login for login in LOGINS if login in pids and self._may_crash(login, now)]
@@ -89,7 +89,7 @@ class Blows:
         return [pid for (pid,) in rows]
 
     def kill_execution_in_a_send(self) -> bool:
-        """kill -9 between the claim and the record."""
+        """Kill -9 execution at a step between the claim and the recorded fill."""
         held = self._hold_execution() if self._may_crash(EXECUTION, time.monotonic()) else None
         if held is None:
             return False
@@ -98,7 +98,7 @@ class Blows:
         return True
 
     def stop_execution_in_a_send(self) -> bool:
-        """The machine is so busy, or asleep, that the process stands still between two steps."""
+        """Stop the process between two steps, as a machine does that is overloaded or suspended."""
         held = self._hold_execution()
         if held is None:
             return False
@@ -110,7 +110,7 @@ class Blows:
         return True
 
     def _hold_execution(self) -> Held | None:
-        """Wait until execution stands at a step of a send; None when there is nothing to send for a while."""
+        """Wait until execution is held at a step of a send; None if it sends nothing for a while."""
         step = self.random.choice(STEPS)
         self.director.hold(step)
         try:
@@ -131,7 +131,7 @@ class Blows:
         return True
 
     def kill_the_supervisor(self) -> bool:
-        """With it everything ends; it is started again as a person would."""
+        """Kill it, wait until all workers have ended with it, and start it again as a person would."""
         assert self.system.supervisor is not None
         self.system.supervisor.kill()
         self.system.wait_until(

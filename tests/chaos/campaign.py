@@ -1,4 +1,4 @@
-"""Rounds of blows against a trading system; after each it must trade on and every book must be right."""
+"""Rounds of faults in a trading system; after each it must trade again and all books must be correct."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from tests.chaos.load import Load
 from tests.e2e.system import LOGINS, System
 from tests.workers.director import Director
 
-BLOWS = (1, 4)  # in a round
+BLOWS = (1, 4)  # least and most faults in a round
 RATE = 50  # quotes a second: each makes several workers ask the director whether they may go on
-PAUSE = (0.0, 0.7)  # seconds between two blows: the moment is left to chance
+PAUSE = (0.0, 0.7)  # seconds between two faults, chosen at random
 MOVES = """
 select (select count(*) from trade.order_intents),
        (select count(*) from trade.orders),
@@ -29,7 +29,7 @@ select (select count(*) from trade.order_intents),
 
 @dataclass
 class Figures:
-    """What happened."""
+    """The figures of a campaign."""
 
     seed: int
     rounds: int = 0
@@ -55,7 +55,7 @@ class Figures:
 
 
 def campaign(system: System, rounds: int, seed: int, tell: Callable[[str], None] = lambda _: None) -> Figures:
-    """Run so many rounds; raise AssertionError with the whole story when something is wrong."""
+    """Run this many rounds; raise AssertionError with all details if something is wrong."""
     figures, chance, feed = Figures(seed), random.Random(seed), f"sim:{seed},rate={RATE}"
     began = time.monotonic()
     with Director() as director:
@@ -76,7 +76,7 @@ def campaign(system: System, rounds: int, seed: int, tell: Callable[[str], None]
 
 
 def _round(system: System, blows: Blows, load: Load, figures: Figures) -> str:
-    """Strike, wait until it trades again, and look into every book at a quiet moment."""
+    """Cause faults, wait until the system trades again, and verify all books while nothing is in flight."""
     struck = _strike(blows)
     took = _recover(system)
     load.hold()
@@ -97,7 +97,7 @@ def _strike(blows: Blows) -> list[str]:
 
 
 def _recover(system: System) -> float:
-    """Wait until all live and trade again; return how long the first fill took."""
+    """Wait until all workers are back and trade; return how many seconds the first fill took."""
     began = time.monotonic()
     system.wait_for_fills(1, within=60)
     took = time.monotonic() - began

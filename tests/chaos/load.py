@@ -1,4 +1,4 @@
-"""People who trade by hand without a pause, so that a kill always comes in the middle of something."""
+"""Trading by hand without a pause, so that a fault always hits work in progress."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PAUSE = 0.02  # seconds between two decisions
 
 
 class Load:
-    """A thread at the desk; it keeps the numbers of the intents it was promised."""
+    """A thread that trades with the desk's login and keeps the ids of the intents it created."""
 
     def __init__(self, system: System, seed: int) -> None:
         self.system = system
@@ -49,14 +49,14 @@ class Load:
                 self._decide(desk)
             except Refused:
                 self.refused += 1
-            except Exception:  # the server went away under us; whether it held, the rows will say
+            except Exception:  # the connection was lost; whether the intent committed is unknown
                 self.cut_off += 1
                 desk = None
         if desk is not None:
             desk.close()
 
     def _decide(self, desk: psycopg.Connection[Any]) -> None:
-        """Buy or sell a little; one in five rests away from the market for two seconds."""
+        """Buy or sell a small quantity; one order in five rests away from the market for two seconds."""
         symbol, side = self.random.choice(SYMBOLS), self.random.choice(["BUY", "BUY", "SELL"])
         quantity, rests = self.random.randint(1, 20), self.random.random() < 0.2
         quoted = desk.execute(QUOTED, [symbol]).fetchone()

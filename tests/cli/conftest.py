@@ -1,4 +1,4 @@
-"""A command on the database of a test, as on an external server, and a small market to look at."""
+"""Fixtures that run a command on a test's database, as on an external server, and set up a small market."""
 
 import os
 from collections.abc import Callable
@@ -42,7 +42,7 @@ def command(monkeypatch, pg_server, database: str, secrets: Path, tmp_path: Path
 
 @dataclass
 class Market:
-    """One account with 10,000,000 KRW, one symbol, one strategy; everything through the door."""
+    """One account with 10,000,000 KRW, one symbol, one strategy; it uses only `api`."""
 
     login: Callable[[str], Connection]
     seq: int = 0
@@ -68,14 +68,14 @@ class Market:
         self.feed.execute(QUOTE, [self.seq, bid, ask])
 
     def reconcile(self) -> None:
-        """Let the account take part."""
+        """Reconcile the account, so that it may trade."""
         with self.login("aegis_w_reconcile") as conn:
             (mark,) = conn.execute("select holdings_mark('mine')").fetchone()
             (snapshot,) = conn.execute("select paper_snapshot('mine')").fetchone()
             conn.execute("select reconcile('mine', %s, %s)", [mark, Jsonb(snapshot)])
 
     def buy(self, quantity: int) -> int:
-        """Buy for the strategy, up to the position; returns the intent."""
+        """Buy for the strategy until the fill is recorded; return the intent's id."""
         (intent,) = self.desk.execute(
             "select create_intent('mine', '005930', 'BUY', %s, 70100, 'by hand', 'momo')", [quantity]
         ).fetchone()
@@ -83,7 +83,7 @@ class Market:
         return int(intent)
 
     def work(self) -> None:
-        """What the worker execution does."""
+        """Do the work of the worker execution: claim, place, accept, and record fills."""
         orders = self.execution.execute(
             "select order_id, fence, client_order_id, symbol, side, quantity, limit_price"
             " from claim_intents(%s, 9)",

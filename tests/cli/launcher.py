@@ -1,4 +1,4 @@
-"""What the tests of the launcher share: a place for a server, and other accounts to act as."""
+"""Helpers of the launcher's tests: directories for servers, and processes of other accounts."""
 
 import atexit
 import fcntl
@@ -25,15 +25,15 @@ from cli.database.embedded import Server
 from cli.database.postmaster import PidFile
 
 AS_ROOT = os.geteuid() == 0
-OTHERS = "daemon"  # an account that neither owns a server nor is known to one
+OTHERS = "daemon"  # an account that owns no server and that no server knows
 
-PATIENCE = 30.0  # for what takes milliseconds
+PATIENCE = 30.0  # seconds to wait for what takes milliseconds
 
 needs_root = pytest.mark.skipif(not AS_ROOT, reason="only root can act as other accounts")
 
 
 def start(directory: Path, **options: Any) -> Server:
-    """Start a server without fsync (these tests pull no plug) on a copy of what initdb made once."""
+    """Start a server on a copy of a prepared data directory, without fsync: these tests cut no power."""
     if directory.parent.is_dir() and not directory.exists() and not options.get("binaries"):
         directory.mkdir()
         directory.chmod(0o711)
@@ -43,7 +43,7 @@ def start(directory: Path, **options: Any) -> Server:
 
 @cache
 def prepared_data() -> Path:
-    """What initdb makes, made once."""
+    """A data directory that initdb made; created once."""
     place = make_place()
     atexit.register(shutil.rmtree, place, ignore_errors=True)
     Server.start(place, fsync=False).stop()
@@ -51,9 +51,9 @@ def prepared_data() -> Path:
 
 
 def make_place(*, in_memory: bool = True) -> Path:
-    """A new directory, in memory if a gigabyte is free there: making servers is writing files.
+    """Create a directory, in memory if a gigabyte is free there, because creating servers writes many files.
 
-    What a killed run has left is removed.
+    Directories that killed runs left behind are removed.
     """
     memory = Path("/dev/shm")
     roomy = in_memory and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 1 << 30
@@ -68,7 +68,7 @@ def make_place(*, in_memory: bool = True) -> Path:
 
 @contextmanager
 def scratch(*, in_memory: bool = True) -> Iterator[Path]:
-    """A directory whose name is short, and which the account root lends a server may enter."""
+    """A directory with a short name, which the account that runs a server for root may enter."""
     place = make_place(in_memory=in_memory)
     try:
         yield place
@@ -98,7 +98,7 @@ def is_held(alive: Path) -> bool:
 
 
 def wait_until_nobody_lives(directory: Path) -> None:
-    """Until the kernel has dropped the lock that every process of the server holds."""
+    """Wait until the kernel has released the lock that every process of the server holds."""
     deadline = time.monotonic() + PATIENCE
     while is_held(directory / "alive"):
         assert time.monotonic() < deadline, f"a process of the server in {directory} lives on"
@@ -106,7 +106,7 @@ def wait_until_nobody_lives(directory: Path) -> None:
 
 
 def lives(pid: int) -> bool:
-    """Whether the process runs; one that is dead and waits for its parent to look does not."""
+    """Whether the process runs; a zombie does not."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -120,19 +120,19 @@ def lives(pid: int) -> bool:
 
 
 def wait_until_dead(pid: int) -> None:
-    """The last step, after the locks are gone; it takes no time worth a name."""
+    """Wait until the process is dead, which follows almost at once after it released its locks."""
     while lives(pid):
         time.sleep(0.001)
 
 
 def wait_for_status(directory: Path, status: str) -> None:
-    """Until the postmaster says so in its pid file."""
+    """Wait until the postmaster's pid file contains this status."""
     while (said := PidFile.read(directory / "data")) is None or said.status != status:
         time.sleep(0.001)
 
 
 def ask(server: Server, statement: str) -> Any:
-    """The one value that the superuser gets for a statement."""
+    """Run a statement as the superuser and return its one value."""
     with psycopg.connect(server.url("postgres"), autocommit=True) as conn:
         row = conn.execute(statement).fetchone()
     assert row is not None
@@ -145,9 +145,9 @@ def do(server: Server, statement: str) -> None:
 
 
 class Child:
-    """A process forked from this one, perhaps as another account, that runs a function and tells its result.
+    """A forked process, possibly of another account, that runs a function and returns its result.
 
-    Forked and not started anew: this interpreter may live where that account cannot go.
+    It is forked, not executed, because the account may have no access to this interpreter's files.
     """
 
     def __init__(
@@ -163,7 +163,7 @@ class Child:
         self._pipe = os.fdopen(ours, "rb")
 
     def result(self) -> Any:
-        """What the function returned; what it raised is raised here."""
+        """Return what the function returned, or raise what it raised."""
         outcome = pickle.load(self._pipe)
         if isinstance(outcome, BaseException):
             raise outcome

@@ -1,4 +1,4 @@
-"""`aegis audit` names every row of the history that was touched, and every law that was broken."""
+"""`aegis audit` names every row of the history that was tampered with, and every broken law."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def sealed(market, db):
 
 @pytest.fixture
 def forge(db) -> Callable[..., None]:
-    """What only a superuser can do: change history with every trigger off."""
+    """Change the history with all triggers disabled, which only a superuser can do."""
 
     def run(statement: str, *parameters: object) -> None:
         with db.transaction(), triggers_off(db):
@@ -33,7 +33,7 @@ def forge(db) -> Callable[..., None]:
 
 
 def found(command):
-    """What is named, as (event, problem), and the exit status."""
+    """The findings as (event, problem), and the exit status."""
     done = command("audit", "verify", "--json")
     return {(row["event_id"], row["problem"]) for row in json.loads(done.stdout)}, done.exit_code
 
@@ -152,7 +152,7 @@ def test_laws_that_held_and_one_that_did_not(command, sealed, forge):
 
 
 def test_what_retention_dropped_is_no_finding_but_what_was_removed_beside_it_is(command, db, forge):
-    """Twice, for the second drop must also tell of the first."""
+    """It drops twice, because the second drop must also list the first."""
     for _ in range(2):
         db.execute("select api.make_partitions(10)")
         for _ in range(30):

@@ -1,4 +1,4 @@
-"""`aegis backup` and `aegis restore` on a server of their own, and a dump restored into another server."""
+"""`aegis backup` and `aegis restore` on a separate server, and a dump restored into another server."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CODE = "tulip-4711"
 
 @dataclass
 class House:
-    """A place with a server and one migrated database in it."""
+    """A directory with a server and one migrated database."""
 
     place: Path
     name: str = "demo"
@@ -115,7 +115,7 @@ def test_a_backup_is_restored_halted_with_its_logins_and_adopted(house):
     assert "needs no adoption" in house.refuses("adopt", "again", code=CODE)
     assert "History is as it was written" in house.does("audit", "verify")
 
-    # What was moved aside is whole: put in its place again it is the newer state.
+    # The data moved aside is complete: moved back, it has the newer state.
     house.does("down")
     house.data.rename(house.place / "server" / "data.restored")
     aside.rename(house.data)
@@ -150,7 +150,7 @@ def test_two_restores_in_one_second_move_the_data_to_two_places(house):
 
 
 def test_an_older_copy_of_the_files_is_recognised_within_one_run(house):
-    """No new timeline, no new run: only the marker knows that the log was longer."""
+    """There is no new timeline and no new run; only the marker knows that the WAL was longer."""
     with house.database.connect("aegis_w_supervisor") as conn:
         (older,) = conn.execute("select run_marker(null)").fetchone()
     house.does("down")
@@ -179,7 +179,7 @@ def test_with_the_log_kept_any_later_moment_can_be_restored(house):
         assert archive.directory_of(conn) == str(log)
         (between,) = conn.execute("select clock_timestamp()").fetchone()
     house.note("two")
-    house.backup()  # which finishes a piece of the log
+    house.backup()  # which finishes a WAL segment
     house.does("down")
 
     early = datetime(2026, 1, 1, tzinfo=UTC).isoformat()
@@ -287,7 +287,7 @@ def test_an_archived_piece_is_never_written_over_and_may_be_asked_for_again(tmp_
     piece.write_text("one")
 
     def keep() -> int:
-        # PostgreSQL puts in the names and makes %% one %.
+        # As PostgreSQL does: replace %p and %f by names, and %% by %.
         line = archive.command(place).replace("%%", "\0").replace("%p", str(piece)).replace("%f", "0001")
         return subprocess.run(line.replace("\0", "%"), shell=True, check=False).returncode
 
@@ -308,7 +308,7 @@ def test_an_external_server_is_backed_up_by_its_own_means(command):
 
 
 def dump_into(one: House, two: House, file: Path) -> None:
-    """pg_dump of one database, pg_restore into an empty one of another server."""
+    """Dump one database with pg_dump and restore it with pg_restore into an empty one of another server."""
     with two.database.server_admin() as conn:
         conn.execute(f'drop database "{two.name}" with (force)'.encode())
         conn.execute(f'create database "{two.name}" template template0'.encode())
@@ -327,7 +327,7 @@ def dump_into(one: House, two: House, file: Path) -> None:
 
 
 def test_a_dump_restored_into_another_server_is_halted_and_readers_and_seals_go_on(house):
-    """There transactions have lower numbers; nothing may be skipped, told twice, or look inserted."""
+    """Transaction ids are lower there; no event may be skipped, read twice, or look inserted."""
     two = make(house.place.parent / "two")
     with house.database.server_admin() as conn:
         for _ in range(3000):

@@ -1,4 +1,4 @@
-"""The commands people use, against a real database: what they print, what they refuse, how they end."""
+"""The commands that people use, on a real database: their output, refusals and exit status."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def traded(market):
 
 
 def refused(result):
-    """The message, hint and code of a refusal; it must be nothing but that."""
+    """Check that a command was refused with only a message and a hint; return the message with its code."""
     assert result.exit_code == 1, result.output
     assert result.stdout == ""
     first, *rest = result.stderr.splitlines()
@@ -153,7 +153,7 @@ def test_an_exit_that_waits_in_a_halt_is_listed_approved_or_rejected(command, tr
     assert refused(command("reject", str(intent))) == f"intent {intent} is not waiting for approval (TRL01)"
 
 
-# looking
+# lists
 
 
 def test_the_lists_show_the_way_of_a_decision(command, traded):

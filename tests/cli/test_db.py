@@ -1,4 +1,4 @@
-"""`aegis db`: against the server of the tests, and once from nothing on an embedded one."""
+"""`aegis db` on the server of the tests, and once from nothing on a new embedded server."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def aegis(monkeypatch, pg_server, database, secrets, tmp_path):
 
 @pytest.fixture
 def aegis_on_empty(monkeypatch, pg_server, databases, secrets, tmp_path):
-    """The same on a database that does not exist yet."""
+    """Run a command on a database that does not exist yet."""
     name = databases.create("template0")
     databases.drop(name)
     use(monkeypatch, pg_server.url(name), secrets, tmp_path)
@@ -46,7 +46,7 @@ def use(monkeypatch, url, secrets, tmp_path):
 
 
 def run(*arguments: str, **how) -> subprocess.CompletedProcess[str]:
-    """The command as a process of its own: psql replaces it."""
+    """Run the command as a separate process, because psql replaces it."""
     code = "from cli.main import main; main()"
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
     return subprocess.run(

@@ -1,4 +1,4 @@
-"""`aegis doctor`: what is wrong is found, with what to do; what is right is said to be right."""
+"""`aegis doctor` finds what is wrong and says what to do, and reports what is right as ok."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from workers.runtime.registry import CORE
 
 
 def findings(result):
-    """What was found, by check; the exit status must say whether something failed."""
+    """The findings by check; the exit status must be 1 if one of them is a failure, else 0."""
     found = json.loads(result.stdout)
     assert result.exit_code == int(any(row["state"] == "fail" for row in found)), result.output
     by_check: dict[str, list[dict]] = {}

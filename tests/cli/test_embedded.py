@@ -1,4 +1,4 @@
-"""The embedded server starts for anybody, is shared by starters, and stops in order."""
+"""The embedded server starts under any account, is shared by all who start it, and stops cleanly."""
 
 import os
 import pwd
@@ -94,7 +94,7 @@ def test_stopping_twice_is_the_same_as_once(place: Path) -> None:
 def test_a_start_waits_for_the_stop_before_it(place: Path) -> None:
     first = start(place)
     with ThreadPoolExecutor() as threads, psycopg.connect(first.url("postgres")):
-        stopping = threads.submit(first.stop, "smart")  # which lets that session finish
+        stopping = threads.submit(first.stop, "smart")  # which waits for that session to end
         wait_for_status(place, "stopping")
         starting = threads.submit(start, place)
 

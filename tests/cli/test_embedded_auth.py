@@ -1,4 +1,4 @@
-"""Nobody gets in by the account alone but the administrator, and nobody else reads the directory."""
+"""Only the administrator logs in without a password, and no other account can read the directory."""
 
 import os
 import pwd
@@ -90,7 +90,7 @@ def test_another_account_is_no_superuser(server: Server) -> None:
 
 @needs_root
 def test_another_account_may_knock_with_a_password(server: Server) -> None:
-    """Strategies of a server that root started run under an account of their own."""
+    """If root started the server, strategies run under a separate account."""
 
     def log_in() -> str:
         with psycopg.connect(server.url("postgres", "trader"), password=PASSWORD) as conn:
@@ -102,7 +102,7 @@ def test_another_account_may_knock_with_a_password(server: Server) -> None:
 def test_nothing_in_the_directory_is_open_to_others(server: Server) -> None:
     def is_open(path: Path) -> bool:
         mode = path.lstat().st_mode
-        allowed = 0o011 if stat.S_ISDIR(mode) else 0  # to pass through, not to look
+        allowed = 0o011 if stat.S_ISDIR(mode) else 0  # may be entered, not listed
         return not stat.S_ISSOCK(mode) and bool(stat.S_IMODE(mode) & 0o077 & ~allowed)
 
     inside = [path for path in server.directory.rglob("*") if not path.is_symlink()]

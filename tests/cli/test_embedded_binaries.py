@@ -1,4 +1,4 @@
-"""Which PostgreSQL is used: what was named, else the wheel's, the system's, PATH's."""
+"""Which PostgreSQL is used: the one that was named, else the wheel's, the system's or the one in PATH."""
 
 import shutil
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ def place() -> Iterator[Path]:
 
 
 def make_installation(folder: Path, version: str) -> Path:
-    """Programs that only know their version."""
+    """Create programs that only print their version."""
     folder.mkdir(parents=True)
     for name in ("postgres", "initdb"):
         (folder / name).write_text(f"#!/bin/sh\necho 'postgres (PostgreSQL) {version}'\n")

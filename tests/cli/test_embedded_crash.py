@@ -1,4 +1,4 @@
-"""Whatever is killed, the next start finds the truth: one server, and all that was committed."""
+"""Whatever is killed, the next start has one server and everything that was committed."""
 
 import os
 import signal
@@ -104,7 +104,7 @@ def stale(pid: int, place: Path) -> str:
 
 @pytest.fixture
 def stranger(place: Path) -> Iterator[int]:
-    """A living process of the server's account that is no server: what a reused pid points to."""
+    """A running process of the server's account that is not a server, as a reused pid may denote."""
     start(place).stop()
     process = subprocess.Popen(["sleep", "600"], cwd="/", **server_account(place / "data").run_as())
     yield process.pid

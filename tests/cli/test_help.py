@@ -1,4 +1,4 @@
-"""Every command explains itself, and asking for help loads nothing heavy."""
+"""Every command has help, and showing help imports nothing heavy."""
 
 from __future__ import annotations
 

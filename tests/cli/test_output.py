@@ -1,4 +1,4 @@
-"""Tables for people: whatever the width of the terminal, a number is never cut."""
+"""Tables for people: whatever the width of the terminal, no number is cut off."""
 
 import datetime as dt
 import io
@@ -30,7 +30,7 @@ class Terminal(io.StringIO):
 
 @pytest.fixture
 def shown(monkeypatch):
-    """What a table of rows looks like on a terminal of some width."""
+    """Return a function that prints rows as on a terminal of a given width and returns the text."""
 
     def show(width, rows, *, title=None):
         monkeypatch.setenv("COLUMNS", str(width))

@@ -35,7 +35,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Run Python where the wheel is installed, far from the checkout; other packages are lent from here."""
+    """Run Python where the wheel is installed, outside the checkout; other packages come from this one."""
     away = tmp_path_factory.mktemp("away")
     venv.create(away / "venv", with_pip=False, symlinks=True)
     (site,) = (away / "venv").glob("lib/python*/site-packages")

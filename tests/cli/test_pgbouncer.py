@@ -1,4 +1,4 @@
-"""The pgbouncer.ini that ships works as it is: right answers, and no way around the passwords."""
+"""The shipped pgbouncer.ini works unchanged: answers are right, and nobody logs in without a password."""
 
 import asyncio
 import shutil
@@ -38,7 +38,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def pooled(server: Server) -> Iterator[str]:
-    """The address of the trader through a running PgBouncer."""
+    """The address for the login trader through a running PgBouncer."""
     process = pooler.start(server)
     yield pooler.pooled_url(server, "postgres", "trader")
     process.terminate()
@@ -46,7 +46,7 @@ def pooled(server: Server) -> Iterator[str]:
 
 
 def assert_all_is_right(server: Server, driver: str) -> None:
-    """Every transaction is there once, and few sessions carried them all."""
+    """Every transaction is stored once, and fewer server sessions than clients carried them."""
     entries, distinct, sessions = (
         ask(server, f"select {what} from public.ledger where driver = '{driver}'")
         for what in ("count(*)", "count(distinct (client, number))", "count(distinct backend)")
@@ -98,7 +98,7 @@ def test_a_thousand_concurrent_transactions_of_psycopg_are_right(server: Server,
 
 
 async def test_listen_is_accepted_and_never_delivers(server: Server, pooled: str) -> None:
-    """The silence that Bus must notice: the NOTIFY is over and done, and a direct listener heard it."""
+    """Bus must detect this silence: a direct listener has heard the NOTIFY, the pooled one never does."""
     heard: dict[str, asyncio.Event] = {"pooled": asyncio.Event(), "direct": asyncio.Event()}
     through = await asyncpg.connect(pooled, password=PASSWORD, statement_cache_size=0)
     direct = await asyncpg.connect(server.url("postgres", "trader"), password=PASSWORD)
@@ -108,7 +108,7 @@ async def test_listen_is_accepted_and_never_delivers(server: Server, pooled: str
     do(server, "notify news")
 
     await asyncio.wait_for(heard["direct"].wait(), 5)
-    await through.fetchval("select 1")  # whatever was sent before this answer has arrived
+    await through.fetchval("select 1")  # everything sent before this answer has arrived
     assert not heard["pooled"].is_set()
     await asyncio.gather(through.close(), direct.close())
 
@@ -117,7 +117,7 @@ async def test_listen_is_accepted_and_never_delivers(server: Server, pooled: str
 def any_pooler(
     request: pytest.FixtureRequest, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[str]:
-    """Also one that a careless hand made swallow the settings PgBouncer does not know."""
+    """PgBouncer as shipped, and one configured to ignore startup parameters that it does not know."""
     if request.param == "lenient":
         shipped = pooler.shipped_file("pgbouncer.ini")
         changed = server.directory / "lenient.ini"
@@ -149,7 +149,7 @@ async def test_the_bus_refuses_to_listen_through_it(any_pooler: str, monkeypatch
 async def test_nobody_comes_through_without_the_right_password(
     server: Server, pooled: str, user: str, password: str | None
 ) -> None:
-    """PgBouncer itself would take an empty password from its auth_user, the superuser here."""
+    """PgBouncer itself would accept an empty password from its auth_user, here the superuser."""
     with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError)):
         await asyncpg.connect(
             pooler.pooled_url(server, "postgres", user), password=password, statement_cache_size=0

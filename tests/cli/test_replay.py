@@ -1,4 +1,4 @@
-"""`aegis replay` as a user starts it: a process of its own, a machine where nothing was before."""
+"""`aegis replay` as a user starts it: a separate process, on a machine without any data of Aegis."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ INTERRUPTED = 130
 
 
 class Person:
-    """Somebody with a new home directory and a recording."""
+    """A user with a new home directory."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -290,7 +290,7 @@ def moment(line):
 
 
 def test_recordings_as_people_have_them_are_taken_whole_and_alike_each_time(person):
-    """All of them in one file, out of order, so that one server start is enough."""
+    """All rows go into one file, once sorted and once shuffled, so that one server start is enough."""
     rows = sorted((line for lines in ODD.values() for line in lines), key=moment)
     cut = next(n for n, line in enumerate(rows) if "00:00:01" in line)
     sorted_file, shuffled = person.home / "binance_sorted.csv", person.home / "binance_shuffled.csv"

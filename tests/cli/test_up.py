@@ -34,7 +34,7 @@ CODE = "from cli.main import main; main()"
 
 
 class Aegis:
-    """A person at a machine with one data directory."""
+    """A user at a machine with one data directory."""
 
     def __init__(self, place: Path) -> None:
         self.place = place
@@ -72,7 +72,7 @@ class Aegis:
         return Up(process)
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
-        """What the administrator sees; the server must run."""
+        """Run a query as the administrator; the server must run."""
         self.database.server = None
         with self.database.admin() as conn:
             return conn.execute(query.encode()).fetchall()
@@ -89,7 +89,7 @@ class Aegis:
 
 
 class Up:
-    """A running `aegis up`, and what it has said so far."""
+    """A running `aegis up` and its output so far."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
@@ -110,7 +110,7 @@ class Up:
         return "\n".join(self.lines)
 
     def wait_for(self, pattern: str) -> str:
-        """The first line that matches, however long ago it was said."""
+        """Wait for a line that matches, among old and new ones; return the first."""
         found: list[str] = []
 
         def heard() -> bool:
@@ -122,12 +122,12 @@ class Up:
         return found[0]
 
     def interrupt(self) -> int:
-        """Ctrl-C; the exit status."""
+        """Send SIGINT, as Ctrl-C does; return the exit status."""
         self.process.send_signal(signal.SIGINT)
         return self.ended()
 
     def ended(self) -> int:
-        """Wait for its end and for all it has said; the exit status."""
+        """Wait for the process to end and for all its output; return the exit status."""
         status = self.process.wait(PATIENCE)
         self._reader.join(PATIENCE)
         return status
@@ -267,7 +267,7 @@ def test_on_a_terminal_there_is_a_live_screen(aegis, lines, columns):
 
 
 def read_until(terminal: int, seen: Callable[[str], object]) -> str:
-    """What appears on a terminal until it holds what is looked for, without the control sequences."""
+    """Read a terminal until `seen` accepts its text or it closes; return the text without control codes."""
     text, deadline = "", time.monotonic() + PATIENCE
     while not seen(text):
         assert select.select([terminal], [], [], max(deadline - time.monotonic(), 0))[0], (
@@ -311,7 +311,7 @@ def test_a_recording_ends_by_itself_with_every_event_counted(aegis, tmp_path):
 
 
 def write_recording(path: Path) -> int:
-    """Ten seconds of two coins; returns how many events."""
+    """Write ten seconds of events of two coins; return how many."""
     start, lines = datetime(2024, 8, 8, tzinfo=UTC), ["ts,symbol,bid,bid_qty,ask,ask_qty,last,last_qty"]
     for step in range(2000):
         ts = f"{start + timedelta(milliseconds=5 * step):%Y-%m-%dT%H:%M:%S.%fZ}"

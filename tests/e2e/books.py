@@ -1,7 +1,7 @@
-"""Our books against those of the paper broker, which are its own: what neither side may have wrong.
+"""Compare our books with those that the paper broker keeps itself.
 
-The law audit looks at our rows; this looks at both sides of the wire.  All is read in one snapshot, at a
-moment when nothing is in flight, so that a difference is a difference.
+The law audit checks our rows only; this compares both sides.  Everything is read in one snapshot while
+nothing is in flight, so every difference is an error.
 """
 
 from __future__ import annotations
@@ -93,13 +93,13 @@ QUESTIONS = {
 
 @dataclass
 class Answer:
-    """What was found wrong: nothing, if all is well."""
+    """The violations found; none if all is correct."""
 
     found: list[str] = field(default_factory=list)
 
 
 def violations(conn: psycopg.Connection[Any]) -> Answer | None:
-    """Ask all questions of one snapshot; None while something is in flight."""
+    """Run all queries in one snapshot; return None while something is in flight."""
     with conn.transaction():
         conn.execute("set transaction isolation level repeatable read, read only")
         in_flight = conn.execute(IN_FLIGHT).fetchone()

@@ -18,7 +18,7 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture
 def system(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[System]:
-    """A system of its own that is not started yet; when the test has passed its books are verified."""
+    """A new system, not yet started; if the test passes, its books are verified."""
     system = System(cluster)
     try:
         yield from _verified(system, request)
@@ -28,7 +28,7 @@ def system(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[System]
 
 @pytest.fixture(scope="package")
 def shared(cluster: Cluster) -> Iterator[System]:
-    """One system for all tests of a folder that leave it trading: starting all processes takes its time."""
+    """One system for all tests of a folder that leave it trading, because starting all processes is slow."""
     system = System(cluster)
     yield system
     system.close()
@@ -36,7 +36,7 @@ def shared(cluster: Cluster) -> Iterator[System]:
 
 @pytest.fixture
 def trading(shared: System, request: pytest.FixtureRequest) -> Iterator[System]:
-    """A system that trades; when the test has passed its books are verified."""
+    """A system that trades; if the test passes, its books are verified."""
     if not set(LOGINS) <= set(shared.pids()):
         shared.start()
     if shared.value("select mode <> 'NORMAL' from risk.system_mode"):

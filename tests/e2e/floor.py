@@ -1,6 +1,6 @@
-"""A trading floor with one worker on it: the test is the feed and the desk, and only execution is real.
+"""A system with one real worker, execution; the test itself acts as the feed and the desk.
 
-So a test can hold that process at a step of a send and know everything else that happens.
+So a test can hold that process at a step of a send and knows everything else that happens.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ SYMBOL = "005930"
 
 
 class Floor:
-    """The account takes part, one symbol is quoted 70,000 to 70,100, and nobody works yet."""
+    """A reconciled account, one symbol quoted at 70,000 to 70,100, and no worker yet."""
 
     def __init__(self, system: System, director: Director) -> None:
         self.system = system
         self.director = director
         self.seq = 0
-        system.admin.execute("update trade.brokers set answer_timeout = '500 ms'")  # a quick broker
+        system.admin.execute("update trade.brokers set answer_timeout = '500 ms'")  # instead of 5 s
         system.login("aegis_w_supervisor").execute("select begin_run()")
         with system.login("aegis_w_reconcile") as conn:
             conn.execute(
@@ -34,7 +34,7 @@ class Floor:
         self.quote(70_000, 70_100)
 
     def execution(self) -> Process:
-        """Start a process; the one before may be dead, stopped or alive."""
+        """Start an execution process; the previous one may be dead, stopped or alive."""
         return self.system.spawn("execution", AEGIS_CHECKPOINTS=str(self.director.socket))
 
     def quote(self, bid: int, ask: int) -> None:
@@ -45,7 +45,7 @@ class Floor:
         )
 
     def intent(self, side: str = "BUY", quantity: int = 10, limit: int | None = None) -> int:
-        """Decide by hand; the price is made fresh first."""
+        """Create an intent by hand, after a fresh quote; return its id."""
         self.quote(70_000, 70_100)
         found = self.desk.execute(
             "select create_intent('demo', %s, %s, %s, %s)", [SYMBOL, side, quantity, limit]
@@ -54,7 +54,7 @@ class Floor:
         return int(found[0])
 
     def orders(self, intent_id: int) -> list[tuple[Any, ...]]:
-        """The orders of an intent: status, why it ended, and whether the broker ever heard of it."""
+        """The orders of an intent: status, closed_reason, and whether the broker has received it."""
         return self.system.rows(
             """
             select o.status, o.closed_reason, p.client_order_id is not null

@@ -1,9 +1,9 @@
-"""Find the examples of the README that are marked to be run, and compare what they print.
+"""Find the examples in the README that are marked to be run, and compare their output.
 
-A fenced block of ```console under a line `<!-- run -->` is run: lines that begin with `$ aegis` are
-commands, lines with a psql prompt (`demo demo=> select 1;`) are statements for `aegis db psql`, and what
-follows is their output.  Names and layout must be right; numbers, times and the rows of a table may differ,
-and a line `...` stands for any others.  The number after explain is replaced by that of an existing intent.
+A fenced ```console block under a line `<!-- run -->` is run: lines that begin with `$ aegis` are commands,
+lines with a psql prompt (`demo demo=> select 1;`) are statements for `aegis db psql`, and the lines after
+each are its output.  Names and layout must match; numbers, times and the rows of a table may differ, and a
+line `...` matches any lines.  The number after explain is replaced by the id of an existing intent.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ANYTHING = ("...", "…")
 
 @dataclass
 class Example:
-    """One command or statement, where it stands, and what it should print."""
+    """One command or statement, its line in the README, and its expected output."""
 
     line: int
     text: str
@@ -65,7 +65,7 @@ def _block(lines: Sequence[str], start: int) -> Iterator[Example]:
 
 
 def shape(output: Sequence[str]) -> list[str]:
-    """What must be the same: the columns of a table and that it has rows, the labels of other lines."""
+    """The parts of an output that must match: table columns, whether rows exist, labels of other lines."""
     found: list[str] = []
     lines = [line.rstrip() for line in output]
     number = 0
@@ -88,13 +88,13 @@ def shape(output: Sequence[str]) -> list[str]:
 
 
 def _label(line: str) -> str:
-    """The line up to the first gap, its numbers made alike."""
+    """The line up to its first gap of two blanks, with every number replaced by 0."""
     label = re.split(r"\s{2,}", line.strip())[0]
     return NUMBER.sub("0", label)
 
 
 def missing(expected: Sequence[str], actual: Sequence[str]) -> list[str]:
-    """The shapes of the expected output that the actual one lacks, in its order."""
+    """The parts of the expected output, from the first one that the actual output lacks in this order."""
     rest = iter(shape(actual))
     wanted = [one for one in shape(expected) if one not in ANYTHING]
     for number, one in enumerate(wanted):

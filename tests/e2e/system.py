@@ -1,7 +1,7 @@
-"""The whole of Aegis as a user runs it: our server, a seeded database, the supervisor and all its workers.
+"""The whole of Aegis as a user runs it: embedded server, seeded database, supervisor and all workers.
 
-One cluster serves all tests; each test has a database of its own, copied from one that was migrated and
-seeded once.  Tests wait for facts (a row, a process that is gone), never for time to pass.
+One cluster serves all tests; each test has its own database, copied from one that was migrated and seeded
+once.  Tests wait for facts (a row, a process that is gone), never for time to pass.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ LOGINS = tuple(f"aegis_w_{name}" for name in CORE) + tuple(f"aegis_s_{name}" for
 CODE = "tulip-4711"
 ADD_STRATEGY = "select add_strategy(%s, %s, %s, %s, %s, %s, %s)"
 PATIENCE = 20.0
-LOOK = 0.02  # seconds between two looks at a row
+LOOK = 0.02  # seconds between two checks of a fact
 
 
 @dataclass
 class Cluster:
-    """A server of our launcher in a scratch directory, and the database that tests copy."""
+    """An embedded server in a scratch directory, and the database that tests copy."""
 
     place: Path
     server: Server = field(init=False)
@@ -58,11 +58,11 @@ class Cluster:
         self._seed()
 
     def start(self) -> None:
-        """Start the server, or recover it; it listens where it did before."""
+        """Start the server, with crash recovery if needed; it listens at the same address as before."""
         self.server = Server.start(self.place / "server", die_with_owner=True)
 
     def kill(self) -> None:
-        """kill -9 of the postmaster; returns when no process of the server is left."""
+        """Kill -9 the postmaster; return when no process of the server is left."""
         os.kill(self.server.pid, signal.SIGKILL)
         self.server.stop("immediate")
 
@@ -73,7 +73,7 @@ class Cluster:
         return psycopg.connect(self.server.url(name), autocommit=True)
 
     def _seed(self) -> None:
-        """What `aegis up` sets up for the demo: an account, four symbols, two strategies."""
+        """Create what `aegis up` creates for the demo: an account, four symbols, two strategies."""
         database = self.database(TEMPLATE)
         with database.desk() as desk:
             desk.execute("select add_account('demo', 'paper', 'SIM', 'KRW', null, 100000000)")
@@ -86,7 +86,7 @@ class Cluster:
             desk.execute("select set_override_code(%s)", [CODE])
 
     def copy(self) -> str:
-        """A new database as the seed left it."""
+        """Create a copy of the seeded database and return its name."""
         self.count += 1
         name = f"e2e_{self.count}"
         with self.connect() as conn:
@@ -101,7 +101,7 @@ class Cluster:
 
 
 class Process:
-    """A worker process as the supervisor or a person starts it."""
+    """A worker process, started as the supervisor or a person starts it."""
 
     def __init__(self, system: System, name: str, *args: str, **settings: str) -> None:
         path = {key: os.environ[key] for key in ("PATH", "LANG", "TZ") if key in os.environ}
@@ -123,7 +123,7 @@ class Process:
         return self.popen.pid
 
     def stop(self) -> int:
-        """Ask it to end, and return its exit status."""
+        """Send SIGTERM and return the exit status."""
         self.popen.terminate()
         return self.popen.wait(PATIENCE)
 
@@ -145,7 +145,7 @@ class System:
     # Processes
 
     def start(self, *feed: str, **settings: str) -> None:
-        """Start the supervisor, and return when every worker lives and the account takes part."""
+        """Start the supervisor; return when every worker is alive and the account is reconciled."""
         self.supervisor = self.spawn("supervisor", *(feed or ("sim:7",)), **settings)
         self.wait_until(self._all_live, what="every worker to live")
         self.wait_for("select is_open from api.accounts", what="the account to be reconciled")
@@ -166,13 +166,13 @@ class System:
         return database.worker_env(f"aegis_w_{name}") | secrets
 
     def stop(self) -> None:
-        """Ctrl-C: everything ends in order."""
+        """Stop the supervisor; it must exit with status 0, and all workers with it."""
         assert self.supervisor is not None
         assert self.supervisor.stop() == 0
         assert not self.pids()
 
     def close(self) -> None:
-        """End whatever runs and remove the database."""
+        """End all processes and drop the database."""
         for process in self.processes:
             if process.popen.poll() is None:
                 process.popen.terminate()
@@ -190,7 +190,7 @@ class System:
         return dict(self.rows("select login, pid from api.workers where is_alive"))
 
     def kill_worker(self, login: str) -> int:
-        """kill -9, and return the pid that was."""
+        """Kill -9 a worker and return the pid it had."""
         pid = self.pids()[login]
         os.kill(pid, signal.SIGKILL)
         return pid
@@ -199,7 +199,7 @@ class System:
 
     @property
     def admin(self) -> Connection:
-        """A superuser's connection, made anew when the server was away."""
+        """A superuser's connection, opened again if it was lost."""
         if self._admin is None or self._admin.broken or self._admin.closed:
             self._admin = self.cluster.connect(self.name)
         return self._admin
@@ -229,7 +229,7 @@ class System:
         )
 
     def rows(self, query: str, args: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """All rows of a query; it is asked again when the server was away in between."""
+        """All rows of a query, which is repeated once if the connection was lost."""
         try:
             return self.admin.execute(query.encode(), args or None).fetchall()
         except psycopg.OperationalError:
@@ -242,7 +242,7 @@ class System:
     def wait_for(
         self, query: str, args: Sequence[Any] = (), *, within: float = PATIENCE, what: str = ""
     ) -> Any:
-        """Look at the first value of a query until it is true; return it."""
+        """Repeat a query until its first value is true; return the value."""
         return self.wait_until(lambda: self.value(query, args), within=within, what=what or query)
 
     def wait_until(self, fact: Callable[[], Any], *, within: float = PATIENCE, what: str) -> Any:
@@ -254,7 +254,7 @@ class System:
         return found
 
     def wait_for_fills(self, more: int = 1, *, side: str | None = None, within: float = PATIENCE) -> None:
-        """Wait until there are more executions of intents that are made from now on."""
+        """Wait for this many fills of intents created from now on."""
         last = self.value("select coalesce(max(intent_id), 0) from trade.order_intents")
         self.wait_for(
             "select count(*) >= %s from trade.fills where intent_id > %s and (side = %s or %s)",
@@ -264,7 +264,7 @@ class System:
         )
 
     def story(self) -> str:
-        """What a person looks at when something did not happen."""
+        """The state to look at when a wait failed: rows and the last lines of the logs."""
         told = [f"{query}\n    {self.rows(query)}" for query in STORY]
         for process in self.processes:
             lines = process.log.read_text(errors="replace").splitlines()[-5:]
@@ -274,7 +274,7 @@ class System:
     # The end
 
     def verify(self, *, within: float = 30.0) -> None:
-        """At a moment when nothing is in flight, every book must be right."""
+        """Wait until nothing is in flight; all books must then be correct."""
         wrong = self.wait_until(
             lambda: violations(self.admin), within=within, what="a moment without orders in flight"
         )
@@ -294,6 +294,6 @@ STORY = (
 
 
 def wait_until_gone(pids: Sequence[int]) -> None:
-    """Return when none of these processes lives."""
+    """Return when none of these processes is alive."""
     for pid in pids:
         wait_until_dead(pid)

@@ -1,4 +1,4 @@
-"""kill -9 of anything while the system trades: trading goes on, and the books stay right."""
+"""Kill -9 any process while the system trades: trading continues, and the books stay correct."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""The kill switch (L1), pulled while the system trades."""
+"""The kill switch (L1), used while the system trades."""
 
 import os
 import subprocess
@@ -144,7 +144,7 @@ def test_a_halt_survives_a_restart_of_everything(trading: System) -> None:
 
 
 def resume(system: System) -> None:
-    """Leave HALT as a person does: not with a wrong code, with the right one; trading goes on."""
+    """Resume as a person does: a wrong code is refused, the right one accepted, and trading continues."""
     with system.desk() as desk:
         assert desk.execute("select resumed from resume('try', 'wrong')").fetchone() == (False,)
         assert desk.execute("select resumed from resume('seen', %s)", [CODE]).fetchone() == (True,)

@@ -1,5 +1,6 @@
-"""A notification is a hint (L12): without any everything still happens within the poll, and without polls
-nothing waits in normal running.
+"""Notifications are only hints (L12).
+
+Without any, all work is still done within the poll interval; without polls, nothing waits in normal running.
 """
 
 from tests.e2e.system import System
@@ -15,11 +16,11 @@ from (
 ) as w
 """
 POLL = 1.0  # seconds: the poll of router and execution
-BUSY = 1.5  # seconds this machine may be slow
+BUSY = 1.5  # seconds allowed for a slow machine
 
 
 def test_with_every_notification_dropped_all_is_done_within_the_poll(system: System) -> None:
-    quick = '{"fast": 2, "slow": 3, "threshold": 0.1, "cooldown": 1}'  # it sees one price in a poll
+    quick = '{"fast": 2, "slow": 3, "threshold": 0.1, "cooldown": 1}'  # it sees one price per poll
     system.admin.execute(
         "update strategy.strategies set parameters = %s where strategy = 'momentum'", [quick]
     )

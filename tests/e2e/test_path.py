@@ -1,4 +1,4 @@
-"""The way of a trade: quote, pick, intent, order, fill, position, exit, flat."""
+"""The path of a trade: quote, pick, intent, order, fill, position, exit, flat."""
 
 from tests.e2e.system import System
 

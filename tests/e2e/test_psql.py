@@ -1,4 +1,4 @@
-"""psql first: the real psql, opened by `aegis db psql`, does what the README promises."""
+"""The real psql, opened by `aegis db psql`, does what the README promises."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tests.e2e.test_path import ROUND_TRIP
 
 
 def psql(system: System, *statements: str) -> str:
-    """What psql prints for these statements, one after the other in one session."""
+    """Run these statements in one psql session and return what it prints."""
     done = system.aegis("db", "psql", "--", *(part for one in statements for part in ("-c", one)))
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -15,7 +15,7 @@ def psql(system: System, *statements: str) -> str:
 
 @pytest.fixture
 def idle(system: System) -> System:
-    """Nothing runs: what psql shows does not need a worker."""
+    """A system without running workers, which psql does not need."""
     return system
 
 

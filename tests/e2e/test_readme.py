@@ -1,4 +1,4 @@
-"""The examples of the README are run on a system that trades, and print what they say they print."""
+"""Run the examples of the README on a trading system; they print what the README says."""
 
 import re
 import shlex
@@ -88,7 +88,7 @@ def test_the_examples_of_the_readme_print_what_it_says(system: System) -> None:
 
 
 def check(system: System, example: Example, intent: int) -> list[str]:
-    """What is wrong with the output of an example."""
+    """Run an example; return what is wrong with its output."""
     text = re.sub(r"(explain\W+)\d+", rf"\g<1>{intent}", example.text)
     arguments = ["db", "psql", "--", "-c", text] if example.is_sql else shlex.split(text, comments=True)
     done = system.aegis(*arguments)

@@ -1,7 +1,7 @@
-"""Recorded data through the whole system: every event is applied, superseded or quarantined, and counted.
+"""Recordings played through the whole system: every event is applied, superseded or quarantined, and counted.
 
-The small recording is made by the simulator.  AEGIS_SAMPLE_RECORDING names a big one of two Binance symbols,
-which is then played at most speed.
+The simulator makes the small recording.  AEGIS_SAMPLE_RECORDING may name a big one of two Binance symbols,
+which is played at speeds 100 and max.
 """
 
 import gzip
@@ -34,7 +34,7 @@ Maker: TypeAlias = Callable[[int], Path]
 
 @pytest.fixture
 def make_recording(tmp_path: Path) -> Maker:
-    """Write this many events of a simulated market in the layout of a recording."""
+    """Return a function that writes this many events of a simulated market as a recording."""
 
     def make(events: int) -> Path:
         path = tmp_path / "sim_20250102.csv.gz"
@@ -78,7 +78,7 @@ def test_every_event_of_the_sample_is_counted(system: System, speed: str) -> Non
 
 
 def add_crypto(system: System) -> None:
-    """An account and a strategy for the symbols of the sample."""
+    """Add an account and a strategy for the symbols of the sample."""
     database = system.cluster.database(system.name)
     with database.desk() as desk:
         desk.execute("select add_account('crypto', 'paper', 'BINANCE', 'USDT', null, 100000)")

@@ -1,7 +1,7 @@
-"""A restored older backup against a broker that moved on: nothing is sent twice, nothing is missed.
+"""A restored backup that is older than the broker's state: no order is sent twice, no fill is missed.
 
-The paper broker's books stand in the database that is restored, so the test plays the broker that remembers:
-it carries the newer books into the restored database.
+The paper broker keeps its books in the restored database itself.  To act as a broker that lost nothing, the
+test copies the newer books into the restored database.
 """
 
 from collections.abc import Iterator
@@ -56,7 +56,7 @@ LAWS = "select law, violation from api.law_audit"
 
 @pytest.fixture
 def own() -> Iterator[System]:
-    """A system on a server of its own, whose data may be exchanged."""
+    """A system on its own server, whose data the test may replace."""
     with scratch() as place:
         cluster = Cluster(place)
         system = System(cluster)
@@ -69,7 +69,7 @@ def own() -> Iterator[System]:
 
 @dataclass
 class Books:
-    """What the broker remembers: its orders and fills, and how far it has counted."""
+    """The broker's state: its orders, its fills and the values of their sequences."""
 
     rows: dict[str, bytes]
     counters: dict[str, int]
@@ -99,7 +99,7 @@ def number(table: str) -> str:
 
 
 def decide(system: System, side: str, symbol: str, quantity: int, limit: int | None = None) -> int:
-    """A decision by hand; returns the intent."""
+    """Create an intent by hand; return its id."""
     with system.desk() as desk:
         found = desk.execute(INTENT, [symbol, side, quantity, limit]).fetchone()
     assert found is not None
@@ -107,12 +107,12 @@ def decide(system: System, side: str, symbol: str, quantity: int, limit: int | N
 
 
 def trade(system: System, side: str, symbol: str, quantity: int) -> None:
-    """Buy or sell at the market, and have it filled."""
+    """Buy or sell at the market and wait for the fill."""
     system.wait_for(FILLED, [decide(system, side, symbol, quantity)])
 
 
 def rest(system: System, symbol: str, quantity: int) -> int:
-    """A buy far below the market, which rests at the broker; returns its intent."""
+    """Place a buy far below the market, wait until it rests at the broker, and return its intent."""
     bid = system.value("select bid from api.prices where symbol = %s", [symbol])
     intent = decide(system, "BUY", symbol, quantity, int(bid * 8 // 10) // 1000 * 1000)
     system.wait_for(RESTING, [intent])
@@ -120,7 +120,7 @@ def rest(system: System, symbol: str, quantity: int) -> int:
 
 
 def run_supervisor(system: System) -> None:
-    """Start everything; here the account need not be reconciled to go on."""
+    """Start the supervisor and wait for every worker, but not for the account's reconciliation."""
     system.supervisor = system.spawn("supervisor", "sim")
     system.wait_for(
         "select count(*) = %s from api.workers where is_alive and login = any(%s)",
@@ -147,7 +147,7 @@ def test_a_restored_backup_meets_a_broker_that_moved_on(own: System) -> None:
     assert done.returncode == 0, done.stderr
     (backup,) = (own.cluster.place / "backups").iterdir()
 
-    # What the backup does not know: a fill of an order it has, and orders it has never heard of.
+    # After the backup: a fill of an order that is in it, and orders that are not.
     own.admin.execute(BROKER_FILLS.encode(), [4, filled_later])
     own.wait_for("select filled_qty = 4 from trade.order_intents where intent_id = %s", [filled_later])
     trade(own, "SELL", "035420", 3)
@@ -162,7 +162,7 @@ def test_a_restored_backup_meets_a_broker_that_moved_on(own: System) -> None:
     unknown = {subject for (subject,) in own.rows(UNKNOWN_FILLS)}
     assert unknown, "or the broker has not moved on"
 
-    # It is halted, whoever starts it, and does nothing but read.
+    # The restored system is halted and only reads from the broker.
     assert "is foreign       yes" in own.aegis("status").stdout
     run_supervisor(own)
     own.wait_for("select not exists (select from (" + KNOWN_FILLS_MISSED + ") as missed)")
@@ -183,7 +183,7 @@ def test_a_restored_backup_meets_a_broker_that_moved_on(own: System) -> None:
     assert done.returncode == 0, done.stderr
     own.wait_for("select is_open from api.accounts", what="the account to be reconciled", within=40)
 
-    # Every difference is gone by recorded rows, and the broker has heard nothing but two cancels.
+    # Recorded rows have removed every difference, and the broker has received only two cancels.
     assert own.rows(DIFFERENCES) == []
     assert own.value(IN_FLIGHT) == 0
     assert own.rows(KNOWN_FILLS_MISSED) == []

@@ -1,4 +1,4 @@
-"""Sent once (L6): whatever happens to execution during a send, the broker hears each order once."""
+"""Sent once (L6): whatever happens to execution during a send, the broker receives each order once."""
 
 import os
 import signal
@@ -43,7 +43,7 @@ def test_execution_may_be_killed_at_every_step_of_a_send(
     director.hold(step)
     intent = floor.intent()
     held = director.reached(step)
-    while floor.system.value("select count(*) from trade.orders") == 0:  # an empty claim came by
+    while floor.system.value("select count(*) from trade.orders") == 0:  # skip claims that found no intent
         held.go()
         held = director.reached(step)
     assert floor.system.value("select count(*) from paper.orders") == sent
@@ -120,4 +120,4 @@ def test_execution_stopped_while_another_takes_over_sends_nothing(floor: Floor, 
     assert floor.orders(intent) == [NEVER_SENT, FILLED]
     other.stop()
     again = floor.intent("SELL")
-    floor.wait_for_status(again, "FILLED")  # the one that was stopped works on
+    floor.wait_for_status(again, "FILLED")  # by the process that was stopped

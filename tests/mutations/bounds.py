@@ -108,7 +108,10 @@ MUTATIONS: tuple[Mutation, ...] = (
             ("api.paper_match", "test_a_paper_order_that_fails_keeps_no_other_waiting"),
             ("trade.correct_account", "test_a_holding_that_cannot_be_corrected_leaves_the_others_corrected"),
             ("trade.release_unsent_intents", "test_an_intent_that_cannot_be_shed_refuses_no_fact"),
-            ("trade.expire_waiting", "test_an_intent_that_cannot_be_ended_does_not_stand_in_the_way_of_an_adoption"),
+            (
+                "trade.expire_waiting",
+                "test_an_intent_that_cannot_be_ended_does_not_stand_in_the_way_of_an_adoption",
+            ),
         )
     ),
     code(

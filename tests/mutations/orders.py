@@ -1,4 +1,4 @@
-"""L4 to L6: lifecycles, one live order per intent, sent once and only where the run began; also L9 and L12."""
+"""L4 to L6: lifecycles, one live order per intent, sent once and only where the run began; also L9, L12."""
 
 from tests.mutations.kinds import Mutation, code, constraint, index, trigger, view
 from tests.mutations.names import INTENTS, LOST, ORDERS, STRAYS

@@ -1,10 +1,10 @@
-"""Prove the laws for as long as wanted.
+"""Check the laws for as long as wanted.
 
-    python -m tests.prove --steps 1000000              walk the door at random against the model
-    python -m tests.prove --seed 7 --first 1200        go on where a run stopped, or walk one example again
+    python -m tests.prove --steps 1000000              make random calls of `api` and compare with the model
+    python -m tests.prove --seed 7 --first 1200        continue where a run stopped, or repeat an example
     python -m tests.prove storm --seconds 60           sixteen clients at once on a few hot accounts
 
-Exit status 1, with a script that shows it, at the first violation.
+The exit status is 1 if a law is violated; a walk prints a script that reproduces the violation.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.prove.storm import storm
 
 
 def walks(seed: str, first: int, steps: int) -> Figures:
-    """One process: its own server and database."""
+    """Walk in one process, with its own server and database."""
     with scratch_server() as connect:
         place = Place(connect)
         try:
@@ -30,7 +30,7 @@ def walks(seed: str, first: int, steps: int) -> Figures:
 
 
 def walk_all(arguments: argparse.Namespace) -> int:
-    """Share the steps among processes; each walks examples of a seed of its own."""
+    """Divide the steps among processes; each walks the examples of its own seed."""
     count = arguments.processes
     seeds = [arguments.seed] if count == 1 else [f"{arguments.seed}.{n}" for n in range(count)]
     began = time.monotonic()

@@ -1,4 +1,4 @@
-"""Walks and storms share one database of their module, wiped in between; races have the kit of the laws."""
+"""Walks and storms share one database per module, emptied in between; races use the fixtures of the laws."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +19,7 @@ __all__ = ["database", "db", "kit", "market", "mutation", "threads"]
 def connect(
     pg_server: PgServer, databases: Databases, maintenance: Connection, template: str, secrets: Path
 ) -> Iterator[Connect]:
-    """Connect to this module's database as any login, None for the administrator."""
+    """Connect to this module's database as any login; None is the administrator."""
     name = databases.create(template)
     logins.secure_copy(maintenance, name)
     with pg_server.connect(name) as conn:

@@ -1,4 +1,4 @@
-"""Walks by a seeded stream: as many steps as wanted, each example found again by its number."""
+"""Random walks with a seed: any number of steps, and each example can be repeated by its number."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LENGTH = 60  # steps of one example
 
 
 class Stream:
-    """Choices by a seed."""
+    """Random choices from a seed."""
 
     def __init__(self, seed: str) -> None:
         self._random = random.Random(seed)
@@ -32,20 +32,20 @@ class Stream:
 
 @dataclass
 class Figures:
-    """What was walked."""
+    """The counts of a walk."""
 
     steps: int = 0
     examples: int = 0
     seconds: float = 0.0
     kinds: Counter[str] = field(default_factory=Counter)
-    reached: Counter[str] = field(default_factory=Counter)  # how often walks came where it is interesting
+    reached: Counter[str] = field(default_factory=Counter)  # how often each interesting case occurred
 
 
 class Failed(AssertionError):
-    """A walk ended in a violation: which one, and how to walk it again."""
+    """A walk that found a violation: which one, and how to repeat it."""
 
     def __init__(self, seed: str, number: int, step: str, error: BaseException, script: str) -> None:
-        super().__init__(seed, number, step, error, script)  # all of them: it travels between processes
+        super().__init__(seed, number, step, error, script)  # pickled between processes by these arguments
 
     def __str__(self) -> str:
         seed, number, step, error, script = self.args
@@ -78,7 +78,7 @@ def example(place: Place, seed: str, number: int, figures: Figures, most: int = 
 
 
 def walk(place: Place, steps: int, seed: str = "0", first: int = 0, every: float | None = None) -> Figures:
-    """Walk examples until so many steps are done; tells the progress every so many seconds."""
+    """Walk examples until this many steps are done; print the progress every `every` seconds."""
     figures = Figures()
     began = told = time.monotonic()
     number = first

@@ -1,6 +1,7 @@
-"""A long past, cheaply: finished intents, orders and fills, written with triggers off, as only tests may.
+"""A long history, created cheaply: finished intents, orders and fills, inserted with triggers disabled.
 
-Nothing of it is live: a function that finds its work by an index is as fast as on the first day.
+Only tests may do this.  No row is live, so a function that finds its work by an index stays as fast as on an
+empty database.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ GROWING = (
     "trade.reconciliations", "market.quarantine", "risk.mode_history", "risk.incidents",
 )  # fmt: skip
 
-# One parameter, how many.  Every statement adds rows to what is there already.
+# Parameters: the number of rows and the owner.  Every statement adds rows to the existing ones.
 PAST = """
 insert into trade.order_intents (account_id, instrument_id, owner, intent_type, side, reason, quantity,
     worst_price,
@@ -85,7 +86,7 @@ where i.reason = 'past' and not exists (select from bus.events as e where e.inte
 
 
 def add_past(db: Connection, rows: int, owner: str) -> None:
-    """So many intents more, each with its order, fill, cash entry, pick, answer and event."""
+    """Add this many intents, each with an order, fill, cash entry, pick, gate result and event."""
     statements = PAST.format(rows=int(rows), owner=owner)
     db.execute(f"begin; {OFF} {statements} {ON}; commit".encode())
     db.execute("vacuum analyze")

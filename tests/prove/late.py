@@ -1,5 +1,6 @@
-"""Steps of a walk in which facts come late: about orders that had ended, executions reported once more, and
-orders the broker no longer knows.
+"""Steps of a walk with late facts.
+
+They are about orders that had ended, executions reported again, and orders the broker no longer knows.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ T = TypeVar("T")
 
 SEOUL = dt.timezone(dt.timedelta(hours=9))
 
-# Each step and how often a stream of choices takes it.
+# Each step and its weight in the random choice.
 LATE: dict[str, int] = {
     "check": 3, "read_fills": 3, "forget": 3, "declare_lost": 2, "accept_late": 3, "fill_late": 3,
     "cancelled_late": 2, "midnight": 2, "correct": 3, "late_child": 3,
@@ -24,7 +25,7 @@ LATE: dict[str, int] = {
 
 
 class LateFacts:
-    """The part of a walk that is about late facts."""
+    """The steps of a walk that bring late facts."""
 
     place: Place
     model: Model
@@ -45,7 +46,7 @@ class LateFacts:
         return self.choices.one_of(list(orders)) if orders else None
 
     def _ended(self) -> list[Order]:
-        """Orders we ended without the broker's word, children of amends first."""
+        """Orders we closed without the broker confirming their end; usually children of amends, if any."""
         ended = [
             o
             for o in self.model.orders.values()
@@ -65,7 +66,7 @@ class LateFacts:
         self.model.accounts[account].fills_read_at = self.model.now
 
     def do_forget(self) -> None:
-        """An exchange was reset: an order that lives here is looked for until it is given up."""
+        """The exchange was reset: report one to three times that a live order was not found."""
         live = [o for o in self.model.orders.values() if o.answered and (o.stray or not o.closed)]
         if order := self._some(live):
             self._pass(7)
@@ -99,7 +100,7 @@ class LateFacts:
         return Fill(order, number, at.astimezone(SEOUL).date(), quantity, order.limit, *(ZERO,) * 3)
 
     def do_late_child(self) -> None:
-        """The child of an amend is given up, and then the broker says otherwise."""
+        """Give up the child of an amend; then the broker may accept or fill it."""
         children = [o for o in self.model.orders.values() if o.is_pending and not o.closed]
         if not children:
             self.do_hold()
@@ -134,7 +135,7 @@ class LateFacts:
             )
 
     def do_midnight(self) -> None:
-        """An execution is reported on one side of midnight and then on the other."""
+        """Report a known execution again, at midnight or a microsecond before."""
         told = [
             f
             for f in self.model.fills
@@ -148,7 +149,7 @@ class LateFacts:
             self._fill(Fill(fill.order, fill.number, at.date(), *rest), at)
 
     def do_correct(self) -> None:
-        """A venue takes an execution back and reports it with another price or quantity."""
+        """Usually bust an execution, then report it again, often with another price or quantity."""
         told = [f for f in self.model.fills if not f.number.startswith("cum:")]
         if not told:
             return

@@ -1,8 +1,8 @@
-"""What the laws say must happen, told a second time, in Python and exact decimals.
+"""The laws implemented a second time, in Python with exact decimals, to compare with the database.
 
-Each method is a function of the door: it returns what the database must answer or raises `No` with the
-SQLSTATE it must refuse with, and changes the model as the call must change the tables.  Sums (locked, breach)
-are never stored here: they follow from the intents.
+Each public method models a function of `api`: it returns what the database must return or raises `No` with
+the SQLSTATE that the database must raise, and changes the model as the call must change the tables.  Sums
+(locked, breach) are not stored here; they are computed from intents and stray orders.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ KRX = ((500_000, 1000), (200_000, 500), (50_000, 100), (20_000, 50), (5000, 10),
 
 
 class No(Exception):
-    """The door must refuse with this SQLSTATE."""
+    """The database must refuse the call with this SQLSTATE."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -43,7 +43,7 @@ class Instrument:
     symbol: str
     lot: Decimal
     least: Decimal
-    tick: Decimal | None  # none: the KRX table
+    tick: Decimal | None  # None: the KRX tick table
     bid: Decimal = ZERO
     ask: Decimal = ZERO
     quoted: tuple[dt.datetime, int] | None = None
@@ -124,8 +124,8 @@ class Order:
     closed: bool = False
     answered: bool = False
     check_at: dt.datetime | None = None
-    stray: bool = False  # we ended it, and it may live at the broker
-    ended: bool = False  # by the broker's word
+    stray: bool = False  # we closed it, but it may be live at the broker
+    ended: bool = False  # the broker confirmed its end
 
     def close(self, status: str) -> None:
         self.status, self.closed, self.answered = status, True, True
@@ -178,7 +178,7 @@ class Account:
 
 @dataclass
 class Model:
-    """The whole of it.  `now` is set by whoever moves the clock."""
+    """The state of the model.  The walk sets `now` when it moves the clock."""
 
     now: dt.datetime
     instruments: dict[str, Instrument]
@@ -192,7 +192,7 @@ class Model:
     fills: list[Fill] = field(default_factory=list)
     alive: set[int] = field(default_factory=set)
     checked_at: dt.datetime | None = None
-    reached: Counter[str] = field(default_factory=Counter)  # how often it came where it is interesting
+    reached: Counter[str] = field(default_factory=Counter)  # how often each interesting case occurred
 
     # -- sums ----------------------------------------------------------------------------------------------
 
@@ -251,7 +251,7 @@ class Model:
         key: str,
         ttl: dt.timedelta,
     ) -> Intent:
-        """The intent it must make, without its number, or the one the key already has."""
+        """The intent to create, without its id, or the existing intent with this key."""
         if kind not in (BUYS if side == "BUY" else SELLS):
             raise No("TRI01")
         if self.verdict(side) == "DENY":
@@ -277,7 +277,7 @@ class Model:
         return intent
 
     def check_admission(self, intent: Intent) -> None:
-        """Breaches and reservations: what a new intent may promise."""
+        """Refuse a new intent if there is a breach or too little free cash or quantity."""
         if intent.side == "BUY" and self.free_cash(intent.account) < 0:
             raise No("TRC02")
         if any(self.free_qty(h) < 0 for h in self.positions if h[:2] == intent.holding[:2]):
@@ -327,7 +327,7 @@ class Model:
         ]
 
     def store(self, order: Order) -> None:
-        """An order that was claimed, or the child of one that is to be amended."""
+        """Store a claimed order, or the child of an order to be amended."""
         order.intent.attempts += 1
         if order.parent is None:
             order.intent.status = "CLAIMED"
@@ -357,7 +357,7 @@ class Model:
         ]
 
     def doubts_due(self) -> list[Order]:
-        """Orphans come into doubt; all whose time to be asked about has come."""
+        """Put orphaned orders in doubt; return all orders in doubt that are due for a query."""
         for order in self.orders.values():
             if order.status == "SENDING" and (
                 order.send_before + ANSWER_TIMEOUT < self.now
@@ -373,7 +373,7 @@ class Model:
         ]
 
     def checks_due(self) -> list[Order]:
-        """Live orders nobody has asked about for a minute: ten a second."""
+        """Live orders not checked for a minute: at most ten, at most once a second."""
         due = [
             o
             for o in self.orders.values()
@@ -427,7 +427,7 @@ class Model:
         self._retire(child.intent, "CANCELLED")
 
     def _retire(self, intent: Intent, status: str) -> None:
-        """An intent whose last order has ended ends too."""
+        """Close an intent that has no open order left."""
         if not intent.closed and not self.open_orders(intent):
             intent.close(status)
 
@@ -446,7 +446,7 @@ class Model:
             self._retire(intent, "CANCELLED")
 
     def _curb(self, intent: Intent) -> None:
-        """Orders beyond what is left of their intent, after facts nobody asked for, are called back."""
+        """After unexpected facts, request the cancel of orders larger than the rest of their intent."""
         for order in self.open_orders(intent):
             if not order.is_pending and order.quantity - order.filled > intent.rest:
                 self.reached["called back"] += not order.cancel_asked
@@ -574,7 +574,7 @@ class Model:
             self._retire(order.intent, "EXPIRED" if order.intent.expires <= self.now else "CANCELLED")
         return "CANCELLED"
 
-    # -- orders that we ended and that live at the broker ---------------------------------------------------
+    # -- orders that we closed but that are live at the broker ----------------------------------------------
 
     def _end_stray(self, order: Order, *, by_broker: bool) -> None:
         self.reached["stray gone"] += 1
@@ -593,13 +593,13 @@ class Model:
     # -- facts ---------------------------------------------------------------------------------------------
 
     def _known(self, fill: Fill) -> Fill | None:
-        """The last report of an execution: of its order whatever the day, else of its instrument and day."""
+        """The last report of an execution: by its order on any day, else by account, instrument and day."""
         mine = [f for f in self.fills if f.order is fill.order and f.number == fill.number]
         mine = mine or self._of_the_day(fill)
         return max(mine, key=lambda f: f.revision) if mine else None
 
     def _of_the_day(self, fill: Fill) -> list[Fill]:
-        """Reports of this number for this account, instrument and day."""
+        """The reports with this fill number for this account, instrument and day."""
         return [f for f in self.fills if f.key == fill.key]
 
     def record_fill(self, fill: Fill, corrected: Decimal | None = None) -> str:
@@ -644,7 +644,7 @@ class Model:
         return "RECORDED"
 
     def _restate(self, known: Fill, told: Fill) -> str:
-        """What is told of a known execution afterwards: books the difference."""
+        """Book the difference between a known execution and a later report of it."""
         more = max(told.fee_qty - known.fee_qty, ZERO)
         cash = told.cash - known.cash
         same = (told.notional, told.fee, told.tax) == (known.notional, known.fee, known.tax) and not more
@@ -661,7 +661,7 @@ class Model:
         return "RESTATED"
 
     def restate_total(self, order: Order, notional: Decimal, fee: Decimal) -> str:
-        """A total of no more units with other money: booked to the last fill of the order."""
+        """Book a total of the same quantity with another notional or fee, to the last fill of the order."""
         mine = [f for f in self.fills if f.order is order and not f.busted]
         if not mine:
             return "DUPLICATE"
@@ -758,7 +758,7 @@ class Model:
         return True
 
     def _let_go(self, intent: Intent, *, approved: bool) -> None:
-        """A sell without a limit is priced now; it lives as long as it was asked to."""
+        """Release an intent: price a sell without a limit now, and restart its time to live."""
         if intent.side == "SELL" and intent.limit is None:
             kind = "EXIT" if intent.escalated else intent.kind
             intent.worst = self.worst_price(self.instruments[intent.symbol], "SELL", kind, None)

@@ -1,7 +1,7 @@
-"""A database to prove things on: a session for each station, all in one virtual time, wiped between examples.
+"""The database of all examples: a session for each station, one virtual time, wiped between examples.
 
-A new database for each example would cost more than the example; so one is wiped, as only a superuser can,
-and its sessions, whose plans are made by then, go on.
+A new database for each example would cost more than the example.  So a superuser wipes the same one, and its
+sessions stay open with their cached plans.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ START = dt.datetime(2026, 3, 2, 1, 0, tzinfo=dt.UTC)  # Monday, 10:00 in Seoul
 STRATEGY = "prover"
 CODE = "open sesame"
 ACCOUNTS = ("alpha", "beta")
-STOCK, COIN = "STOCK", "COIN"  # whole lots on the KRX ticks; fractions of 0.001 with a least notional
+STOCK, COIN = "STOCK", "COIN"  # lots of 1 on KRX ticks; lots of 0.001 with a minimum notional
 LOGINS = {
     "desk": "aegis_desk",
     "feed": "aegis_w_price_sync",
@@ -71,7 +71,7 @@ WIPED = [
 
 @dataclass(frozen=True)
 class Call:
-    """One call through the door, kept so that a failure can be told as a script."""
+    """One call of `api`, kept so that a failure can be printed as a script."""
 
     at: dt.datetime
     station: str
@@ -80,7 +80,7 @@ class Call:
 
 
 class Place:
-    """The sessions, the clock, and what was said through them since the last wipe."""
+    """The sessions, the clock, and the calls made since the last wipe."""
 
     def __init__(self, connect: Connect) -> None:
         self.now = START
@@ -93,7 +93,7 @@ class Place:
         self._found()
 
     def _found(self) -> None:
-        """What every example shares: instruments, accounts, a strategy, a feed."""
+        """Create what every example shares: instruments, accounts, a strategy and the override code."""
         for symbol, ticks, lot, least in ((STOCK, "KRX", "1", "0"), (COIN, "0.01", "0.001", "5")):
             self.ask(
                 "desk",
@@ -110,7 +110,7 @@ class Place:
         self.ask("desk", query, STRATEGY, ACCOUNTS[0], [STOCK, COIN])
         self.ask("desk", "select start_strategy(%s)", STRATEGY)
         self.ask("desk", "select * from set_override_code(%s)", CODE)
-        self.db.execute(  # as an older version hashed it: a walk looks at it too often for a slow one
+        self.db.execute(  # one round, as in an older version: a walk checks it too often for a slow hash
             "update risk.override_codes as c"
             " set rounds = 1, digest = encode(sha256(convert_to(c.salt || %s, 'UTF8')), 'hex')",
             [CODE],
@@ -118,7 +118,7 @@ class Place:
         self.wipe()
 
     def wipe(self) -> None:
-        """As it was on the first day: no holdings, no history, normal mode, accounts not yet reconciled."""
+        """Reset everything: no holdings, no history, mode NORMAL, accounts not yet reconciled."""
         self.now += dt.timedelta(hours=1)
         self.script.clear()
         deletes = ";".join(f"delete from {table}" for table in WIPED)
@@ -139,7 +139,7 @@ class Place:
                 self.hire(station)
 
     def vacuum(self) -> None:
-        """Give back what wiping left behind; now and then."""
+        """Vacuum the dead rows that wiping leaves."""
         self.db.execute(f"vacuum {', '.join(WIPED)}, trade.balances, trade.accounts".encode())
 
     def session(self, station: str) -> Connection:
@@ -153,31 +153,31 @@ class Place:
         return conn
 
     def rows(self, station: str, query: str, *args: Any) -> list[tuple[Any, ...]]:
-        """A call through the door: all rows."""
+        """Make a call and return all rows."""
         conn = self.session(station)
         self.script.append(Call(self.now, station, query, args))
         return conn.execute(query.encode(), args).fetchall()
 
     def ask(self, station: str, query: str, *args: Any) -> Any:
-        """A call through the door: the one value."""
+        """Make a call and return its single value."""
         found = self.rows(station, query, *args)
         return found[0][0] if found else None
 
     def hire(self, station: str) -> int:
-        """Register a worker on a station's session; it holds its lock."""
+        """Register a worker on a station's session, which holds the worker's lock."""
         self.workers[station] = int(self.ask(station, "select register_worker('execution', 1, 'here')"))
         assert self.ask(station, "select hold_worker_lock(%s)", self.workers[station])
         return self.workers[station]
 
     def kill(self, station: str) -> None:
-        """The worker of a station dies without a word; returns when PostgreSQL has freed its lock."""
+        """Let a station's worker die unannounced; return when PostgreSQL has released its lock."""
         self._sessions.pop(station).close()
         worker = self.workers.pop(station)
         while self.db.execute("select bus.worker_is_alive(%s)", [worker]).fetchone() == (True,):
             pass
 
     def told(self) -> str:
-        """The script since the last wipe, to be read and to be run again."""
+        """The calls since the last wipe as a script, to read or to run again."""
         lines = []
         with psycopg.ClientCursor(self.db) as cursor:
             for call in self.script:
@@ -192,7 +192,7 @@ class Place:
 
 @contextmanager
 def scratch_server() -> Iterator[Connect]:
-    """A server of our own with one migrated database, in memory where there is room; gone afterwards."""
+    """A temporary server with one migrated database, in memory if there is room."""
     memory = Path("/dev/shm")
     base = memory if memory.is_dir() and shutil.disk_usage(memory).free > 1 << 30 else None
     directory = Path(tempfile.mkdtemp(prefix="aegis-prove-", dir=base))

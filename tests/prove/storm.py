@@ -1,7 +1,7 @@
-"""Many clients of all roles on a few hot accounts and symbols, each call a transaction of its own.
+"""Many clients of all roles on a few hot accounts and symbols; each call is a separate transaction.
 
-What must come of it: not one deadlock, not one broken law, and no error but refusals and what a halt does to
-whoever holds its gate too long.  What the clients do is as random as the answers they get.
+There must be no deadlock, no broken law, and no errors except refusals and those of sessions that a halt ends
+because they hold its gate too long.  The clients' calls and the broker's answers are random.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from psycopg.types.json import Jsonb
 from tests.prove.place import ACCOUNTS, CODE, COIN, LOGINS, STOCK, STRATEGY, Connect, Connection, Place
 from workers.runtime.errors import Refused
 
-# A halt ends whoever holds the gate: the idle after 50 ms, the busy after 200. It gives up after 5 s.
+# A halt ends sessions that hold the gate, idle ones after 50 ms, active after 200; it gives up after 5 s.
 EXPECTED = {"57P01", "55P03"}
-# How long a role rests between two calls: pollers leave the others room, and picks gather for a router.
+# Seconds a role waits before each call, so that pollers leave room and picks accumulate for the router.
 PACE = {"feed": 0.004, "strategy": 0.002, "router": 0.03, "exits": 0.004, "risk": 0.004, "reconcile": 0.004}
 ORDER = "order_id, fence, client_order_id, account, symbol, quantity, limit_price"
 ROLES = (
@@ -34,7 +34,7 @@ ROLES = (
 
 @dataclass
 class Weather:
-    """What a storm did."""
+    """The results of a storm."""
 
     seconds: float = 0.0
     calls: Counter[str] = field(default_factory=Counter)
@@ -61,7 +61,7 @@ class Weather:
 
 
 class Client:
-    """One session that calls what its login may, at random, until told to stop."""
+    """One session that makes random calls which its login may make, until a given time."""
 
     def __init__(self, connect: Connect, role: str, seed: str, weather: Weather) -> None:
         self.random = random.Random(seed)
@@ -71,7 +71,7 @@ class Client:
         self._conn: Connection | None = None
         self._weather = weather
         self._known: list[tuple[Any, ...]] = []  # orders this client has claimed
-        self._told: list[tuple[Any, ...]] = []  # executions it has told
+        self._told: list[tuple[Any, ...]] = []  # executions it has reported
         self._filled = 0
         self._name = f"{role}-{seed}"
 
@@ -105,7 +105,7 @@ class Client:
         return self._conn.execute(query.encode(), args).fetchall()
 
     def me(self) -> int:
-        """The worker this session claims as."""
+        """The worker that this session claims as; registered when needed."""
         if self._conn is None or not self.worker:
             ((worker,),) = self.ask("select register_worker('execution', 1, 'here')")
             self.worker = worker
@@ -206,7 +206,7 @@ class Client:
     def _due(self) -> None:
         self.ask("select next_due()")
 
-    # -- hands ---------------------------------------------------------------------------------------------
+    # -- execution and reconciliation ----------------------------------------------------------------------
 
     def _as_execution(self) -> list[Callable[[], Any]]:
         often = [self._claim, self._answer, self._fill]
@@ -252,7 +252,7 @@ class Client:
         self.ask("select record_fill(%s, %s, null, %s, %s, %s, %s, 0, clock_timestamp())", *fill)
 
     def _tell_again(self) -> None:
-        """An execution with another price and another fee."""
+        """Report an execution again, possibly with another price and another fee."""
         if self._told:
             client, account, _, number, part, price = self.random.choice(self._told)
             self._tell(
@@ -290,7 +290,7 @@ DEADLOCKS = "select deadlocks from pg_stat_database where datname = current_data
 
 
 def storm(connect: Connect, seconds: float, clients: int = 16, seed: str = "0") -> Weather:
-    """Let it blow, then look at what is left."""
+    """Run the clients, then count deadlocks, violations and fills."""
     place = Place(connect)
     weather = Weather()
     for account in ACCOUNTS:
@@ -299,7 +299,7 @@ def storm(connect: Connect, seconds: float, clients: int = 16, seed: str = "0") 
     db.execute(f"alter database {db.info.dbname} set deadlock_timeout = '20ms'".encode())
     db.execute("update trade.brokers set answer_timeout = '500 ms', lease = '100 ms'")
     before = _number(db, DEADLOCKS)
-    # The clients live in real time, before which the virtual start and its trust may lie.
+    # The clients use real time, so begin the run and reconcile again: virtual times may be in the past.
     with connect("aegis_w_supervisor") as supervisor:
         supervisor.execute("select begin_run()")
     db.execute(

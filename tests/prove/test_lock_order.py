@@ -1,9 +1,9 @@
-"""Lock order: no function of the door waits for a lock while it holds one that comes later in the order.
+"""Lock order: no function of `api` waits for a lock while it holds one that comes later in the order.
 
 The order is gate, accounts by id, positions by account, instrument and owner, intents by id, orders by id.
-Each function is run once for each lock it could want, with that lock held by somebody else.  If it is seen
-waiting, a third session asks of every other lock whether it is free: all that are taken must come before the
-one that is waited for.  Functions that wait for nothing (skip locked) pass; two that obey cannot deadlock.
+Each function is run once for each lock it could take, while another session holds that lock.  If it waits, a
+third session tests every other lock: all that are taken must come before the awaited lock.  Functions that
+never wait (skip locked) pass.  Two functions that follow the order cannot deadlock.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SECOND = "second"
 
 @dataclass(frozen=True)
 class Lock:
-    """One lock: its place in the order, and the statement that takes it or fails at once."""
+    """One lock: its place in the order, and the statement that takes it."""
 
     key: Key
     statement: str
@@ -47,7 +47,7 @@ def locks_of(db: Connection) -> list[Lock]:
 
 
 class Tracer:
-    """Runs a call against one held lock at a time; what it does is rolled back each time."""
+    """Runs a call while one lock at a time is held, and rolls it back each time."""
 
     def __init__(self, kit: Kit, call: Call) -> None:
         self.kit = kit
@@ -90,11 +90,11 @@ class Tracer:
         return False
 
 
-# -- the calls, each in a state in which it has as much to do as it can ------------------------------------
+# -- the calls, each in a state in which it has as much work as possible -----------------------------------
 
 
 def busy(kit: Kit) -> None:
-    """Two accounts, two symbols, two owners; something held, resting, waiting and doubtful of each."""
+    """Two accounts, two symbols, two owners; each with positions, resting orders and waiting intents."""
     kit.add_account(SECOND)
     kit.open_account(SECOND)
     kit.add_strategy()
@@ -134,7 +134,7 @@ def resting(kit: Kit) -> Any:
 
 
 def child(kit: Kit) -> Any:
-    """The child of an amend that waits for its answer."""
+    """The child order of an amend that the broker has not answered yet."""
     fired(kit)
     kit.rows("execution", "select order_id from claim_amends(%s, 100)", kit.worker())
     return some(kit, "is_pending")
@@ -153,7 +153,7 @@ def doubtful(kit: Kit) -> Any:
 
 
 def given_up(kit: Kit) -> Any:
-    """An order we ended without the broker's word."""
+    """An order that we closed without the broker confirming its end."""
     order = claimed(kit)
     kit.call("execution", "select unsend(%s, %s)", order.order_id, order.fence)
     return order
@@ -171,7 +171,7 @@ def fill_of(order: Any, kit: Kit) -> Call:
 
 
 def told_again(kit: Kit) -> Call:
-    """A known execution, with another price and the costs the broker had not told before."""
+    """A known execution, reported again with another price, fee and tax."""
     station, query, args = fill_of(resting(kit), kit)
     assert kit.call(station, query, *args) == "RECORDED"
     return station, query, (*args[:5], args[5] + 1, 9, 9, kit.now)
@@ -205,7 +205,7 @@ def halted(kit: Kit) -> int:
 
 
 def proposed(kit: Kit) -> Call:
-    """Picks of both accounts in an order that is not that of the locks."""
+    """Picks of both accounts, created in another order than the lock order."""
     for owner, symbol, side in (("nemo", OTHER, "SELL"), ("momo", OTHER, "SELL"), ("momo", SYMBOL, "SELL")):
         strategy = kit.connect(f"aegis_s_{owner}")
         kind = "EXIT" if side == "SELL" else "ADD"
@@ -301,7 +301,7 @@ CALLS: dict[str, Callable[[Kit], Call]] = {
     "bust_fill": busted,
     "reconcile": disagreeing,
 }  # fmt: skip
-# What changes nothing that the order is about.
+# Functions that change nothing that the lock order covers.
 ELSEWHERE = {
     "add_account", "add_instrument", "add_strategy", "adopt", "advance_consumer", "advance_fills_cursor",
     "close_incident", "run_marker",

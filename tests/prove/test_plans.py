@@ -1,8 +1,8 @@
-"""What is done all the time costs the same on the first day and after a hundred thousand orders.
+"""Frequent calls cost the same on the first day and after a hundred thousand orders.
 
-The plans inside functions cannot be asked for, so what they read is counted: in a database with a long past
-each function is called once, and pg_stat_xact_user_tables says how many rows of the growing tables were
-read and whether one was read from end to end.
+The plans inside functions cannot be inspected, so the rows they read are counted.  Each function is called
+once in a database with a long history; pg_stat_xact_user_tables shows how many rows of the growing tables it
+read and whether it scanned one of them sequentially.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tests.prove.history import GROWING, add_past
 from tests.prove.place import ACCOUNTS, COIN, STOCK, STRATEGY, Connect, Place
 
 ROWS = 100_000
-FEW = 1_100  # rows a call may read of a growing table, whatever its length: seals are made a thousand at once
+FEW = 1_100  # rows a call may read of a growing table of any size: seals are made a thousand at once
 
 READ = """
 select schemaname || '.' || relname, seq_scan, coalesce(seq_tup_read, 0), coalesce(idx_tup_fetch, 0)
@@ -28,7 +28,7 @@ where schemaname || '.' || relname = any (%s)
 
 @pytest.fixture(scope="module")
 def old_place(connect: Connect) -> Iterator[Place]:
-    """A place with a long past, in which there is something of everything to do."""
+    """A database with a long history and some work for every function."""
     place = Place(connect)
     place.now = place.now.replace(year=2026)
     for account in ACCOUNTS:
@@ -66,7 +66,7 @@ def _quote(place: Place, symbol: str, bid: int) -> None:
 
 
 def _trade(place: Place) -> None:
-    """Positions with exits, orders that rest, in doubt and to be cancelled, intents and picks that wait."""
+    """Create positions with exits, resting orders, an order in doubt, and a waiting intent and pick."""
     for symbol, price in ((STOCK, 70_000), (COIN, 200)):
         for owner in ("manual", STRATEGY):
             kind = "MANUAL" if owner == "manual" else "ENTRY"
@@ -163,7 +163,7 @@ CALLS: dict[str, tuple[str, str, Callable[[Place], tuple[Any, ...]]]] = {
         lambda p: (p.workers["execution"],),
     ),
 }
-# The clock of a sweep and of a poll: what is due at another time.
+# These calls run at a later time, when their work is due.
 LATER = {"measure_equity", "expire_due", "claim_doubts", "order_accepted", "accounts_to_reconcile"}
 
 

@@ -1,9 +1,9 @@
-"""Races of two real sessions, in each isolation level and each order.
+"""Races of two real sessions, at each isolation level and in each order.
 
-The first to come holds its transaction open until the second is seen waiting for a lock, or has its answer
-without one.  Whoever may not act on an old snapshot is refused (TRM02) or told to try again (40001) and then
-does what its worker would: it asks once more.  In the end the facts must be those of one after the other.
-Races of a halt are in tests/sql/laws/test_modes.py: what admits and claims knows one isolation level only.
+The first session keeps its transaction open until the second waits for a lock, or has its answer without
+waiting.  A call that must not use an old snapshot is refused (TRM02) or fails to serialize (40001); then it
+is repeated once, as its worker would do.  The result must equal that of running one after the other.  Races
+with a halt are in tests/sql/laws/test_modes.py: admissions and claims accept only one isolation level.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Query = tuple[Any, ...]
 
 
 class Race:
-    """Two sessions, the second of which runs at some isolation level."""
+    """Two sessions, of which the second runs at the given isolation level."""
 
     def __init__(self, kit: Kit, level: str) -> None:
         self.kit = kit
@@ -35,7 +35,7 @@ class Race:
     def run(
         self, first: tuple[str, Query], second: tuple[str, Query], old: bool = False
     ) -> tuple[Said, Said]:
-        """Both answers.  With `old` the second has its snapshot from before the first."""
+        """Return both answers.  With `old`, the second session takes its snapshot before the first call."""
         early, late = self.kit.connect(first[0]), self.kit.connect(second[0])
         late.execute(f"set default_transaction_isolation = '{self.level}'".encode())
         if old:
@@ -211,7 +211,7 @@ def test_a_stream_and_a_poll_bring_the_same_total(race: Race, old: bool) -> None
 
 @pytest.fixture
 def resting(kit: Kit) -> Any:
-    """A take-profit of a strategy that rests at the broker, with the price fallen through the stop."""
+    """A strategy's resting take-profit order, after the price has fallen through the stop."""
     kit.add_strategy()
     kit.hold(10, owner="momo")
     order = kit.live_order("SELL", 10, 74_000, owner="momo", intent_type="EXIT")
@@ -296,7 +296,7 @@ def test_two_claimers(race: Race, old: bool) -> None:
 
 
 def in_doubt(kit: Kit) -> Any:
-    """An order in doubt whose lease has run out."""
+    """An order in doubt whose lease has expired."""
     kit.buy(1)
     order = kit.claim_one()
     kit.call("execution", "select order_unknown(%s, %s, 'timeout')", order.order_id, order.fence)
@@ -356,7 +356,7 @@ def test_a_fill_while_a_reconciliation_corrects(race: Race, old: bool) -> None:
 
     one, two = race.run(reconcile(kit, 10), fill(kit, order, 10), old)
 
-    # Both are recorded; what is too much now is seen by the next two looks.
+    # Both are recorded; the next two reconciliations find the excess and correct it.
     assert (one[1], two) == ([("CORRECTED",)], ("yes", [("RECORDED",)]))
     assert kit.position().qty == 20
     assert [said(kit.at("reconcile"), reconcile(kit, 10)[1])[1][0][0] for _ in range(2)] == [
@@ -368,7 +368,7 @@ def test_a_fill_while_a_reconciliation_corrects(race: Race, old: bool) -> None:
 
 
 def pending(kit: Kit) -> int:
-    """A sell that waits for approval, and whose time is over."""
+    """A sell that waits for approval and whose time to live is over."""
     kit.hold(10)
     kit.call("desk", "select halt('race')")
     intent_id = kit.sell(1)
@@ -394,7 +394,7 @@ def test_an_approval_while_its_time_runs_out(race: Race, old: bool) -> None:
 
 
 def test_its_time_runs_out_while_it_is_approved(race: Race, old: bool) -> None:
-    """The approval came first, and gives it the time it was asked to live."""
+    """The approval comes first and restarts the time to live."""
     intent_id = pending(race.kit)
 
     _, two = race.run(approve(intent_id), EXPIRE, old)
@@ -405,7 +405,7 @@ def test_its_time_runs_out_while_it_is_approved(race: Race, old: bool) -> None:
 
 
 def test_a_doubt_opens_while_another_order_of_its_side_is_claimed(race: Race, old: bool) -> None:
-    """The claim that came first is sent; the next waits for the doubt to be resolved."""
+    """The claim that came first is sent; the next one waits until the doubt is resolved."""
     kit = race.kit
     kit.buy(1)
     order = kit.claim_one()

@@ -1,8 +1,8 @@
-"""L11: every login tries every function, view and table, and is let in exactly as the committed list says.
+"""L11: every login tries every function, view and table, and gets exactly the access of the committed list.
 
-tests/sql/test_privileges.py compares what the catalog grants with the list; here the door is knocked at.  A
-function is called with nulls in a transaction that is rolled back: what matters is only whether PostgreSQL
-refuses the call (42501) before the function begins.
+tests/sql/test_privileges.py compares the grants in the catalog with the list; this test makes the calls.  A
+function is called with nulls in a transaction that is rolled back: it matters only whether PostgreSQL refuses
+the call (42501) before the function begins.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ROLES = {
     f"aegis_s_{STRATEGY}": {"aegis_strategy"},
 }
 REFUSED = "42501"
-NO_SUCH_WRITE = "55000"  # a view that cannot be written, by anybody
+NO_SUCH_WRITE = "55000"  # a view that nobody can write to
 
 FUNCTIONS = """
 select p.oid::regprocedure::text, n.nspname || '.' || p.proname, p.pronargs
@@ -39,7 +39,7 @@ where n.nspowner = 'aegis_owner'::regrole and c.relkind in ('r', 'p', 'v')
 
 
 def granted(kind: str, right: str) -> dict[str, set[str]]:
-    """What the committed list grants: the groups by what they may touch."""
+    """The groups that have this right in the committed list, for each object."""
     found: dict[str, set[str]] = {}
     for line in LISTED:
         if match := re.fullmatch(rf"{kind} (.+): (\w+) ([\w, ]+)", line):
@@ -51,7 +51,7 @@ def granted(kind: str, right: str) -> dict[str, set[str]]:
 
 @pytest.fixture(scope="module")
 def opened(place: Place, connect: Connect) -> Iterator[dict[str, Connection]]:
-    """A session of each login, with a search path that finds nothing by chance."""
+    """A session of each login, with a search path that finds no object of Aegis by chance."""
     sessions = {login: connect(login) for login in ROLES}
     for conn in sessions.values():
         conn.execute("set statement_timeout = '5s'; set lock_timeout = '1s'; set search_path = pg_catalog")
@@ -61,7 +61,7 @@ def opened(place: Place, connect: Connect) -> Iterator[dict[str, Connection]]:
 
 
 def is_refused(conn: Connection, statement: str) -> bool:
-    """Whether PostgreSQL itself says no; whatever else happens, or does not, is another affair."""
+    """Whether PostgreSQL itself refuses the statement; every other outcome counts as allowed."""
     try:
         with conn.transaction(force_rollback=True):
             conn.execute(statement.encode())
@@ -74,7 +74,7 @@ def is_refused(conn: Connection, statement: str) -> bool:
 def disagreements(
     conn: Connection, groups: Any, rights: dict[str, set[str]], tries: dict[str, str]
 ) -> list[str]:
-    """Where a try ended otherwise than the list says: a right counts in a schema one may enter."""
+    """The tries whose outcome differs from the list; a right counts only with usage on the schema."""
     schemas = granted("schema", "usage")
     wrong = []
     for target, statement in tries.items():
@@ -97,7 +97,7 @@ def test_a_login_calls_its_own_functions_and_no_other(place: Place, opened: Any,
 
 
 def _nulls(signature: str, count: int) -> list[str]:
-    """A null of each parameter's type: calls no overload but this one."""
+    """A null of each parameter's type, so that no other overload is called."""
     inside = signature[signature.index("(") + 1 : -1]
     return [f"null::{kind}" for kind in inside.split(",")] if count else []
 

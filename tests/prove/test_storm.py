@@ -1,6 +1,6 @@
-"""Sixteen clients of all roles at once: no deadlock, no broken law, nothing but refusals.
+"""Sixteen clients of all roles at once: no deadlock, no broken law, no unexpected error.
 
-A minute of it: python -m tests.prove storm --seconds 60
+To run it for a minute: python -m tests.prove storm --seconds 60
 """
 
 from tests.prove.place import Connect

@@ -1,6 +1,6 @@
-"""The laws hold on every walk over the door: ten thousand steps, each checked against a model in Python.
+"""The laws hold on every random walk over `api`: ten thousand steps, each compared with a model in Python.
 
-A million, and one failing walk again: see tests/prove/__main__.py.
+To walk a million steps, or to repeat a failed walk, see tests/prove/__main__.py.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,14 +23,14 @@ BY_HYPOTHESIS = settings(
     stateful_step_count=50,
     deadline=None,
     database=None,
-    derandomize=True,  # in a suite a failure must be the same the next time; the command takes other seeds
+    derandomize=True,  # a failure of the suite must be repeatable; the command takes other seeds
     phases=[Phase.generate, Phase.shrink],
     suppress_health_check=list(HealthCheck),
 )
 
 
 class Drawn:
-    """Choices Hypothesis makes, and can make smaller when something fails."""
+    """Choices that Hypothesis makes and can shrink after a failure."""
 
     def __init__(self, data: st.DataObject) -> None:
         self._data = data
@@ -43,7 +43,7 @@ class Drawn:
 
 
 class Machine(RuleBasedStateMachine):
-    """The steps of a walk as rules; each ends with the check."""
+    """The steps of a walk as rules, each followed by the check."""
 
     place: Place
     steps = 0
@@ -69,7 +69,7 @@ Rules = type("Rules", (Machine,), {name: _rule(name) for name in STEPS})
 
 @pytest.fixture
 def walked(place: Place) -> Place:
-    """The place of the walks; what a failed one did is told with the failure."""
+    """The database of the walks, used by Hypothesis too."""
     Machine.place = place
     return place
 
@@ -89,7 +89,7 @@ def test_ten_thousand_steps_break_no_law(walked: Place) -> None:
     assert {name for name in WANTED if not figures.reached[name]} == set()
 
 
-# Places a walk must have come to, else it proves little.
+# Cases that a walk must reach; otherwise it proves little.
 WANTED = (
     "AGREES", "CORRECTED", "DIFFERS", "amend", "amend first", "attempt 2", "breach", "buy shed",
     "child in its parent's place", "child refused", "fill before the answer", "fill of a closed order",
@@ -115,7 +115,7 @@ DAMAGE: dict[str, tuple[str, Any]] = {
 
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_walk_notices(walked: Place, damage: str) -> None:
-    """The check can fail: a database that does it wrong is caught within a few examples."""
+    """The check can fail: it detects a broken database within 2,000 steps."""
     broken, mended = DAMAGE[damage]
     walked.db.execute(
         "create or replace function bus.prove_lose() returns trigger language plpgsql as"

@@ -1,7 +1,7 @@
-"""One random walk over the door: each step is one call by one station, told to the database and to the model.
+"""A random walk over `api`: each step makes a call by one station to the database and to the model.
 
-Where the choices come from is the caller's affair: Hypothesis, which shrinks what fails, or a seeded stream,
-which is fast.  After each step both must be in the same state and law_audit empty.
+The caller supplies the choices: Hypothesis, which shrinks failures, or a seeded stream, which is fast.  After
+each step both must be in the same state and law_audit must be empty.
 """
 
 from __future__ import annotations
@@ -83,11 +83,11 @@ AMEND = (
 
 
 class Violation(AssertionError):
-    """The database did something else than the laws say."""
+    """The database did something that the laws do not allow."""
 
 
 class Choices(Protocol):
-    """Where a walk's choices come from."""
+    """The source of a walk's choices."""
 
     def number(self, low: int, high: int) -> int: ...
 
@@ -95,7 +95,7 @@ class Choices(Protocol):
 
 
 class Walk(LateFacts):
-    """A walk from an empty market."""
+    """A walk that starts with an empty market."""
 
     def __init__(self, place: Place) -> None:
         place.wipe()
@@ -118,7 +118,7 @@ class Walk(LateFacts):
         self._begin()
 
     def _begin(self) -> None:
-        """Money, prices and trust, without which nothing else can happen."""
+        """Deposit cash, reconcile the accounts and quote prices, which everything else needs."""
         for name in ACCOUNTS:
             self.both(
                 "desk",
@@ -135,20 +135,20 @@ class Walk(LateFacts):
     def reached(self) -> Counter[str]:
         return self.model.reached
 
-    # -- telling both --------------------------------------------------------------------------------------
+    # -- calling both --------------------------------------------------------------------------------------
 
     def chance(self, percent: int) -> bool:
         return self.choices.number(1, 100) <= percent
 
     def told(self, station: str, query: str, *args: Any) -> tuple[str, Any]:
-        """What the database says: ok and the value, or no and the SQLSTATE."""
+        """Call the database; return "ok" and the value, or "no" and the SQLSTATE."""
         try:
             return "ok", self.place.ask(station, query, *args)
         except Refused as refused:
             return "no", refused.sqlstate
 
     def both(self, station: str, query: str, args: tuple[Any, ...], expected: Callable[[], Any]) -> Any:
-        """Tell both; their answers must agree.  Returns the answer, or None when it was no."""
+        """Call both; their answers must agree.  Return the answer, or None if both refused."""
         said = self.told(station, query, *args)
         try:
             answer = expected()
@@ -171,7 +171,7 @@ class Walk(LateFacts):
     # -- the state -----------------------------------------------------------------------------------------
 
     def check(self) -> None:
-        """Both are in the same state, and the laws hold over all rows."""
+        """Check that both are in the same state and that the laws hold for all rows."""
         found = self.place.db.execute(STATE).fetchone()
         assert found is not None
         cash, positions, intents, orders, mode, audit = found
@@ -282,7 +282,7 @@ class Walk(LateFacts):
         self._quote(symbol, bid, ask, self.model.now - late)
 
     def do_quotes(self) -> None:
-        """All prices anew, so that what needs a fresh one can happen."""
+        """Quote all symbols again, so that calls which need a fresh price can succeed."""
         for symbol in (STOCK, COIN):
             move = Decimal(self.choices.number(-60, 60)) / 10_000
             tick = Decimal(100) if symbol == STOCK else Decimal("0.01")
@@ -295,7 +295,7 @@ class Walk(LateFacts):
         waits = any(
             i.status == "NEW" and (i.account, i.side) == (account, "BUY") for i in self.model.intents.values()
         )
-        if waits and self.chance(50):  # more than the buys that wait leave free
+        if waits and self.chance(50):  # more than the waiting buys leave free
             amount = -(max(self.model.free_cash(account), Decimal(0)) // 1 + 1)
         kind = "deposit" if amount > 0 else "withdrawal"
         query = "select record_cash(%s, %s, %s::numeric, 'test')"
@@ -304,7 +304,7 @@ class Walk(LateFacts):
     # -- the steps: decisions ------------------------------------------------------------------------------
 
     def _adopt(self) -> list[Intent]:
-        """The intents that were made since the last look, as the database describes them."""
+        """The intents created since the last call, as the database describes them."""
         made = []
         for row in self.place.db.execute(CREATED.encode(), [self._newest]).fetchall():
             intent = Intent(*row)
@@ -313,7 +313,7 @@ class Walk(LateFacts):
         return made
 
     def _admit(self, intent: Intent) -> None:
-        """An intent somebody else than a person made: it must have been admissible, one after the other."""
+        """Check that an intent created by a worker was admissible after the ones before it, and keep it."""
         wanted = {"ALLOW": "NEW", "APPROVE": "PENDING_APPROVAL"}.get(self.model.verdict(intent.side))
         self.must(intent.status == wanted, f"intent {intent.id} is {intent.status}, must be {wanted}")
         try:
@@ -414,7 +414,7 @@ class Walk(LateFacts):
                 order.amend_at = self.model.now
 
     def do_hold(self) -> None:
-        """Buy for the strategy and have it filled, so that there is something to protect and to sell."""
+        """Buy for the strategy and fill the order, so that there is a position to protect and to sell."""
         symbol, key = self._symbol(), f"key {next(self._numbers)}"
         if self.model.positions.get((ACCOUNTS[0], symbol, STRATEGY), ZERO) == 0:
             self._create(
@@ -434,7 +434,7 @@ class Walk(LateFacts):
                 self._fill(fill, self.model.now)
 
     def do_rest(self) -> None:
-        """A sell of the strategy's that rests at the broker, above the market."""
+        """Place sells of the strategy above the market, which rest at the broker."""
         for symbol in (STOCK, COIN):
             free = self.model.free_qty((ACCOUNTS[0], symbol, STRATEGY))
             if free > 0:
@@ -445,14 +445,14 @@ class Walk(LateFacts):
                     self._accept(order, order.fence, None)
 
     def do_crash(self) -> None:
-        """The price falls through every stop; the sells that rest must get out."""
+        """Let prices fall through every stop; exits fire and resting sells are amended."""
         for symbol in (STOCK, COIN):
             bid = MID[symbol] * Decimal("0.98")
             self._quote(symbol, bid, bid + (100 if symbol == STOCK else Decimal("0.01")), self.model.now)
         self.do_fire_exits()
         self.do_amend()
 
-    # -- the steps: hands ----------------------------------------------------------------------------------
+    # -- the steps: execution ------------------------------------------------------------------------------
 
     def _station(self) -> str:
         return self.choices.one_of(("execution", "other"))
@@ -595,7 +595,7 @@ class Walk(LateFacts):
         self.both(self._station(), FILL, args, lambda: self.model.record_fill(fill))
 
     def do_fill_again(self) -> None:
-        """The broker tells an execution a second time."""
+        """Report an execution a second time, possibly with other figures."""
         told = [f for f in self.model.fills if not f.number.startswith("cum:")]
         if told:
             fill = self.choices.one_of(told)
@@ -606,7 +606,7 @@ class Walk(LateFacts):
                     fill.order,
                     fill.number,
                     fill.date,
-                    fill.quantity + self.choices.one_of((0, 0, 0, 0, 0, 1)),  # told otherwise
+                    fill.quantity + self.choices.one_of((0, 0, 0, 0, 0, 1)),  # sometimes another quantity
                     fill.price + self.choices.one_of((0, 0, 0, 0, 1, -1)),
                     fill.fee + self.choices.one_of((0, 0, 0, 11, -3)),
                     fill.tax + self.choices.one_of((0, 0, 0, 5)),
@@ -649,7 +649,7 @@ class Walk(LateFacts):
             if not more:
                 return model.restate_total(order, worth - notional, paid - fee)
             number = f"cum:{order.id}:{total.normalize():f}"
-            # What was taken back had used up the order already.
+            # Busted fills have already used up a part of the order.
             used = min(order.filled + order.overfill, total) - quantity
             return model.record_fill(
                 Fill(order, number, _day(model.now), more, order.limit, paid - fee, ZERO, ZERO), used
@@ -694,7 +694,7 @@ class Walk(LateFacts):
         else:
             self.told("desk", "select safe('test')")
             self.model.mode = "HALT" if self.model.mode == "HALT" else "SAFE"
-        self._pass(0.001)  # law_audit goes by time: nothing happens in the instant of a change
+        self._pass(0.001)  # so that what follows has a later time than the change
 
     def _intent(self) -> Intent | None:
         intents = list(self.model.intents.values())
@@ -746,7 +746,7 @@ class Walk(LateFacts):
         self._reconcile(account, self.model.holdings(account), cash)
 
     def do_disagree(self) -> None:
-        """The broker holds something else; seen twice it is believed."""
+        """The broker reports other holdings; if it reports them twice, ours are corrected."""
         account, symbol = self._account(), self._symbol()
         holdings = self.model.holdings(account)
         change = self._quantity(symbol) * self.choices.one_of((-1, 1))
@@ -760,7 +760,7 @@ def _day(at: dt.datetime) -> dt.date:
     return at.astimezone(SEOUL).date()
 
 
-# Each step and how often a stream of choices takes it.
+# Each step and its weight in the random choice.
 STEPS: dict[str, int] = {
     "wait": 5, "quote": 3, "quotes": 4, "move_cash": 2, "create_intent": 14, "propose": 4, "route": 2,
     "fire_exits": 3, "hold": 4, "rest": 3, "crash": 4, "claim": 12, "amend": 4, "accept": 9, "reject": 3,

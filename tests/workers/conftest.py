@@ -1,4 +1,4 @@
-"""What tests of single workers share."""
+"""Fixtures for tests of single workers."""
 
 import asyncpg
 import pytest

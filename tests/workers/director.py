@@ -1,6 +1,6 @@
-"""The test's end of the checkpoints: hold a process at a step, learn its pid, let it go on or kill it.
+"""The test's side of the checkpoints: hold a process at a step, get its pid, then resume or kill it.
 
-with Director(directory) as director:       # AEGIS_CHECKPOINTS=director.socket
+with Director() as director:                # AEGIS_CHECKPOINTS=director.socket
     director.hold("execution.before_send")
     held = director.reached("execution.before_send")
     os.kill(held.pid, signal.SIGKILL)       # or held.go()
@@ -24,7 +24,7 @@ PATIENCE = 30.0
 
 @dataclass
 class Held:
-    """A process that waits at a step."""
+    """A process that is held at a step."""
 
     step: str
     pid: int
@@ -36,7 +36,7 @@ class Held:
 
 
 class Director:
-    """Answers the processes of one test: those at a step that is held wait, all others go on."""
+    """Answers the processes of one test: those at a held step wait, all others continue."""
 
     def __init__(self) -> None:
         self._directory = tempfile.TemporaryDirectory(prefix="aegis-")
@@ -53,13 +53,13 @@ class Director:
         self._holding.add(step)
 
     def release(self, step: str) -> None:
-        """Hold this step no more, and let go on who waits there."""
+        """Stop holding this step, and resume the processes that wait there."""
         self._holding.discard(step)
         while not self._held[step].empty():
             self._held[step].get().go()
 
     def reached(self, step: str, timeout: float = PATIENCE) -> Held:
-        """Wait until a process reaches this step, which has to be held."""
+        """Wait until a process reaches this step, which must be held."""
         try:
             return self._held[step].get(timeout=timeout)
         except queue.Empty:
@@ -86,7 +86,7 @@ class Director:
             except OSError:
                 return
             said = connection.makefile().readline().split()
-            if len(said) != 2:  # it died while it asked
+            if len(said) != 2:  # the process died while it asked
                 connection.close()
                 continue
             held = Held(said[0], int(said[1]), connection)

@@ -1,4 +1,4 @@
-"""A network between a client and PostgreSQL that tests spoil: it goes silent, or acts like a pooler."""
+"""A proxy between a client and PostgreSQL that tests can make go silent or act like a pooler."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Writer = asyncio.StreamWriter
 
 @dataclass
 class Network:
-    """Passes messages on, unless told not to."""
+    """Forwards messages, except those that a test wants dropped or changed."""
 
     url: str
     drop_notifications: bool = False
@@ -23,7 +23,7 @@ class Network:
     _open: set[asyncio.Task[None]] = field(default_factory=set)
 
     def go_silent(self) -> None:
-        """What is open now stays open and carries nothing any more, as when a cable is pulled."""
+        """Keep open connections open but forward nothing any more, as when a cable is pulled."""
         for task in self._open:
             task.cancel()
         self._open.clear()
@@ -66,7 +66,7 @@ class Network:
 
 @contextlib.asynccontextmanager
 async def network(url: str) -> AsyncIterator[tuple[Network, str]]:
-    """A network in front of this server, and the address to reach the server through it."""
+    """A proxy in front of this server, and the address of the server through it."""
     between = Network(url)
     server = await asyncio.start_server(between.carry, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]

@@ -1,6 +1,6 @@
-"""A worker that does what a table tells it, for tests of the runtime: as a class, and as a process.
+"""A worker that does the tasks of a table, for tests of the runtime: as a class, and as a process.
 
-`python -m tests.workers.sample` runs it under the settings of the environment.
+`python -m tests.workers.sample` runs it with the settings from the environment.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Several accounts: a broker that is broken, or talks nonsense, does not stand in the way of the others."""
+"""Several accounts: a broker that fails or answers nonsense does not block the others."""
 
 import datetime as dt
 from decimal import Decimal
@@ -24,7 +24,7 @@ def desk(login):
 
 
 def breaks(monkeypatch, method, answer=None):
-    """The paper broker fails, or answers this, whenever it is asked for the broken account."""
+    """Make the paper broker fail, or return `answer`, on each call for the broken account."""
     whole = getattr(PaperBroker, method)
 
     async def asked(self, account, *args):
@@ -61,7 +61,7 @@ async def test_a_snapshot_that_is_nonsense_is_told_and_the_next_is_compared(
 
 
 async def test_fills_are_imported_though_the_broker_of_another_account_fails(desk, connect, monkeypatch):
-    """Whole: with a commission that is not told yet and one in kind; here of an order nobody knows."""
+    """All fields arrive: a fee not reported yet, and a fee in kind; here for an unknown order."""
     fill = Fill("F", "B", None, Decimal(4), Decimal(70), None, Decimal(1), NOW, "7", fee_qty=Decimal("0.5"))
 
     async def fills_since(self, account, cursor):

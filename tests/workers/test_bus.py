@@ -1,4 +1,4 @@
-"""The bus hears every notification it can, and notices when it cannot."""
+"""The bus receives every notification it can, and detects when it cannot."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TIMEOUT = 20
 
 @pytest.fixture
 async def make_bus(pg_server):
-    """A started bus on some database, that looks after its connection every 50 ms."""
+    """Start a bus on some database that checks its connection every 50 ms."""
     made = []
 
     async def make(*channels, url=None, hold=None, check_every=0.05, patience=1.0):
@@ -45,7 +45,7 @@ async def other(pg_server):
 
 
 async def awake(bus, until=lambda: True):
-    """Wait for the bus to wake its worker, and again until this holds."""
+    """Wait until the bus wakes its worker, again and again until this holds."""
     async with asyncio.timeout(TIMEOUT):
         while True:
             await bus.wake.wait()
@@ -199,7 +199,7 @@ async def test_a_connection_that_goes_silent_is_noticed(make_bus, other, pg_serv
 
 @pytest.fixture
 def directory():
-    """A place for a server, which as root runs under another account."""
+    """A directory for a server, which runs under another account if we are root."""
     place = Path(tempfile.mkdtemp(prefix="aegis-test-"))
     place.chmod(0o711)
     yield place / "server"
@@ -265,7 +265,7 @@ async def test_a_stopped_bus_holds_no_connection(make_bus, other):
 
 
 async def end_session(other):
-    """End the session of the bus, and wait until it is no more."""
+    """End the session of the bus and wait until it is gone."""
     ended = await other.fetchval(
         """
         with bus as materialized (select pid from pg_stat_activity where application_name = 'aegis test bus')
@@ -284,7 +284,7 @@ async def gone(other):
 
 
 async def test_while_the_queue_has_no_room_it_is_degraded(make_bus, monkeypatch):
-    """Nobody sends hints then, so the worker polls as fast as with no connection at all."""
+    """Nobody sends notifications then, so the worker polls as fast as without a connection."""
     bus = await make_bus("new_intent", check_every=0.02)
     monkeypatch.setattr("workers.runtime.bus.HAS_ROOM", "select false")
     await awake(bus, lambda: bus.degraded)

@@ -1,4 +1,4 @@
-"""Every refusal of the database is one class, whichever driver carried it."""
+"""Every refusal of the database is one class, whichever driver raised it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RAISE = """
 
 @pytest.fixture(scope="session")
 def pg_dsn(pg_server):
-    """Any database will do: the codes are raised by the tests themselves."""
+    """The URL of any database; the tests raise the codes themselves."""
     return pg_server.url("postgres")
 
 
@@ -37,7 +37,7 @@ def test_there_is_one_class_for_each_code():
 
 
 def test_every_code_the_database_raises_has_a_class():
-    sql = [*ROOT.glob("sql/*.sql"), *ROOT.glob("schema/*.sql")]
+    sql = [*ROOT.glob("sql/**/*.sql"), *ROOT.glob("schema/*.sql")]
 
     raised = {code for file in sql for code in re.findall(r"'(TR[A-Z][0-9]{2})'", file.read_text())}
 

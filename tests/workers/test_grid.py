@@ -1,4 +1,4 @@
-"""Ticks and lots of recordings: a hair off is on it, further off is refused, and sizes are whole lots."""
+"""Ticks and lots of recordings: a price almost on a tick is put on it, others are refused; sizes are cut."""
 
 from decimal import Decimal
 from fractions import Fraction
@@ -35,7 +35,7 @@ def test_the_tail_of_a_float_is_not_taken_for_decimals(number, places, tail):
 @given(steps=st.integers(1, 10**9), step=st.sampled_from(STEPS), off=st.integers(-(10**15), 10**15))
 def test_a_price_is_its_tick_or_refused(steps, step, off):
     tick = Decimal(step)
-    price = Fraction(tick) * steps * (1 + Fraction(off, 10**23))  # up to ten billionths of itself off
+    price = Fraction(tick) * steps * (1 + Fraction(off, 10**23))  # off by up to ten billionths of itself
     text = f"{float(price):.30f}" if off % 2 else f"{Decimal(steps) * tick:f}"
     if Fraction(text) <= 0:
         return

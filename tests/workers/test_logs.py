@@ -1,4 +1,4 @@
-"""Logs are JSON lines that lose nothing, and read well."""
+"""Logs are JSON lines that lose nothing and are easy to read."""
 
 from __future__ import annotations
 

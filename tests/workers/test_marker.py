@@ -1,4 +1,4 @@
-"""What is kept of a run outside the database, and what the supervisor does with it."""
+"""The marker of a run, which is stored outside the database, and how the supervisor uses it."""
 
 from __future__ import annotations
 

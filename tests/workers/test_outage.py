@@ -1,4 +1,4 @@
-"""What a process remembers while the database does not work, and how it shares its wake-ups."""
+"""What a process remembers of an outage of the database, and how senders share its wake-ups."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""price_sync against a real server: everything a feed brings is in SQL once, and the others hear of it."""
+"""price_sync on a real server: everything a feed brings is stored once, and the others are notified."""
 
 import asyncio
 import gzip
@@ -54,7 +54,7 @@ async def link(dsn, universe):
 
 @pytest.fixture
 def sync(link):
-    """In lockstep: offer, drain, look."""
+    """A worker that the test drives: offer events, drain, look at the rows."""
     return PriceSync(Settings(), "sim:1", db=link)
 
 
@@ -83,7 +83,7 @@ async def until(condition):
 
 
 async def again(worker):
-    """Wait until the worker has looked once more."""
+    """Wait until the worker has drained once more."""
     drains = worker.drains
     worker.bus.wake.set()
     await until(lambda: worker.drains > drains)
@@ -91,7 +91,7 @@ async def again(worker):
 
 @asynccontextmanager
 async def running(dsn, *args, login=LOGIN):
-    """The worker as a process runs it, in a task of ours."""
+    """Run the worker as its process would, in a task of the test."""
     worker = PriceSync(Settings(database_url=dsn(login)), *args)
     task = asyncio.create_task(worker.run())
     try:
@@ -102,7 +102,7 @@ async def running(dsn, *args, login=LOGIN):
 
 
 class Breaking:
-    """A connection that breaks once, before or after the statement it was given has committed."""
+    """A connection that breaks once, before a statement is sent or after it has committed."""
 
     def __init__(self, link, when):
         self.link = link
@@ -229,7 +229,7 @@ async def test_the_others_hear_of_prices_after_they_are_there(dsn, universe, lin
 
 
 async def test_notifications_are_coalesced(dsn, universe, link, monkeypatch):
-    """With a gap of 100 ms between hints, batches that come every few milliseconds share one."""
+    """With 100 ms between notifications, batches that come every few milliseconds share one."""
     loop = asyncio.get_running_loop()
     heard = []
     await link.add_listener("quotes", lambda *_: heard.append(loop.time()))

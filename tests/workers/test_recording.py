@@ -1,4 +1,4 @@
-"""Recordings: every row is an event or is told; times, sizes and prices come through as they were written."""
+"""Recordings: every row is an event or is reported; times, sizes and prices are kept as written."""
 
 import gzip
 import tracemalloc
@@ -124,7 +124,7 @@ def test_nanoseconds_keep_their_order_within_the_microsecond(record):
 
 @pytest.mark.parametrize("name", ["newest first", "concatenated", "shuffled"])
 def test_sorting_brings_back_the_order_of_the_times(record, name):
-    """Also of rows of one microsecond, which have none but in the file or below the microsecond."""
+    """Rows of one microsecond keep the order of the original file."""
     rows = [at(n // 3, f"S{n}", f"00000{n % 3 // 2}") for n in range(60)]
     odd = {
         "newest first": rows[::-1],

@@ -40,7 +40,7 @@ def line(event):
 
 @pytest.fixture(scope="session")
 def recording(tmp_path_factory) -> Path:
-    """A few thousand events of the simulator's market, a broken row, and a symbol nobody knows."""
+    """A few thousand events of the simulator's market, a malformed row, and an unknown symbol."""
     lines = [line(event) for event in islice(Market(7, rate=150).events(START), EVENTS)]
     lines[EVENTS // 2 : EVENTS // 2] = [BROKEN, ELSEWHERE]
     file = tmp_path_factory.mktemp("recording") / "sim_test.csv.gz"
@@ -66,7 +66,7 @@ def plan(recording) -> Plan:
 
 @pytest.fixture
 def place(pg_server, maintenance, secrets):
-    """Make a database of kind replay, new for each call."""
+    """Return a function that creates a new database of kind replay for each call."""
     made = []
 
     def make() -> str:
@@ -90,7 +90,7 @@ def place(pg_server, maintenance, secrets):
 
 @pytest.fixture(scope="session")
 def known() -> dict[str, str]:
-    """The digest of the plan as it stands, once a test has needed it."""
+    """Holds the digest of the unchanged plan, once a test has needed it."""
     return {}
 
 
@@ -103,7 +103,7 @@ async def digest_of_plan(run, plan, known):
 
 @pytest.fixture
 def run(pg_server, place):
-    """Replay a plan in a new database; returns the replay, its digest and what the admin asks after it."""
+    """Replay a plan in a new database; return the replay, its digest and the results of these queries."""
 
     async def replay(plan, *questions, **how):
         connection = await asyncpg.connect(pg_server.url(place()))
@@ -126,7 +126,7 @@ async def test_the_same_recording_gives_the_same_history_to_the_byte(run, plan, 
 
     assert digest == digest_of_plan
     assert audit == []
-    assert [side for side, _ in fills] == ["BUY", "SELL"]  # it did trade, or it shows nothing
+    assert [side for side, _ in fills] == ["BUY", "SELL"]  # it must trade, or the test proves nothing
     assert first.steps > 100
 
 
@@ -216,8 +216,8 @@ def test_steps_do_not_depend_on_where_a_recording_begins():
     assert step_end(START + timedelta(milliseconds=49), step) == START + step
 
 
-# What reads a clock or draws lots, and why that changes no result: the runtime (deadlines, backoff, logs),
-# the pace of a live feed, the supervisor; in a replay the deadline of a send stands still.
+# Code that may read a clock or a random number, because no result depends on it: the runtime (deadlines,
+# backoff, logs), the pacing of live feeds, the supervisor.  In a replay the deadline of a send stands still.
 UNTIMELY = re.compile(
     r"\btime\.(time|monotonic|perf_counter)|datetime\.(now|utcnow|today)|\(\)\.time\(\)|utc_now\(|"
     r"\b(random|secrets|uuid)\b(?= import|\.)|urandom"

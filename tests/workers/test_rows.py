@@ -1,4 +1,4 @@
-"""Rows as people have them: each is an event in plain decimals, or refused with the reason."""
+"""Rows from any source: each becomes an event in plain decimals, or is refused with the reason."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""A setting that is wrong or unknown names itself and what would be right."""
+"""The error for a wrong or unknown setting names the setting and what would be right."""
 
 from __future__ import annotations
 

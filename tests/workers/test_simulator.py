@@ -1,4 +1,4 @@
-"""The simulated market: the same seed is the same market, and no event breaks a rule of the exchange."""
+"""The simulated market: the same seed gives the same market, and no event breaks a rule of the exchange."""
 
 import hashlib
 from collections import defaultdict
@@ -25,7 +25,7 @@ def digest(events):
 
 
 def range_percent(events):
-    """How far each symbol's bids lie apart, in percent of the lowest; the median over the symbols."""
+    """The range of each symbol's bids in percent of the lowest one; the median over the symbols."""
     bids = defaultdict(list)
     for event in events:
         if isinstance(event, Quote):
@@ -97,7 +97,7 @@ def test_liveliness_sets_how_far_prices_go():
 
 
 def test_half_a_percent_is_passed_within_ten_seconds_in_most_symbols():
-    """What the demo lives from: a stop or target of half a percent is reached while somebody watches."""
+    """The demo depends on it: a stop or target of half a percent is reached while somebody watches."""
     events = take(12 * 250)
 
     moved = set()
@@ -187,7 +187,7 @@ async def test_batches_bring_every_event_in_order_when_it_is_due():
 
 
 async def test_a_market_that_was_not_watched_stood_still(monkeypatch):
-    """The machine slept for an hour: no flood of stale quotes, the next ones are of now."""
+    """After the machine slept for an hour, no flood of stale quotes comes; the next ones are current."""
     ahead = timedelta(0)
     real = pacing.utc_now
     monkeypatch.setattr(pacing, "utc_now", lambda: real() + ahead)

@@ -1,4 +1,4 @@
-"""Strategies: what the base promises to their writers, and what the two examples do."""
+"""Strategies: what the base class promises to their authors, and what the two examples do."""
 
 import textwrap
 from datetime import UTC, datetime, timedelta
@@ -31,7 +31,7 @@ def prices(mids, symbol="X"):
 
 
 def run(strategy, series):
-    """The proposals and the number of the price each came at."""
+    """The proposals, each with the sequence number of the price that caused it."""
     found = []
     for price in series:
         strategy.populate_indicators(price)

@@ -1,4 +1,4 @@
-"""A strategy's process against a real server: it proposes once, survives refusals, and fails loudly."""
+"""A strategy's process on a real server: it proposes once, survives refusals, and reports its crashes."""
 
 import asyncio
 import json
@@ -45,7 +45,7 @@ def desk(db, login):
 
 @pytest.fixture
 def add(desk, tmp_path):
-    """Write a strategy's file and its row; return its name."""
+    """Return a function that writes a strategy's file and row and returns its name."""
 
     def add(code=EVERY, name="mine", cls="Every", symbols=("005930",), **parameters):
         path = tmp_path / f"{name}.py"
@@ -62,7 +62,7 @@ def add(desk, tmp_path):
 
 @pytest.fixture
 async def market(connect, desk):
-    """Bring one quote of a symbol."""
+    """Return a function that ingests one quote of a symbol."""
     sync = PriceSync(Settings(), "sim:1", db=await connect("aegis_w_price_sync"))
 
     async def bring(symbol="005930", bid=71_900):
@@ -246,7 +246,7 @@ async def test_it_knows_what_it_holds(lockstep, market, db):
 
 
 async def test_the_same_prices_make_the_same_picks(connect, add, market, db):
-    """One class in two strategies over the same prices: the same picks."""
+    """Two strategies of one class make the same picks from the same prices."""
     bids = [71_900 + 100 * (n * n % 23 - n % 7) for n in range(120)]
     workers = []
     for name in ("one", "two"):

@@ -1,4 +1,4 @@
-"""The supervisor keeps processes alive, follows the rows, gives up in time, and takes its children along."""
+"""The supervisor restarts processes, follows the rows, gives up after crashes, and ends its children."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ class Pressed(Supervisor):
 
 @pytest.fixture(autouse=True)
 def own_account(monkeypatch):
-    """Strategies run as we do, but for the tests that are about that."""
+    """Run strategies under our own account, except in the tests about accounts."""
     monkeypatch.setattr("workers.supervisor.strategy_account", lambda _: None)
 
 
 @pytest.fixture
 async def supervise(db, dsn, tmp_path):
-    """A running supervisor of these processes."""
+    """Return a function that starts a supervisor of these processes."""
     running = []
 
     def start(*core, env_of=None):
@@ -92,7 +92,7 @@ async def until(condition):
 
 
 async def row(db, query, wanted=None):
-    """Wait for a row, or for this one."""
+    """Wait for a row, or for a row with this value; return its first column."""
     found = None
 
     def is_there():
@@ -479,7 +479,7 @@ async def test_nobody_is_killed_while_our_own_heartbeats_are_missed(db, supervis
     db.execute(AGE, ["router"])
     try:
         assert db.execute("select is_hung from api.workers where name = 'router'").fetchone() == (True,)
-        assert supervisor.heart.steady_for < 10  # it has not beaten for long enough to know
+        assert supervisor.heart.steady_for < 10  # its own heartbeats have not been steady for long enough
 
         await supervisor._kill_hung()
 
@@ -503,7 +503,7 @@ async def test_a_strategy_whose_own_code_never_returns_is_killed(
         " array[100.0], array[1.0], array[101.0], array[1.0])"
     )
     feed.execute("notify quotes")
-    await asyncio.sleep(0.5)  # for the loop that nothing can be heard from
+    await asyncio.sleep(0.5)  # until it is in its endless loop, which nothing reports
 
     db.execute(AGE, ["strategy.hog"])
 

@@ -1,4 +1,4 @@
-"""A worker does all the work there is, wakes for more, survives what it can, and says goodbye."""
+"""A worker does all the work there is, wakes for more, survives faults, and signs off when it stops."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DONE = "select count(*) from api.todo where done_by is not null"
 
 @pytest.fixture
 def todo(db):
-    """The table that tells the sample worker what to do."""
+    """Create the sample worker's table of tasks; return a function that adds tasks."""
     db.execute(TABLE)
 
     def add(*tasks):
@@ -36,7 +36,7 @@ def todo(db):
 
 @pytest.fixture
 async def work(dsn):
-    """A sample worker that runs in this process."""
+    """Return a function that starts a sample worker in this process."""
     running = []
 
     def start(cls=Sample, **settings):
@@ -58,7 +58,7 @@ def director():
 
 @pytest.fixture
 def process(dsn, director, tmp_path):
-    """A sample worker in a process of its own."""
+    """Return a function that starts a sample worker in a separate process."""
     running = []
 
     def start(**env):
@@ -80,7 +80,7 @@ def process(dsn, director, tmp_path):
 
 
 async def until(db, query, wanted=True):
-    """Wait until a row says so."""
+    """Wait until a query returns this value."""
     await until_true(lambda: db.execute(query).fetchone()[0] == wanted)
 
 
@@ -91,7 +91,7 @@ async def until_true(condition):
 
 
 async def idle(worker):
-    """Wait until the worker listens and has looked for work."""
+    """Wait until the worker listens and has drained once."""
     await until_true(lambda: worker.drains and not worker.bus.degraded)
 
 
@@ -339,7 +339,7 @@ async def test_a_killed_process_loses_its_lock_at_once(db, todo, process, direct
 
 @pytest.fixture
 def parent(dsn, tmp_path):
-    """A process that has started a sample worker of its own, and waits."""
+    """A process that has started a sample worker as its child, and waits."""
     program = (
         "import os, subprocess, sys; os.environ['AEGIS_PARENT_PID'] = str(os.getpid());"
         "subprocess.Popen([sys.executable, '-m', 'tests.workers.sample'], stderr=subprocess.DEVNULL); input()"
@@ -415,7 +415,7 @@ def test_pauses_double_up_to_a_limit_and_differ():
     assert len(set(pauses)) == 40
 
 
-MIGRATOR = "select pg_advisory_lock(11428176)"  # what cli/database/migrate.py holds
+MIGRATOR = "select pg_advisory_lock(11428176)"  # the lock that cli/database/migrate.py holds
 
 
 async def test_it_waits_while_a_migration_holds_its_lock(db, todo, work, pg_server, database):
