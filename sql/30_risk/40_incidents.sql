@@ -34,20 +34,33 @@ create or replace function api.raise_incident(
     p_detail  jsonb
 )
 returns bigint
-language sql
+language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
-begin atomic
+as $$
+declare
+    v_incident_id bigint;
+begin
+    if not exists (select from risk.incident_kinds as k where k.kind = p_kind) then
+        raise exception 'there is no kind of incident %', left(coalesce(p_kind, 'null'), 100)
+            using errcode = 'TRI02', hint = 'select kind from incident_kinds;';
+    end if;
+
     insert into risk.incidents as i (kind, subject, detail)
-    -- Cut kind and subject to what the index can hold, and the detail to what a person would read.
-    values (left(coalesce(p_kind, ''), 100), left(coalesce(p_subject, ''), 500), bus.clip_json(p_detail))
-    on conflict (kind, subject) where closed_at is null do update set detail = excluded.detail
-    returning i.incident_id;
+    -- Cut the subject to what the index can hold, and the detail to what a person would read.
+    values (p_kind, left(coalesce(p_subject, ''), 500), bus.clip_json(p_detail))
+    on conflict (kind, subject) where closed_at is null do update
+    set detail = excluded.detail
+    returning i.incident_id into strict v_incident_id;
+
+    return v_incident_id;
 end;
+$$;
 
 comment on function api.raise_incident is
-    'Opens an incident, or refreshes the open one of the same kind and subject; returns its id.';
+    'Opens an incident, or refreshes the open one of the same kind and subject; returns its id. Raises TRI02 for an '
+    'unknown kind.';
 
 create or replace function risk.end_incident(
     p_kind    text,

@@ -29,3 +29,9 @@ select b.broker, b.is_real, b.send_within, b.answer_timeout
 from trade.brokers as b;
 
 comment on view api.brokers is 'Brokers, and how long an order may take to be sent and answered.';
+
+create or replace view api.incident_kinds as
+select k.kind, k.severity, k.advice
+from risk.incident_kinds as k;
+
+comment on view api.incident_kinds is 'Kinds of incidents, and what a person does about one.';

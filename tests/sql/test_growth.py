@@ -26,9 +26,13 @@ def test_a_kind_of_incident_is_a_row(db, login):
     assert row == ("solar_flare", "warning", "Wait until it is over.")
 
 
-def test_an_unknown_kind_of_incident_is_refused(login):
-    with pytest.raises(psycopg.errors.ForeignKeyViolation):
+def test_an_unknown_kind_of_incident_is_refused(db, login):
+    with pytest.raises(psycopg.Error) as refused:
         login("aegis_w_risk").execute("select raise_incident('solar_flare', 'sun', '{}')")
+    assert refused.value.sqlstate == "TRI02"
+
+    with pytest.raises(psycopg.errors.ForeignKeyViolation):
+        db.execute("insert into risk.incidents (kind, subject, detail) values ('solar_flare', 'sun', '{}')")
 
 
 def test_every_kind_that_the_code_names_is_a_row(db):

@@ -125,6 +125,7 @@ ONLY = {  # arguments a function needs to reach its real work
     "add_strategy": {"p_strategy": "'s' || substr(md5(random()::text), 1, 8)"},
     "paper_place": {"p_client_order_id": "gen_random_uuid()::text"},
     "record_fill": {"p_broker_fill_id": "gen_random_uuid()::text"},
+    "raise_incident": {"p_kind": "'outage'"},
 }
 UNDONE = {  # rolled back after each call: otherwise the later calls could not work
     *("halt", "safe", "resume", "adopt", "begin_run", "set_override_code", "stop_worker", "drop_partitions"),

@@ -22,7 +22,7 @@ def test_a_late_sell_fill_sheds_what_was_not_sent(kit, ghost):
     assert kit.fill(ghost, 10, 60_000) == "RECORDED"
 
     assert kit.intent_row(unsent).status == "CANCELLED"
-    assert "shed" in kit.intent_row(unsent).closed_reason
+    assert kit.intent_row(unsent).closed_reason == "cancelled: less is held than it had reserved"
     position = kit.position()
     assert (position.qty, position.locked_qty, position.breach_qty) == (0, 0, 0)
     assert kit.incidents() == [("breach", False)]
