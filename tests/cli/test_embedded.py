@@ -134,7 +134,7 @@ def test_a_relative_path_means_the_callers_directory(place: Path, monkeypatch: p
         assert ask(server, "show data_directory") == str(place / "data")
 
 
-def test_a_taken_port_is_told_with_the_servers_own_words(place: Path) -> None:
+def test_a_taken_port_is_reported_with_the_servers_own_words(place: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -226,7 +226,7 @@ def test_a_directory_the_lent_account_cannot_reach_is_named(place: Path) -> None
         start(place)
 
 
-def test_a_directory_that_cannot_be_made_is_told(place: Path) -> None:
+def test_a_directory_that_cannot_be_made_is_reported(place: Path) -> None:
     place.parent.joinpath("file").write_text("in the way")
 
     with pytest.raises(ServerError, match="cannot make"):

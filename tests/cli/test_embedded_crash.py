@@ -151,7 +151,7 @@ def test_an_interrupted_initdb_is_begun_again(place: Path) -> None:
         assert not (place / "data.unfinished").exists()
 
 
-def test_a_broken_configuration_is_told_with_the_servers_own_words(place: Path) -> None:
+def test_a_broken_configuration_is_reported_with_the_servers_own_words(place: Path) -> None:
     start(place).stop()
     with (place / "data" / "postgresql.conf").open("a") as config:
         config.write("\nno_such_setting = 1\n")

@@ -170,7 +170,7 @@ def test_the_strategies_and_their_parameters_can_be_chosen(person, recording):
         (["--set", "other.slow=1"], "sets no parameter of momentum, mean_reversion"),
     ],
 )
-def test_a_wrong_option_is_told_before_anything_starts(recording, options, told):
+def test_a_wrong_option_is_reported_before_anything_starts(recording, options, told):
     done = CliRunner().invoke(cli, ["replay", str(recording), *options])
 
     assert done.exit_code != 0

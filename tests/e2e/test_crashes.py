@@ -68,7 +68,7 @@ def test_all_sessions_may_be_ended_while_trading(trading: System) -> None:
     trading.wait_for_fills(2)
 
 
-def test_a_worker_that_crashes_again_and_again_is_left_alone_and_told(trading: System) -> None:
+def test_a_worker_that_crashes_again_and_again_is_left_alone_and_reported(trading: System) -> None:
     for _ in range(3):
         pid = trading.wait_until(lambda: trading.pids().get("aegis_w_risk"), what="risk to be alive")
         os.kill(pid, signal.SIGKILL)

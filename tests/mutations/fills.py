@@ -75,14 +75,14 @@ MUTATIONS: tuple[Mutation, ...] = (
         "trade.correct_fill",
         "v_sign * v_added.notional - v_added.fee - v_added.tax",
         "v_sign * v_added.notional",
-        "test_restatements.py::test_costs_that_are_told_later_are_booked_then",
+        "test_restatements.py::test_costs_that_are_reported_later_are_booked_then",
     ),
     code(
         "L7",
         "trade.correct_fill",
         "greatest(p_fee_qty - m.fee_qty, 0)",
         "p_fee_qty - m.fee_qty",
-        "test_restatements.py::test_a_fee_in_kind_told_in_two_parts_is_the_larger",
+        "test_restatements.py::test_a_fee_in_kind_reported_in_two_parts_is_the_larger",
     ),
     code(
         "L7",
@@ -103,7 +103,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         "api.record_cumulative",
         "v_order := trade.lock_for_fill(v_order.order_id);",
         "",
-        "test_cumulative.py::test_a_total_told_by_stream_and_poll_at_once_counts_once",
+        "test_cumulative.py::test_a_total_reported_by_stream_and_poll_at_once_counts_once",
     ),
     code(
         "L7",
@@ -145,14 +145,14 @@ MUTATIONS: tuple[Mutation, ...] = (
         "api.bust_fill",
         "return 'DUPLICATE';",
         "null;",
-        "test_busts.py::test_a_bust_told_twice_counts_once",
+        "test_busts.py::test_a_bust_reported_twice_counts_once",
     ),
     code(
         "L7",
         "api.bust_fill",
         "perform trade.lock_for_fill(v_fill.order_id);",
         "",
-        "test_busts.py::test_a_bust_told_by_two_sessions_at_once_counts_once",
+        "test_busts.py::test_a_bust_reported_by_two_sessions_at_once_counts_once",
     ),
     code(
         "L7",
@@ -215,7 +215,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         "api.reconcile",
         "trade.is_snapshot(p_snapshot) is not true",
         "false",
-        "test_corrections.py::test_a_snapshot_that_cannot_be_read_is_told_and_proves_nothing",
+        "test_corrections.py::test_a_snapshot_that_cannot_be_read_is_reported_and_proves_nothing",
     ),
     code(
         "L7",
@@ -245,7 +245,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         "trade.apply_fill",
         "if v_known.fill_id is not null then",
         "if false then",
-        "test_fills.py::test_a_fill_told_twice_counts_once",
+        "test_fills.py::test_a_fill_reported_twice_counts_once",
     ),
     code(
         "L7",
@@ -259,6 +259,6 @@ MUTATIONS: tuple[Mutation, ...] = (
         "trade.known_fill",
         " or not p_is_time_told or not f.is_time_told",
         "",
-        STRAYS + "an_execution_without_a_time_told_of_parent_and_child_counts_once",
+        STRAYS + "an_execution_without_a_time_reported_of_parent_and_child_counts_once",
     ),
 )

@@ -29,7 +29,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         "L9",
         "risk.incidents",
         "_900_record",
-        "test_fills.py::test_of_a_fill_that_fits_nothing_every_telling_is_kept",
+        "test_fills.py::test_of_a_fill_that_fits_nothing_every_report_is_kept",
     ),
     trigger(
         "L9",

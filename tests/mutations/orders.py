@@ -184,7 +184,7 @@ MUTATIONS: tuple[Mutation, ...] = (
                 "trade.handle_stray_activity",
                 "and v_order.broker_ended_at is null",
                 "",
-                "an_order_the_broker_has_ended_is_no_stray_whatever_is_told_again",
+                "an_order_the_broker_has_ended_is_no_stray_whatever_is_reported_again",
             ),
             (
                 "L2",
@@ -212,21 +212,21 @@ MUTATIONS: tuple[Mutation, ...] = (
                 "trade.known_fill",
                 "f.order_id = p_order.order_id or ",
                 "",
-                "an_execution_told_on_both_sides_of_midnight_counts_once",
+                "an_execution_reported_on_both_sides_of_midnight_counts_once",
             ),
             (
                 "L7",
                 "trade.answer_to_known_fill",
                 "trade.is_repeat_of_busted_fill(p_known, p_quantity, p_notional)",
                 "false",
-                "a_busted_execution_told_otherwise_is_recorded_and_uses_up_no_more_of_its_order",
+                "a_busted_execution_reported_otherwise_is_recorded_and_uses_up_no_more_of_its_order",
             ),
             (
                 "L7",
                 "trade.apply_fill",
                 "p_quantity - v_corrected",
                 "p_quantity",
-                "a_busted_execution_told_otherwise_is_recorded_and_uses_up_no_more_of_its_order",
+                "a_busted_execution_reported_otherwise_is_recorded_and_uses_up_no_more_of_its_order",
             ),
             (
                 "L7",
@@ -334,14 +334,14 @@ MUTATIONS: tuple[Mutation, ...] = (
         "trade.discard_replacement",
         "cancel_requested_at = coalesce(o.cancel_requested_at, bus.clock())",
         "cancel_requested_at = o.cancel_requested_at",
-        "test_amends.py::test_an_amend_that_failed_is_not_tried_again_but_its_parent_cancelled_and_the_stop_fires_anew",
+        "test_amends.py::test_an_amend_that_failed_is_not_tried_again_but_its_parent_cancelled_and_the_stop_fires_again",
     ),
     code(
         "L5",
         "trade.discard_replacement",
         "amend_at = null,",
         "amend_at = o.amend_at,",
-        "test_amends.py::test_an_amend_that_failed_is_not_tried_again_but_its_parent_cancelled_and_the_stop_fires_anew",
+        "test_amends.py::test_an_amend_that_failed_is_not_tried_again_but_its_parent_cancelled_and_the_stop_fires_again",
     ),
     code(
         "L5",
@@ -404,7 +404,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         "api.order_accepted",
         "trade.unused_broker_order_id(v_order, p_broker_order_id)",
         "p_broker_order_id",
-        "test_claims.py::test_a_number_the_broker_gives_to_two_orders_is_kept_for_the_first_and_told",
+        "test_claims.py::test_a_number_the_broker_gives_to_two_orders_is_kept_for_the_first_and_reported",
     ),
     trigger("L6", ORDERS, "_310_keep_decision", "test_lifecycle.py::test_what_an_order_says_never_changes"),
     code(
@@ -440,7 +440,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         "api.order_rejected",
         "v_order.closed_at is not null",
         "false",
-        "test_claims.py::test_a_rejection_told_twice_touches_neither_the_next_attempt_nor_itself",
+        "test_claims.py::test_a_rejection_reported_twice_touches_neither_the_next_attempt_nor_itself",
     ),
     *HOME,
     code(
@@ -493,7 +493,7 @@ MUTATIONS: tuple[Mutation, ...] = (
                 "trade.apply_to_order",
                 "'00:01:00'",
                 "null",
-                "an_order_whose_acceptance_was_never_told_is_asked_about_too",
+                "an_order_whose_acceptance_was_never_reported_is_asked_about_too",
             ),
             (
                 "api.declare_lost",

@@ -151,14 +151,14 @@ MUTATIONS: tuple[Mutation, ...] = (
         "api.run_due_jobs",
         "when lock_not_available then",
         "when division_by_zero then",
-        f"{SESSIONS}a_job_that_gets_no_lock_is_missed_and_told_when_that_lasts",
+        f"{SESSIONS}a_job_that_gets_no_lock_is_missed_and_reported_when_that_lasts",
     ),
     code(
         "L11",
         "api.run_due_jobs",
         "when others then",
         "when division_by_zero then",
-        f"{SESSIONS}a_job_that_fails_is_told_at_once_and_stops_no_other",
+        f"{SESSIONS}a_job_that_fails_is_reported_at_once_and_stops_no_other",
     ),
     code(
         "L11",

@@ -47,7 +47,7 @@ async def test_an_account_is_compared_though_the_broker_of_another_fails(desk, c
     assert rows == [(BROKEN, None), ("yours", True)]
 
 
-async def test_a_snapshot_that_is_nonsense_is_told_and_the_next_is_compared(
+async def test_a_snapshot_that_is_nonsense_is_reported_and_the_next_is_compared(
     desk, connect, monkeypatch, caplog
 ):
     breaks(monkeypatch, "snapshot", {"holdings": {"005930": "many"}})

@@ -42,7 +42,7 @@ def test_bytes_that_are_no_text_are_a_marker_nobody_believes(tmp_path):
     assert 0 < len(marker.read()) <= 1000
 
 
-def test_a_place_that_cannot_be_written_is_told(tmp_path):
+def test_a_place_that_cannot_be_written_is_reported(tmp_path):
     (tmp_path / "runs").write_text("a file")
     marker = Marker(tmp_path, "demo")
 

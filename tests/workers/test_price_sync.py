@@ -272,7 +272,7 @@ async def test_nothing_is_lost_or_counted_twice_while_its_sessions_are_killed(ds
     assert universe.execute("select last_seq from market.feeds").fetchone() == (30_000,)
 
 
-async def test_a_recording_that_breaks_off_is_told_and_the_worker_lives(dsn, universe, recording):
+async def test_a_recording_that_breaks_off_is_reported_and_the_worker_lives(dsn, universe, recording):
     path = recording(20_000)
     path.write_bytes(path.read_bytes()[:-100])
     async with running(dsn, f"replay:{path}", "max") as worker:
@@ -353,7 +353,7 @@ async def test_a_reader_that_replaces_a_dead_one_goes_on_where_that_stopped(dsn,
     assert sum(counted(universe)[:3]) == 3000
 
 
-async def test_a_new_run_of_the_system_plays_a_recording_anew(dsn, universe, recording):
+async def test_a_new_run_of_the_system_plays_a_recording_again(dsn, universe, recording):
     path = f"replay:{recording(500)}"
     async with running(dsn, path, "max"):
         await until(lambda: counted(universe)[3] == "ENDED")
@@ -363,7 +363,7 @@ async def test_a_new_run_of_the_system_plays_a_recording_anew(dsn, universe, rec
         await until(lambda: sum(counted(universe)[:3]) == 1000)
 
 
-async def test_a_malformed_line_is_told_with_its_number(dsn, universe, recording, caplog):
+async def test_a_malformed_line_is_reported_with_its_number(dsn, universe, recording, caplog):
     async with running(dsn, f"replay:{recording(5, tail='nonsense')}", "max"):
         await until(lambda: counted(universe)[3] == "ENDED")
 

@@ -76,7 +76,7 @@ def test_plain_and_gzipped_files_with_either_line_end_are_read(record, name, end
         "\udcff" + QUOTE,
     ],
 )
-def test_a_malformed_row_is_told_with_its_line_and_the_others_are_kept(record, row):
+def test_a_malformed_row_is_reported_with_its_line_and_the_others_are_kept(record, row):
     told = []
     recording = Recording(record(QUOTE, row, TRADE), told.append)
 
@@ -85,7 +85,7 @@ def test_a_malformed_row_is_told_with_its_line_and_the_others_are_kept(record, r
     assert recording.malformed == 1
 
 
-def test_each_of_many_malformed_rows_is_told(record):
+def test_each_of_many_malformed_rows_is_reported(record):
     told = []
     recording = Recording(record(*[QUOTE, "bad"] * 500), told.append)
 

@@ -192,7 +192,7 @@ async def test_a_replay_hears_at_once_of_an_error_in_the_strategy(lockstep, mark
     assert isinstance(error.value.__cause__, ArithmeticError)
 
 
-async def test_the_process_ends_with_an_error_in_the_strategy_and_tells_its_traceback(
+async def test_the_process_ends_with_an_error_in_the_strategy_and_reports_its_traceback(
     add, dsn, market, db, caplog
 ):
     worker = StrategyWorker(Settings(database_url=dsn(f"aegis_s_{add(code=BROKEN)}")), "mine")
@@ -216,7 +216,7 @@ async def test_a_strategy_that_yields_no_proposal_is_told_so(lockstep, market, t
         await worker.drain()
 
 
-async def test_a_wrong_parameter_stops_the_start_and_is_told(add, dsn, db):
+async def test_a_wrong_parameter_stops_the_start_and_is_reported(add, dsn, db):
     worker = StrategyWorker(Settings(database_url=dsn(f"aegis_s_{add(tims=3)}")), "mine")
 
     with pytest.raises(StrategyError, match="did you mean times"):

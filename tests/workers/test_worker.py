@@ -189,7 +189,7 @@ async def test_a_storm_of_notifications_costs_a_few_drains(db, todo, work):
     assert worker.drains <= 5
 
 
-async def test_it_registers_holds_its_lock_and_tells_how_it_is(db, todo, work):
+async def test_it_registers_holds_its_lock_and_reports_how_it_is(db, todo, work):
     worker, _ = work()
 
     await until(db, "select coalesce(bool_or(is_alive and detail <> '{}'), false) from api.workers")
@@ -212,7 +212,7 @@ async def test_asked_to_stop_it_hands_back_and_says_goodbye(db, todo, work):
     await until(db, "select count(*) from pg_stat_activity where application_name like 'aegis router%'", 0)
 
 
-async def test_a_failing_drain_is_told_counted_and_tried_again(db, todo, work, caplog):
+async def test_a_failing_drain_is_reported_counted_and_tried_again(db, todo, work, caplog):
     todo("fail", "a")
 
     worker, _ = work(poll=False)
@@ -227,7 +227,7 @@ async def test_a_failing_drain_is_told_counted_and_tried_again(db, todo, work, c
     assert told[1]["message"] == "the task says so"
 
 
-async def test_a_refusal_in_a_drain_is_told_with_its_code(db, todo, work):
+async def test_a_refusal_in_a_drain_is_reported_with_its_code(db, todo, work):
     todo("refuse", "a")
 
     work(poll=False)

@@ -169,7 +169,7 @@ def test_accepted_it_takes_its_parents_place(kit, fallen, child):
     assert kit.position("momo").qty == 0
 
 
-def test_told_twice_that_it_was_accepted_it_stays_as_it_is(kit, fallen, child):
+def test_reported_twice_that_it_was_accepted_it_stays_as_it_is(kit, fallen, child):
     answer(kit, "order_accepted", child, "B-child", 10)
     answer(kit, "order_accepted", child, "B-child", 10)
 
@@ -193,7 +193,7 @@ def fails(kit, child, how):
 
 
 @pytest.mark.parametrize("how", ["rejected", "rejected for now", "unsent", "never had"])
-def test_an_amend_that_failed_is_not_tried_again_but_its_parent_cancelled_and_the_stop_fires_anew(
+def test_an_amend_that_failed_is_not_tried_again_but_its_parent_cancelled_and_the_stop_fires_again(
     kit, fallen, child, how
 ):
     fails(kit, child, how)

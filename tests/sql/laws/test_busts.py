@@ -126,7 +126,7 @@ def test_what_cannot_leave_at_its_own_price_leaves_at_the_average_and_the_rest_i
     kept_exact(kit)
 
 
-def test_a_bust_of_a_buy_that_is_sold_already_is_adopted_and_told(kit):
+def test_a_bust_of_a_buy_that_is_sold_already_is_adopted_and_reported(kit):
     trade(kit, "BUY", 10, 70_000, "F")
     trade(kit, "SELL", 6, 71_000, "sold")
 
@@ -180,7 +180,7 @@ def test_a_bust_arms_and_disarms_like_a_fill(kit):
     assert kit.audit() == []
 
 
-def test_what_was_filled_stays_told(kit, held):
+def test_what_was_filled_stays_recorded(kit, held):
     bust(kit, "first")
 
     assert kit.intent_row(1).status == "FILLED"
@@ -194,7 +194,7 @@ def test_what_was_filled_stays_told(kit, held):
 
 
 @pytest.mark.parametrize("side", ["BUY", "SELL"])
-def test_costs_that_were_told_later_go_with_it(kit, held, side):
+def test_costs_that_were_reported_later_go_with_it(kit, held, side):
     before = holding(kit)
     order = trade(kit, side, 4, 71_300, "F", fee=None, tax=None)
     assert kit.fill(order, 4, 71_300, fill_id="F", fee="42.78", tax="427.8") == "RESTATED"
@@ -235,14 +235,14 @@ def test_thirds_come_back_to_the_last_digit(kit):
 # -- once --------------------------------------------------------------------------------------------------
 
 
-def test_a_bust_told_twice_counts_once(kit, held):
+def test_a_bust_reported_twice_counts_once(kit, held):
     assert (bust(kit, "first"), bust(kit, "first")) == ("BUSTED", "DUPLICATE")
 
     assert kit.balance().cash == 100_000_000
     kept_exact(kit)
 
 
-def test_a_bust_told_by_two_sessions_at_once_counts_once(kit, held):
+def test_a_bust_reported_by_two_sessions_at_once_counts_once(kit, held):
     one, two = kit.connect("execution"), kit.connect("reconcile")
     with one.transaction():
         assert bust(kit, "first", by=one) == "BUSTED"

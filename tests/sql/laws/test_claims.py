@@ -428,7 +428,7 @@ def test_an_order_the_broker_answered_for_is_not_lost_before_its_fills_were_read
 # -- answers that arrive twice or out of order -------------------------------------------------------------
 
 
-def test_an_acceptance_told_twice_changes_nothing(kit):
+def test_an_acceptance_reported_twice_changes_nothing(kit):
     order = kit.live_order("BUY", 10, 70_000)
     before = len(kit.events("intent"))
 
@@ -438,7 +438,7 @@ def test_an_acceptance_told_twice_changes_nothing(kit):
     assert len(kit.events("intent")) == before
 
 
-def test_a_number_the_broker_gives_to_two_orders_is_kept_for_the_first_and_told(kit):
+def test_a_number_the_broker_gives_to_two_orders_is_kept_for_the_first_and_reported(kit):
     kit.buy(1)
     first = kit.claim_one()
     kit.accept(first, "B1")
@@ -466,7 +466,7 @@ def test_no_two_orders_of_an_account_have_one_number_of_the_broker(kit):
 
 
 @pytest.mark.parametrize("for_now", ["true", "false"])
-def test_a_rejection_told_twice_touches_neither_the_next_attempt_nor_itself(kit, for_now):
+def test_a_rejection_reported_twice_touches_neither_the_next_attempt_nor_itself(kit, for_now):
     intent_id = kit.buy(10)
     reject = "order_rejected(%s, %s, 'BUSY', 'later', {})"
     first = kit.claim_one()

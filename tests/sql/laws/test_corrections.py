@@ -74,7 +74,7 @@ def test_two_looks_that_differ_from_each_other_prove_nothing(kit):
     assert held(kit) == {"manual": 8}
 
 
-def test_a_look_that_agrees_starts_the_count_anew(kit):
+def test_a_look_that_agrees_starts_the_count_again(kit):
     kit.hold(10)
 
     answers = [look(kit, {SYMBOL: qty}) for qty in (8, 10, 8)]
@@ -138,7 +138,7 @@ def test_while_an_order_is_in_flight_a_difference_proves_nothing_and_an_agreemen
     assert look(kit, {SYMBOL: 15}) == "AGREES"
 
 
-def test_a_difference_that_waits_for_an_order_longer_than_a_minute_is_told(kit):
+def test_a_difference_that_waits_for_an_order_longer_than_a_minute_is_reported(kit):
     kit.hold(10)
     kit.live_order("SELL", 5, 90_000)
     assert look(kit, {SYMBOL: 8}) == "WAITS"
@@ -157,7 +157,7 @@ def test_a_difference_that_waits_for_an_order_longer_than_a_minute_is_told(kit):
     assert kit.incidents() == [("disagreement", False)]
 
 
-def test_a_difference_that_waits_is_waited_for_anew_when_it_changes(kit):
+def test_a_difference_that_waits_is_waited_for_again_when_it_changes(kit):
     kit.hold(10)
     kit.live_order("SELL", 5, 90_000)
     look(kit, {SYMBOL: 8})
@@ -193,7 +193,7 @@ def test_a_difference_waits_only_where_an_order_is_in_flight(kit):
     ],
     ids=str,
 )
-def test_a_snapshot_that_cannot_be_read_is_told_and_proves_nothing(kit, snapshot):
+def test_a_snapshot_that_cannot_be_read_is_reported_and_proves_nothing(kit, snapshot):
     kit.hold(10)
     kit.advance(seconds=1)
     kit.call("supervisor", "select begin_run()")
@@ -296,7 +296,7 @@ def test_a_position_that_is_gone_is_disarmed_and_one_that_shrank_stays_armed(kit
     assert not kit.look(query).is_armed
 
 
-def test_what_is_not_in_our_universe_is_told_and_nothing_else(kit):
+def test_what_is_not_in_our_universe_is_reported_and_nothing_else(kit):
     kit.hold(10)
     look(kit, {SYMBOL: 10, "STRANGE": 7})
     look(kit, {SYMBOL: 10, "STRANGE": 7})

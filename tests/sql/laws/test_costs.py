@@ -69,7 +69,7 @@ def test_an_order_is_filled_by_what_was_traded_and_not_by_what_arrived(kit, coin
     assert (row.status, row.filled_qty, row.reserved_cash) == ("FILLED", 1, 0)
 
 
-def test_a_commission_in_kind_beyond_what_is_held_is_adopted_and_told(kit, coin):
+def test_a_commission_in_kind_beyond_what_is_held_is_adopted_and_reported(kit, coin):
     trade_in_kind(kit, "BUY", 1, 1_000_000, 0)
     position = trade_in_kind(kit, "SELL", 1, 1_100_000, "0.001")
 

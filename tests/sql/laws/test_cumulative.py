@@ -104,7 +104,7 @@ def test_totals_may_come_in_any_order(kit, order):
     assert kit.audit() == []
 
 
-def test_a_total_told_by_stream_and_poll_at_once_counts_once(kit, order):
+def test_a_total_reported_by_stream_and_poll_at_once_counts_once(kit, order):
     stream, poll = kit.connect("execution"), kit.connect("reconcile")
     args = said(kit, order, 4, 280_000)
     with stream.transaction():
@@ -159,7 +159,7 @@ def test_a_total_with_less_commission_gives_the_difference_back(kit, order):
     assert kit.balance().cash == 100_000_000 - 700_000 - 20
 
 
-def test_costs_that_are_told_later_are_booked_then(kit, order):
+def test_costs_that_are_reported_later_are_booked_then(kit, order):
     assert tell(kit, order, 10, 700_000, fee=None, tax=None) == "RECORDED"
 
     assert tell(kit, order, 10, 700_000, fee=105, tax=7) == "RESTATED"
@@ -173,7 +173,7 @@ def test_costs_that_are_told_later_are_booked_then(kit, order):
     assert kit.audit() == []
 
 
-def test_costs_that_are_not_told_with_a_larger_total_stay(kit, order):
+def test_costs_that_are_not_reported_with_a_larger_total_stay(kit, order):
     tell(kit, order, 4, 280_000, fee=50, tax=3)
 
     assert tell(kit, order, 10, 700_000, fee=None, tax=None) == "RECORDED"
@@ -243,7 +243,7 @@ def test_a_total_that_fits_nothing_is_kept_as_an_incident(kit, order, place, odd
     assert kit.audit() == []
 
 
-def test_an_order_is_found_by_the_brokers_number_where_ours_is_not_told(kit, order):
+def test_an_order_is_found_by_the_brokers_number_where_ours_is_not_reported(kit, order):
     args = (None, f"B{order.order_id}", 4, 280_000, 0, 0, None)
 
     assert kit.call("execution", TOTAL, *args) == "RECORDED"

@@ -200,7 +200,7 @@ def test_a_day_begins_at_its_boundary_in_the_zone_of_the_venue(kit, zone, bounda
     assert day_start(kit, zone, boundary, at) == start
 
 
-def test_profit_begins_anew_at_the_accounts_own_boundary(kit):
+def test_profit_begins_again_at_the_accounts_own_boundary(kit):
     kit.db.execute("truncate risk.account_equity")
     kit.db.execute("update trade.accounts set day_boundary = '06:00'")
     measure(kit)

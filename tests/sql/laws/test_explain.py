@@ -13,7 +13,7 @@ def told(kit, number, station, function="explain"):
     return [what for where, what in story(kit, number, function) if where == station]
 
 
-def test_a_trade_is_told_from_the_pick_to_the_fill(kit):
+def test_a_trade_is_reported_from_the_pick_to_the_fill(kit):
     strategy = kit.add_strategy()
     pick = kit.call(strategy, "select propose('005930', 'BUY', p_reason => 'it is cheap')")
     kit.call("router", "select route_picks(10)")
@@ -74,7 +74,7 @@ def test_a_pick_nobody_came_to_says_so(kit):
     assert story(kit, pick, "explain_pick")[-1] == ("pick", "EXPIRED: the router did not come to it in time")
 
 
-def test_what_changed_is_told_where_the_status_stays(kit):
+def test_what_changed_is_reported_where_the_status_stays(kit):
     order = kit.live_order("BUY", 10, 70_000)
     intent = kit.order(order.order_id).intent_id
     kit.call("desk", "select cancel_intent(%s, 'no more')", intent)
@@ -90,7 +90,7 @@ def test_what_changed_is_told_where_the_status_stays(kit):
     assert told(kit, intent, "intent")[-1] == "CANCELLED: its order was cancelled"
 
 
-def test_a_doubt_is_told_with_its_cause_and_each_answer(kit):
+def test_a_doubt_is_reported_with_its_cause_and_each_answer(kit):
     kit.db.execute("update trade.brokers set not_found_needed = 3")
     intent = kit.buy(1)
     order = kit.claim_one()

@@ -39,7 +39,7 @@ def order(kit):
 # -- once --------------------------------------------------------------------------------------------------
 
 
-def test_a_fill_told_twice_counts_once(kit, order):
+def test_a_fill_reported_twice_counts_once(kit, order):
     assert kit.fill(order, 4, 70_000, fill_id="F") == "RECORDED"
     assert kit.fill(order, 4, 70_000, fill_id="F") == "DUPLICATE"
 
@@ -49,7 +49,7 @@ def test_a_fill_told_twice_counts_once(kit, order):
     assert kit.audit() == []
 
 
-def test_a_fill_told_by_two_sessions_at_once_counts_once(kit, order):
+def test_a_fill_reported_by_two_sessions_at_once_counts_once(kit, order):
     first, second = kit.connect("execution"), kit.connect("reconcile")
     args = ("demo", order.client_order_id, None, "F", 4, 70_000, 0, 0, kit.now)
     with first.transaction():
@@ -62,7 +62,7 @@ def test_a_fill_told_by_two_sessions_at_once_counts_once(kit, order):
     assert kit.audit() == []
 
 
-def test_a_fill_whose_first_telling_was_lost_counts(kit, order):
+def test_a_fill_whose_first_report_was_lost_counts(kit, order):
     first, second = kit.connect("execution"), kit.connect("reconcile")
     args = ("demo", order.client_order_id, None, "F", 4, 70_000, 0, 0, kit.now)
     with first.transaction(force_rollback=True):
@@ -74,7 +74,7 @@ def test_a_fill_whose_first_telling_was_lost_counts(kit, order):
     assert kit.audit() == []
 
 
-def test_every_fill_of_many_told_by_many_sessions_counts_once(kit, order):
+def test_every_fill_of_many_reported_by_many_sessions_counts_once(kit, order):
     conns = [kit.connect("execution") for _ in range(4)]
 
     def tell(conn, numbers):
@@ -103,7 +103,7 @@ def test_one_number_on_another_day_is_another_fill_of_another_order_only(kit, or
 
 
 @pytest.mark.parametrize("first", ["now", None], ids=["told", "not told"])
-def test_a_fill_told_without_its_time_counts_once_whatever_the_day(kit, order, first):
+def test_a_fill_reported_without_its_time_counts_once_whatever_the_day(kit, order, first):
     report(kit, order.client_order_id, "F", at=first)
     told_at = kit.now
     kit.advance(days=1)
@@ -275,7 +275,7 @@ def test_what_is_filled_beyond_the_order_is_kept_as_overfill(kit, order):
     assert kit.audit() == []
 
 
-def test_more_sold_than_was_known_is_adopted_as_a_reconciliation_and_told(kit):
+def test_more_sold_than_was_known_is_adopted_as_a_reconciliation_and_reported(kit):
     kit.hold(10)
     order = kit.live_order("SELL", 10, 60_000)
 
@@ -359,7 +359,7 @@ def test_numbers_of_any_length_are_kept_as_an_incident(kit, order, odd):
     assert f"({len(long) + 2} bytes, md5" in cut, "bounded, and it says what is missing"
 
 
-def test_of_a_fill_that_fits_nothing_every_telling_is_kept(kit):
+def test_of_a_fill_that_fits_nothing_every_report_is_kept(kit):
     report(kit, "not ours", "F", price=70_000)
     report(kit, "not ours", "F", price=70_000)
     report(kit, "not ours", "F", price=71_000)
@@ -375,7 +375,7 @@ def test_a_fill_of_another_account_does_not_touch_ours(kit, order):
     assert kit.position() is None
 
 
-def test_a_fill_is_found_by_the_brokers_number_where_ours_is_not_told(kit, order):
+def test_a_fill_is_found_by_the_brokers_number_where_ours_is_not_reported(kit, order):
     assert report(kit, None, "F", broker_order_id=f"B{order.order_id}") == "RECORDED"
 
 

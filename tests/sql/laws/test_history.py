@@ -48,7 +48,7 @@ def test_a_change_by_direct_sql_is_told_too(kit):
     assert changes(kit, "mode") == [("SAFE", user)]
 
 
-def test_an_update_that_changes_nothing_is_not_told(kit):
+def test_an_update_that_changes_nothing_is_not_reported(kit):
     intent_id = kit.insert_intent()
 
     kit.db.execute("update trade.order_intents set reason = reason where intent_id = %s", [intent_id])

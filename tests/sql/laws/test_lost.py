@@ -128,7 +128,7 @@ def test_a_live_order_is_asked_about_each_minute_nobody_has(kit, order):
     assert len(checks(kit)) == 1
 
 
-def test_an_order_whose_acceptance_was_never_told_is_asked_about_too(kit):
+def test_an_order_whose_acceptance_was_never_reported_is_asked_about_too(kit):
     kit.buy(10, ttl="1 day")
     order = kit.claim_one()
     kit.fill(order, 4, 70_000)

@@ -22,7 +22,7 @@ def match(kit, by="execution"):
     return kit.call(by, "select paper_match(null)")
 
 
-def test_an_order_told_twice_is_placed_once(kit):
+def test_an_order_sent_twice_is_placed_once(kit):
     first = place(kit, "A")
 
     assert place(kit, "A") == first

@@ -118,7 +118,7 @@ def test_the_clock_makes_them(kit):
     assert kit.call(kit.db, "select count(*) from bus.events_default") == 0
 
 
-def test_what_is_traded_is_told_in_partitions_as_before(kit):
+def test_what_is_traded_is_reported_in_partitions_as_before(kit):
     for _ in range(5):
         make(kit)
         kit.hold(1)
@@ -175,7 +175,7 @@ def test_what_was_dropped_was_not_removed(kit, old):
     assert verify(kit) == []
 
 
-def test_a_later_drop_tells_of_the_earlier_ones_too(kit, old):
+def test_a_later_drop_names_the_earlier_ones_too(kit, old):
     drop(kit)
     for _ in range(4):
         make(kit)

@@ -41,7 +41,7 @@ def sell(kit):
 # -- costs -------------------------------------------------------------------------------------------------
 
 
-def test_costs_that_are_told_later_are_booked_then(kit, order):
+def test_costs_that_are_reported_later_are_booked_then(kit, order):
     assert tell(kit, order, 4, 70_000, fee=None, tax=None) == "RECORDED"
     before = kit.position()
 
@@ -58,7 +58,7 @@ def test_costs_that_are_told_later_are_booked_then(kit, order):
     assert kit.audit() == []
 
 
-def test_costs_that_are_told_by_two_sessions_at_once_are_booked_once(kit, order):
+def test_costs_that_are_reported_by_two_sessions_at_once_are_booked_once(kit, order):
     tell(kit, order, 4, 70_000, fee=None)
     first, second = kit.connect("execution"), kit.connect("reconcile")
     args = ("demo", order.client_order_id, None, "F", 4, 70_000, 42, 0, kit.now)
@@ -173,7 +173,7 @@ def test_a_price_that_undercuts_the_cash_is_a_breach_and_sheds(kit, order):
 # -- a fee in kind -----------------------------------------------------------------------------------------
 
 
-def test_a_fee_in_kind_that_is_told_later_is_taken_then(kit, order):
+def test_a_fee_in_kind_that_is_reported_later_is_taken_then(kit, order):
     tell(kit, order, 10, 70_000)
 
     assert tell(kit, order, 10, 70_000, fee_qty="0.5") == "RESTATED"
@@ -188,7 +188,7 @@ def test_a_fee_in_kind_that_is_told_later_is_taken_then(kit, order):
 
 
 @pytest.mark.parametrize("fee_qty", ["0.25", "0.75"], ids=["less", "more"])
-def test_a_fee_in_kind_told_in_two_parts_is_the_larger(kit, order, fee_qty):
+def test_a_fee_in_kind_reported_in_two_parts_is_the_larger(kit, order, fee_qty):
     tell(kit, order, 10, 70_000, fee_qty="0.5")
 
     tell(kit, order, 10, 70_000, fee_qty=fee_qty)
@@ -206,7 +206,7 @@ def test_a_fee_in_kind_of_a_sell_costs_what_it_cost(kit, sell):
     assert kit.audit() == []
 
 
-def test_a_fee_in_kind_of_what_is_sold_already_is_adopted_and_told(kit, order):
+def test_a_fee_in_kind_of_what_is_sold_already_is_adopted_and_reported(kit, order):
     tell(kit, order, 10, 70_000)
     kit.fill(kit.live_order("SELL", 10, 60_000), 10, 71_000)
 
@@ -250,7 +250,7 @@ def test_the_same_number_in_another_symbol_is_another_execution(kit, order):
 
 
 @pytest.mark.parametrize("side", ["BUY", "SELL"])
-def test_a_bust_takes_back_all_that_was_told_by_then(kit, order, side):
+def test_a_bust_takes_back_all_that_was_reported_by_then(kit, order, side):
     tell(kit, order, 10, 70_000, fill_id="first")
     before, cash = holding(kit), kit.balance().cash
     traded = kit.live_order(side, 4, 80_000 if side == "BUY" else 60_000)
@@ -267,7 +267,7 @@ def test_a_bust_takes_back_all_that_was_told_by_then(kit, order, side):
     assert kit.audit() == []
 
 
-def test_the_story_of_an_intent_says_what_was_told_later(kit, order):
+def test_the_story_of_an_intent_says_what_was_reported_later(kit, order):
     tell(kit, order, 10, 70_000)
     tell(kit, order, 10, 70_001, fee=42)
 

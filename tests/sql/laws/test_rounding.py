@@ -135,7 +135,7 @@ def test_what_leaves_and_what_stays_are_together_the_whole_cost(kit, cost, lots,
 
 @EXACT
 @given(notional=long_amounts, bought=st.integers(1, 10**6), data=st.data())
-def test_of_money_told_later_what_is_held_bears_no_more_than_its_part(kit, notional, bought, data):
+def test_of_money_reported_later_what_is_held_bears_no_more_than_its_part(kit, notional, bought, data):
     held = data.draw(st.integers(1, bought))
     query = (
         "select trade.cost_correction(jsonb_populate_record(null::trade.fills, %s),"
@@ -162,7 +162,7 @@ def test_an_average_price_is_the_cost_by_the_quantity(kit, quantity, cost):
 
 
 @pytest.mark.parametrize("money", [Decimal("10"), Decimal("70000.01"), Decimal("209999.999999")])
-def test_a_total_books_the_money_that_was_told(kit, money):
+def test_a_total_books_the_money_that_was_reported(kit, money):
     """Buy three shares for an amount that is not divisible by three."""
     order = kit.live_order("BUY", 3, 70_000)
     before = kit.balance().cash

@@ -354,7 +354,7 @@ def run_jobs(kit):
     return {row.job: row.misses for row in kit.rows(kit.db, "select job, misses from bus.jobs")}
 
 
-def test_a_job_that_gets_no_lock_is_missed_and_told_when_that_lasts(kit):
+def test_a_job_that_gets_no_lock_is_missed_and_reported_when_that_lasts(kit):
     holder = left_open(kit, "superuser", "lock table bus.seals in share mode")
 
     assert run_jobs(kit) == {"seal_events": 1, "measure_equity": 0, "make_partitions": 0}
@@ -368,7 +368,7 @@ def test_a_job_that_gets_no_lock_is_missed_and_told_when_that_lasts(kit):
     assert open_incident(kit, "job_missed") is None
 
 
-def test_a_job_that_fails_is_told_at_once_and_stops_no_other(kit):
+def test_a_job_that_fails_is_reported_at_once_and_stops_no_other(kit):
     kit.db.execute("create table bus.events_from_10000000 ()")
 
     misses = run_jobs(kit)

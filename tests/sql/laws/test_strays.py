@@ -150,7 +150,7 @@ def test_whoever_lost_the_fence_is_heard_about_an_order_that_has_ended_and_about
     assert is_stray(kit, order)
 
 
-def test_an_order_the_broker_has_ended_is_no_stray_whatever_is_told_again(kit):
+def test_an_order_the_broker_has_ended_is_no_stray_whatever_is_reported_again(kit):
     order = kit.live_order("BUY", 10, 70_000)
     answer(kit, "order_cancelled", order, 0)
 
@@ -234,7 +234,7 @@ BUST = f"select bust_fill('demo', '{SYMBOL}', 'F', '2026-03-02', 'x')"
 
 
 @pytest.mark.parametrize("first", [BEFORE, AFTER])
-def test_an_execution_told_on_both_sides_of_midnight_counts_once(kit, first):
+def test_an_execution_reported_on_both_sides_of_midnight_counts_once(kit, first):
     order = kit.live_order("BUY", 10, 70_000)
     second = AFTER if first == BEFORE else BEFORE
 
@@ -245,7 +245,7 @@ def test_an_execution_told_on_both_sides_of_midnight_counts_once(kit, first):
     assert kit.position().qty == 4
 
 
-def test_an_execution_without_a_time_told_of_parent_and_child_counts_once(kit, fallen, child):  # noqa: F811
+def test_an_execution_without_a_time_reported_of_parent_and_child_counts_once(kit, fallen, child):  # noqa: F811
     assert told(kit, fallen, "F", 4, 74_000, None) == "RECORDED"
     answer(kit, "order_accepted", child, "B-child", 6)
     kit.advance(days=1)
@@ -256,7 +256,9 @@ def test_an_execution_without_a_time_told_of_parent_and_child_counts_once(kit, f
 
 
 @pytest.mark.parametrize(("quantity", "price"), [(4, 69_900), (5, 70_000), (3, 70_000)])
-def test_a_busted_execution_told_otherwise_is_recorded_and_uses_up_no_more_of_its_order(kit, quantity, price):
+def test_a_busted_execution_reported_otherwise_is_recorded_and_uses_up_no_more_of_its_order(
+    kit, quantity, price
+):
     order = kit.live_order("BUY", 10, 70_000)
     told(kit, order, "F", 4, 70_000, BEFORE)
     kit.call("execution", BUST)
@@ -283,7 +285,7 @@ def test_a_corrected_execution_is_taken_back_and_corrected_once_more(kit):
     assert (kit.position().qty, kit.balance().cash) == (0, 100_000_000)
 
 
-def test_a_correction_told_by_two_sessions_at_once_counts_once(kit):
+def test_a_correction_reported_by_two_sessions_at_once_counts_once(kit):
     order = kit.live_order("BUY", 10, 70_000)
     told(kit, order, "F", 4, 70_000, BEFORE)
     kit.call("execution", BUST)
