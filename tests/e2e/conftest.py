@@ -26,9 +26,9 @@ def system(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[System]
         system.close()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def shared(cluster: Cluster) -> Iterator[System]:
-    """One system for all tests of a folder that leave it trading, because starting all processes is slow."""
+    """One system for the tests of a file that leave it trading, because starting all processes is slow."""
     system = System(cluster)
     yield system
     system.close()
