@@ -54,4 +54,4 @@ def test_a_read_only_database_is_said_at_once_and_recorded_afterwards(trading: S
     assert "could not write for" in detail["message"]
     assert "the database is read-only" in detail["message"]
     trading.wait_for_fills(1)
-    assert trading.aegis("status").returncode == 0
+    trading.wait_until(lambda: trading.aegis("status").returncode == 0, within=20, what="status to be good")
