@@ -68,3 +68,16 @@ update bus.jobs as j set full_batch = 1000 where j.job = 'seal_events';
 comment on column bus.jobs.job is 'The function of api that does it, called without arguments; it returns how much it did.';
 comment on column bus.jobs.full_batch is
     'The result that means more is waiting, so that it runs again at once; null when it always does all there is.';
+
+-- The same facts in plain words.
+comment on column bus.events.generation is
+    'The generation of the instance that wrote it: transaction numbers start again in a restored copy.';
+comment on column paper.taken.received_seq is 'The quote; the next one offers its whole size.';
+comment on column trade.fills.price is
+    'Price per unit as first reported; a difference reported later is an entry of cash.';
+comment on column trade.fills.fee is
+    'Commission as first reported, negative for a rebate; what is reported later is an entry of cash.';
+comment on column trade.fills.tax is 'Tax as first reported; what is reported later is an entry of cash.';
+comment on column trade.fills.fee_qty is
+    'Commission taken in units of the instrument, as first reported; more of it reported later is a reconciliation.';
+comment on column trade.reconciliations.fill_id is 'The fill whose fee in kind was reported after it; null otherwise.';

@@ -55,7 +55,7 @@ CREATE UNIQUE INDEX epochs_one_goes_on ON bus.epochs USING btree ((true)) WHERE 
 create table bus.events (
     -- Order of writing. Becomes visible out of order: readers go by (generation, xid, event_id).
     event_id       bigint not null generated always as identity,
-    -- The generation of the instance that wrote it: transaction numbers begin anew in a restored copy.
+    -- The generation of the instance that wrote it: transaction numbers start again in a restored copy.
     generation     integer not null,
     -- The transaction that wrote it.
     xid            xid8 not null default pg_current_xact_id(),
@@ -894,13 +894,13 @@ create table trade.fills (
     broker_fill_id text not null,
     -- Quantity filled.
     quantity       numeric not null,
-    -- Price per unit as told with the execution; another that is told later is an entry of cash.
+    -- Price per unit as first reported; a difference reported later is an entry of cash.
     price          numeric not null,
-    -- Commission as told with the execution, negative for a rebate; what is told later is an entry of cash.
+    -- Commission as first reported, negative for a rebate; what is reported later is an entry of cash.
     fee            numeric not null,
-    -- Tax as told with the execution; what is told later is an entry of cash.
+    -- Tax as first reported; what is reported later is an entry of cash.
     tax            numeric not null,
-    -- Commission taken in units of the instrument, as told with the execution; more of it that is told later is a reconciliation.
+    -- Commission taken in units of the instrument, as first reported; more of it reported later is a reconciliation.
     fee_qty        numeric not null default 0,
     -- What it added to the position's realized_pnl when it was recorded.
     realized_pnl   numeric not null,
@@ -1256,7 +1256,7 @@ create table trade.reconciliations (
     reason            text not null,
     -- When.
     created_at        timestamp with time zone not null default bus.clock(),
-    -- The execution whose fee in kind was told after it; null otherwise.
+    -- The fill whose fee in kind was reported after it; null otherwise.
     fill_id           bigint,
     constraint reconciliations_pkey PRIMARY KEY (reconciliation_id),
     constraint reconciliations_fill_fkey FOREIGN KEY (fill_id) REFERENCES trade.fills(fill_id),
@@ -1502,7 +1502,7 @@ create table paper.taken (
     instrument_id bigint not null,
     -- BUY where asks were taken, SELL where bids were.
     side          text not null,
-    -- The quote; another one offers its size anew.
+    -- The quote; the next one offers its whole size.
     received_seq  bigint not null,
     -- Quantity taken of it.
     quantity      numeric not null,

@@ -171,7 +171,7 @@ def test_the_first_start_trades_and_shows_the_oversell_refused(aegis):
     assert "law audit   empty: every law held" in up.said
     assert re.search(r"quotes +[\d,]+: [\d,]+ applied, [\d,]+ superseded, 0 quarantined", up.said)
     assert "DISCONNECTED" in up.said
-    assert f"leave HALT  the override code is kept in {file}" in up.said, "the summary tells it too"
+    assert f"leave HALT  the override code is kept in {file}" in up.said, "the summary says it too"
     assert not aegis.server_runs
     assert file.stat().st_mode & 0o777 == 0o600
 

@@ -204,10 +204,10 @@ FACTS: dict[str, Callable[[Case], Any]] = {
     "bust": bust,
 }
 OF_A_FILL: dict[str, Callable[[Case], Any]] = {
-    "told for another day": lambda c: c.fill(
+    "reported for another day": lambda c: c.fill(
         c.kit.look(FIRST, c.number(1)).quantity, number=c.number(1), day=1
     ),
-    "told at another price": lambda c: c.fill(
+    "reported at another price": lambda c: c.fill(
         c.kit.look(FIRST, c.number(1)).quantity, number=c.number(1), price=70_100
     ),
     "taken back and corrected": lambda c: (

@@ -225,7 +225,7 @@ def test_what_strays_lock_is_part_of_what_is_locked(kit, table):
 # -- an execution counts once ------------------------------------------------------------------------------
 
 
-def told(kit, order, number, quantity, price, at, by="execution"):
+def report(kit, order, number, quantity, price, at, by="execution"):
     return kit.call(by, FILL, "demo", order.client_order_id, None, number, quantity, price, 0, 0, at)
 
 
@@ -238,19 +238,19 @@ def test_an_execution_reported_on_both_sides_of_midnight_counts_once(kit, first)
     order = kit.live_order("BUY", 10, 70_000)
     second = AFTER if first == BEFORE else BEFORE
 
-    assert told(kit, order, "F", 4, 70_000, first) == "RECORDED"
-    assert told(kit, order, "F", 4, 70_000, second) == "DUPLICATE"
-    assert told(kit, order, "F", 5, 70_000, second) == "UNMATCHED"
+    assert report(kit, order, "F", 4, 70_000, first) == "RECORDED"
+    assert report(kit, order, "F", 4, 70_000, second) == "DUPLICATE"
+    assert report(kit, order, "F", 5, 70_000, second) == "UNMATCHED"
 
     assert kit.position().qty == 4
 
 
 def test_an_execution_without_a_time_reported_of_parent_and_child_counts_once(kit, fallen, child):  # noqa: F811
-    assert told(kit, fallen, "F", 4, 74_000, None) == "RECORDED"
+    assert report(kit, fallen, "F", 4, 74_000, None) == "RECORDED"
     answer(kit, "order_accepted", child, "B-child", 6)
     kit.advance(days=1)
 
-    assert told(kit, child, "F", 4, 74_000, None) == "DUPLICATE"
+    assert report(kit, child, "F", 4, 74_000, None) == "DUPLICATE"
 
     assert kit.position("momo").qty == 6
 
@@ -260,13 +260,13 @@ def test_a_busted_execution_reported_otherwise_is_recorded_and_uses_up_no_more_o
     kit, quantity, price
 ):
     order = kit.live_order("BUY", 10, 70_000)
-    told(kit, order, "F", 4, 70_000, BEFORE)
+    report(kit, order, "F", 4, 70_000, BEFORE)
     kit.call("execution", BUST)
 
-    assert told(kit, order, "F", 4, 70_000, BEFORE) == "DUPLICATE", "as it was before it was taken back"
-    assert told(kit, order, "F", quantity, price, BEFORE) == "RECORDED"
-    assert told(kit, order, "F", quantity, price, AFTER) == "DUPLICATE"
-    assert told(kit, order, "F", 4, 70_000, BEFORE) == "DUPLICATE", "old news"
+    assert report(kit, order, "F", 4, 70_000, BEFORE) == "DUPLICATE", "as it was before it was taken back"
+    assert report(kit, order, "F", quantity, price, BEFORE) == "RECORDED"
+    assert report(kit, order, "F", quantity, price, AFTER) == "DUPLICATE"
+    assert report(kit, order, "F", 4, 70_000, BEFORE) == "DUPLICATE", "old news"
 
     assert kit.position().qty == quantity
     assert kit.position().cost == quantity * price
@@ -278,7 +278,7 @@ def test_a_busted_execution_reported_otherwise_is_recorded_and_uses_up_no_more_o
 def test_a_corrected_execution_is_taken_back_and_corrected_once_more(kit):
     order = kit.live_order("BUY", 10, 70_000)
     for price in (70_000, 69_900, 69_800):
-        assert told(kit, order, "F", 4, price, BEFORE) == "RECORDED"
+        assert report(kit, order, "F", 4, price, BEFORE) == "RECORDED"
         assert kit.call("execution", BUST) == "BUSTED"
         assert kit.call("execution", BUST) == "DUPLICATE"
 
@@ -287,7 +287,7 @@ def test_a_corrected_execution_is_taken_back_and_corrected_once_more(kit):
 
 def test_a_correction_reported_by_two_sessions_at_once_counts_once(kit):
     order = kit.live_order("BUY", 10, 70_000)
-    told(kit, order, "F", 4, 70_000, BEFORE)
+    report(kit, order, "F", 4, 70_000, BEFORE)
     kit.call("execution", BUST)
     first, second = kit.connect("execution"), kit.connect("reconcile")
     args = ("demo", order.client_order_id, None, "F", 4, 69_900, 0, 0, BEFORE)
@@ -302,13 +302,13 @@ def test_a_correction_reported_by_two_sessions_at_once_counts_once(kit):
 
 def test_two_orders_of_one_number_may_both_be_corrected_for_one_day(kit):
     one, two = kit.live_order("BUY", 5, 70_000), kit.live_order("BUY", 5, 70_000)
-    told(kit, one, "F", 5, 70_000, BEFORE)
-    told(kit, two, "F", 5, 70_000, AFTER)
+    report(kit, one, "F", 5, 70_000, BEFORE)
+    report(kit, two, "F", 5, 70_000, AFTER)
     for day in ("02", "03"):
         kit.call("execution", BUST.replace("-02'", f"-{day}'"))
 
-    assert told(kit, one, "F", 5, 69_000, AFTER) == "RECORDED"
-    assert told(kit, two, "F", 5, 69_000, AFTER) == "RECORDED"
+    assert report(kit, one, "F", 5, 69_000, AFTER) == "RECORDED"
+    assert report(kit, two, "F", 5, 69_000, AFTER) == "RECORDED"
     assert kit.position().qty == 10
 
 
