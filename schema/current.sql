@@ -542,7 +542,7 @@ create table risk.late_exits (
     instrument_id bigint not null,
     -- Owner of the position.
     owner         text not null,
-    -- STOP_LOSS or TAKE_PROFIT.
+    -- One of exit_kinds.
     reason        text not null,
     -- The first bid at the stop or target.
     price         numeric not null,
@@ -550,13 +550,13 @@ create table risk.late_exits (
     reached_at    timestamp with time zone not null,
     constraint late_exits_pkey PRIMARY KEY (outage_id, account_id, instrument_id, owner),
     constraint late_exits_outage_fkey FOREIGN KEY (outage_id) REFERENCES risk.outages(outage_id),
-    constraint late_exits_price_is_amount CHECK (price > 0::numeric AND price < '1000000000000000000'::numeric),
-    constraint late_exits_reason_known CHECK (reason = ANY (ARRAY['STOP_LOSS'::text, 'TAKE_PROFIT'::text]))
+    constraint late_exits_reason_fkey FOREIGN KEY (reason) REFERENCES trade.exit_kinds(reason),
+    constraint late_exits_price_is_amount CHECK (price > 0::numeric AND price < '1000000000000000000'::numeric)
 );
 
 -- Limits of an account on what strategies propose, checked when a pick is routed. A person's intent by hand passes them and counts. No row, no limit.
 create table risk.limits (
-    -- max_position_share: fraction of equity one instrument may be, with what is held and what live buys may still buy; max_entries_per_day: buys a day, filled or live.
+    -- A limit_name of pick_bounds, which says what it bounds and in which unit.
     limit_name text not null,
     -- The account.
     account_id bigint not null,
@@ -564,7 +564,7 @@ create table risk.limits (
     value      numeric not null,
     constraint limits_pkey PRIMARY KEY (account_id, limit_name),
     constraint limits_account_fkey FOREIGN KEY (account_id) REFERENCES trade.accounts(account_id),
-    constraint limits_name_known CHECK (limit_name = ANY (ARRAY['max_position_share'::text, 'max_entries_per_day'::text])),
+    constraint limits_name_fkey FOREIGN KEY (limit_name) REFERENCES strategy.pick_bounds(limit_name),
     constraint limits_value_bounded CHECK (value < '1000000000000000000'::numeric AND min_scale(value) <= 18),
     constraint limits_value_not_negative CHECK (value >= 0::numeric)
 );
@@ -727,6 +727,66 @@ create table risk.system_mode (
     constraint system_mode_is_one_row CHECK (singleton)
 );
 
+-- The latest sample of each trigger and subject.
+create table risk.trigger_states (
+    -- The trigger.
+    trigger_name text not null,
+    -- system, broker or account: what the mode would be changed of.
+    scope        text not null,
+    -- Which broker or account; system for the system.
+    subject      text not null,
+    -- The measured value; null when it could not be measured, which is never true.
+    value        numeric,
+    -- The facts behind the value.
+    evidence     jsonb not null,
+    -- Whether the value was beyond the threshold.
+    is_true      boolean not null,
+    -- True samples in a row.
+    samples      integer not null,
+    -- When the first of these was measured; null when it is not true.
+    true_since   timestamp with time zone,
+    -- When it was measured.
+    measured_at  timestamp with time zone not null,
+    -- When it last changed the mode; null when it never did.
+    fired_at     timestamp with time zone,
+    constraint trigger_states_pkey PRIMARY KEY (trigger_name, scope, subject),
+    constraint trigger_states_trigger_fkey FOREIGN KEY (trigger_name) REFERENCES risk.triggers(trigger_name) ON DELETE CASCADE,
+    constraint trigger_states_samples_not_negative CHECK (samples >= 0),
+    constraint trigger_states_scope_known CHECK (scope = ANY (ARRAY['system'::text, 'broker'::text, 'account'::text])),
+    constraint trigger_states_true_since_iff_true CHECK ((true_since IS NOT NULL) = is_true)
+);
+
+-- What changes a mode by itself: a measure compared with a threshold. Each measure is a view risk.measure_<measure>.
+create table risk.triggers (
+    -- Its name, as the history of modes shows it.
+    trigger_name text not null,
+    -- What is measured: the name of a view of risk without measure_.
+    measure      text not null,
+    -- How the measured value is compared with the threshold.
+    comparison   text not null,
+    -- In the unit of the measure.
+    threshold    numeric not null,
+    -- It fires after this many true samples in a row.
+    samples      integer not null default 1,
+    -- It fires after it has been true for so long.
+    lasting      interval not null default '00:00:00'::interval,
+    -- The mode to enter, in the scope that the measure names; never a milder one than now.
+    mode         text not null,
+    -- False: it is measured and shown, and changes nothing.
+    is_enabled   boolean not null default true,
+    -- What it protects from.
+    meaning      text not null,
+    constraint triggers_pkey PRIMARY KEY (trigger_name),
+    constraint triggers_mode_fkey FOREIGN KEY (mode) REFERENCES risk.modes(mode),
+    constraint triggers_comparison_known CHECK (comparison = ANY (ARRAY['<'::text, '<='::text, '>'::text, '>='::text])),
+    constraint triggers_lasting_not_negative CHECK (lasting >= '00:00:00'::interval),
+    constraint triggers_meaning_given CHECK (meaning <> ''::text),
+    constraint triggers_measure_plain CHECK (measure ~ '^[a-z][a-z0-9_]{0,40}$'::text),
+    constraint triggers_name_plain CHECK (trigger_name ~ '^[a-z][a-z0-9_]{0,40}$'::text),
+    constraint triggers_samples_positive CHECK (samples > 0),
+    constraint triggers_threshold_bounded CHECK (abs(threshold) < '1000000000000000000'::numeric AND min_scale(threshold) <= 18)
+);
+
 -- One broker account and one currency each.
 create table trade.accounts (
     -- Our number for it; locks are taken in its order.
@@ -859,17 +919,43 @@ CREATE INDEX cash_entries_by_fill ON trade.cash_entries USING btree (fill_id) WH
 CREATE INDEX cash_entries_flows ON trade.cash_entries USING btree (account_id, created_at) WHERE (kind = ANY (ARRAY['deposit'::text, 'withdrawal'::text]));
 CREATE UNIQUE INDEX cash_entries_idempotency_key ON trade.cash_entries USING btree (account_id, idempotency_key) WHERE (idempotency_key IS NOT NULL);
 
+-- Reasons to leave a position. Each has a view trade.exit_on_<reason>, which says at which bids a position is sold.
+create table trade.exit_kinds (
+    -- The reason of the intents it makes, such as STOP_LOSS.
+    reason   text not null,
+    -- When several are reached at once, the lowest gives the reason.
+    priority integer not null,
+    -- True: it does not wait for a resting limit sell of the same shares but lowers the price of that sell.
+    is_stop  boolean not null,
+    -- What it does, and what the value of its rule means.
+    meaning  text not null,
+    constraint exit_kinds_pkey PRIMARY KEY (reason),
+    constraint exit_kinds_priority_key UNIQUE (priority),
+    constraint exit_kinds_meaning_given CHECK (meaning <> ''::text),
+    constraint exit_kinds_reason_plain CHECK (reason ~ '^[A-Z][A-Z_]{0,40}$'::text)
+);
+
 -- How far from the average price a position is closed.
 create table trade.exit_profiles (
     -- Name.
-    profile          text not null,
-    -- Sell at the bid when it falls this fraction below; null for no stop.
-    stop_loss_rate   numeric,
-    -- Sell at the bid when it rises this fraction above; null for no target.
-    take_profit_rate numeric,
-    constraint exit_profiles_pkey PRIMARY KEY (profile),
-    constraint exit_profiles_stop_sane CHECK (stop_loss_rate > 0::numeric AND stop_loss_rate < 1::numeric),
-    constraint exit_profiles_take_sane CHECK (take_profit_rate > 0::numeric)
+    profile text not null,
+    constraint exit_profiles_pkey PRIMARY KEY (profile)
+);
+
+-- The rules of each exit profile. No row, no such exit.
+create table trade.exit_rules (
+    -- The profile.
+    profile text not null,
+    -- One of exit_kinds.
+    reason  text not null,
+    -- Its parameter; exit_kinds says what it means.
+    value   numeric not null,
+    constraint exit_rules_pkey PRIMARY KEY (profile, reason),
+    constraint exit_rules_profile_fkey FOREIGN KEY (profile) REFERENCES trade.exit_profiles(profile),
+    constraint exit_rules_reason_fkey FOREIGN KEY (reason) REFERENCES trade.exit_kinds(reason),
+    constraint exit_rules_stop_below_one CHECK (reason <> 'STOP_LOSS'::text OR value < 1::numeric),
+    constraint exit_rules_value_bounded CHECK (value < '1000000000000000000'::numeric AND min_scale(value) <= 18),
+    constraint exit_rules_value_positive CHECK (value > 0::numeric)
 );
 
 -- What happened at the broker: executions, each counted once. Append-only.
@@ -1321,6 +1407,22 @@ create table strategy.gate_results (
     constraint gate_results_pkey PRIMARY KEY (pick_id, gate),
     constraint gate_results_pick_fkey FOREIGN KEY (pick_id) REFERENCES strategy.picks(pick_id),
     constraint gate_results_gate_known CHECK (gate >= 1 AND gate <= 3)
+);
+
+-- What bounds the quantity of a pick: the smallest applies. Each has a function strategy.bound_<bound>, with _ for spaces.
+create table strategy.pick_bounds (
+    -- Its name, as the answer of the portfolio gate shows it.
+    bound      text not null,
+    -- The limit of an account that sets it, a row of risk.limits; null when it needs none.
+    limit_name text,
+    -- What the answer says when it leaves nothing; null when the admission of the intent says it.
+    refusal    text,
+    -- What it bounds, and the unit of its limit.
+    meaning    text not null,
+    constraint pick_bounds_pkey PRIMARY KEY (bound),
+    constraint pick_bounds_limit_name_key UNIQUE (limit_name),
+    constraint pick_bounds_bound_plain CHECK (bound ~ '^[a-z][a-z ]{0,40}$'::text),
+    constraint pick_bounds_meaning_given CHECK (meaning <> ''::text)
 );
 
 -- How many picks each strategy may have waiting and may make: no strategy delays another, or fills the disk. Made with its first pick.

@@ -51,6 +51,7 @@ grant execute on function
     api.route_picks(integer),
     api.fire_exits(text[]),
     api.enforce_modes(),
+    api.evaluate_triggers(),
     api.expire_due(),
     api.report_overdue(),
     api.run_due_jobs(),
@@ -140,8 +141,8 @@ grant select on
     api.intents, api.orders, api.fills, api.prices, api.instruments, api.feeds, api.quarantine,
     api.approvals, api.incidents, api.incident_kinds, api.overdue, api.unmatched_fills, api.workers, api.strategies,
     api.events, api.seals,
-    api.override_code, api.override_attempts, api.jobs, api.limits,
+    api.override_code, api.override_attempts, api.jobs, api.limits, api.triggers,
     api.latency, api.refusals, api.law_audit, api.intent_transitions, api.order_transitions,
-    api.intent_types, api.exit_profiles, api.brokers, api.venues, api.tick_sizes, api.session_phases,
+    api.intent_types, api.exit_profiles, api.exit_rules, api.brokers, api.venues, api.tick_sizes, api.session_phases,
     api.fee_rates
 to aegis_viewer, aegis_operator;

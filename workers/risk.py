@@ -1,4 +1,4 @@
-"""Apply mode changes and expiry times to existing intents, and watch open transactions.
+"""Evaluate triggers, apply mode changes and expiry times to existing intents, and watch open transactions.
 
 A halt itself needs no worker: it takes effect when it commits.  Afterwards this worker cleans up in separate
 transactions: it cancels waiting intents that the mode forbids, requests cancels for their live orders, ends
@@ -25,7 +25,7 @@ WATCH = "select api.watch_sessions($1::text::jsonb)"
 
 
 class Risk(Worker):
-    """Calls `api.enforce_modes`, `api.expire_due` and `api.report_overdue`, and runs the session watcher."""
+    """Evaluates triggers, enforces modes, expires what is due, reports what is overdue, watches sessions."""
 
     name = "risk"
     poll = timedelta(milliseconds=200)
@@ -41,6 +41,7 @@ class Risk(Worker):
 
     async def drain(self) -> int:
         """Enforce the modes and end what has expired; return how many intents and picks were affected."""
+        await self.db.execute("select api.evaluate_triggers()")
         enforced: int = await self.db.fetchval("select api.enforce_modes()")
         expired: int = await self.db.fetchval("select api.expire_due()")
         await self.db.execute("select api.report_overdue()")

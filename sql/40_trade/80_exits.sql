@@ -1,5 +1,5 @@
--- 80_exits: the stop and target that protect a position.  They are columns, set again by each fill; firing them is one
--- comparison with fresh prices.
+-- 80_exits: what protects a position.  Its prices are set again by each fill; firing is one comparison with fresh
+-- prices.
 
 -- A remainder too small to sell counts as closed: its exits do not fire, and api.dust lists it.
 create or replace view trade.dust as
@@ -33,14 +33,15 @@ begin atomic
         p.account_id,
         p.instrument_id,
         p.owner,
-        x.profile,
+        s.exit_profile,
         -- Round away from the average price on both sides: a stop rounded up to the price would fire at once.
-        nullif(market.round_to_tick(i.tick_table, p.avg_price * (1 - x.stop_loss_rate), 'BUY'), 0),
-        market.round_to_tick(i.tick_table, p.avg_price * (1 + x.take_profit_rate), 'SELL'),
+        nullif(market.round_to_tick(
+            i.tick_table, p.avg_price * (1 - trade.rate_of(s.exit_profile, 'STOP_LOSS')), 'BUY'
+        ), 0),
+        market.round_to_tick(i.tick_table, p.avg_price * (1 + trade.rate_of(s.exit_profile, 'TAKE_PROFIT')), 'SELL'),
         p.qty > 0
     from trade.positions as p
     join strategy.strategies as s on s.strategy = p.owner
-    join trade.exit_profiles as x on x.profile = s.exit_profile
     join market.instruments as i on i.instrument_id = p.instrument_id
     where p.account_id = p_account_id and p.instrument_id = p_instrument_id and p.owner = p_owner
     on conflict (account_id, instrument_id, owner) do update
@@ -69,30 +70,32 @@ select
     e.fired,
     q.bid,
     q.received_at as quote_at,
-    case when q.bid <= e.stop_price then 'STOP_LOSS' else 'TAKE_PROFIT' end as reason
-from trade.position_exits as e
+    x.reason,
+    x.priority
+from trade.exit_prices as x
+join trade.position_exits as e
+    on e.account_id = x.account_id and e.instrument_id = x.instrument_id and e.owner = x.owner
 join trade.positions as p
-    on p.account_id = e.account_id and p.instrument_id = e.instrument_id and p.owner = e.owner
-join market.instruments as i on i.instrument_id = e.instrument_id
-join market.quotes_now as q on q.instrument_id = e.instrument_id
-join trade.accounts as a on a.account_id = e.account_id
+    on p.account_id = x.account_id and p.instrument_id = x.instrument_id and p.owner = x.owner
+join market.instruments as i on i.instrument_id = x.instrument_id
+join market.quotes_now as q on q.instrument_id = x.instrument_id
+join trade.accounts as a on a.account_id = x.account_id
 join trade.brokers as b on b.broker = a.broker
-where e.is_armed
+where (q.bid <= x.sell_below or q.bid >= x.sell_above)
   and (e.not_before is null or bus.is_over(e.not_before, '11 min'))
-  and (q.bid <= e.stop_price or q.bid >= e.take_price)
   and q.can_sell
   and (q.source = 'live' or not b.is_real)
   and p.qty > p.locked_qty
-  -- Evaluate is_enough only where the price has reached stop or target, which is rare.
-  and case when q.bid <= e.stop_price or q.bid >= e.take_price
+  -- Evaluate is_enough only where the bid has reached the price of a rule, which is rare.
+  and case when q.bid <= x.sell_below or q.bid >= x.sell_above
       then market.is_enough(i, p.qty - p.locked_qty, q.bid)
   end
   and p.breach_qty = 0
   and (market.phase_at(i.venue, bus.clock())).exits_fire;
 
 comment on view trade.exits_due is
-    'Armed positions whose bid has reached stop or target and that can be sold now, and why; a remainder too small to '
-    'sell waits until its price makes it large enough.';
+    'Armed positions whose bid has reached the price of a rule and that can be sold now, a row for each such rule; a '
+    'remainder too small to sell waits until its price makes it large enough.';
 
 -- Exits that cannot fire although their quote is fresh: at the lower price limit of a day there is no bid.
 create or replace view trade.exits_blocked as
@@ -134,9 +137,10 @@ begin
         select d.*
         from trade.exits_due as d
         where p_symbols is null or d.symbol = any(p_symbols)
-        order by d.account_id, d.instrument_id, d.owner
+        order by d.account_id, d.instrument_id, d.owner, d.priority
     loop
-        -- Skip rows that others have locked: the next call finds them due again.
+        -- Skip rows that others have locked: the next call finds them due again.  Once the first rule of a position has
+        -- fired, nothing of it is free and the others are skipped.
         perform
         from trade.positions as p
         where p.account_id = v_due.account_id
@@ -174,8 +178,8 @@ end;
 $$;
 
 comment on function api.fire_exits is
-    'Escalates resting sells of stopped positions and creates sell intents for armed positions whose bid reached stop '
-    'or target on a fresh price; null for all symbols. Returns how many of both. Raises TRM02, TRH01.';
+    'Escalates resting sells of stopped positions and creates sell intents for armed positions whose bid reached the '
+    'price of an exit rule on a fresh quote; null for all symbols. Returns how many of both. Raises TRM02, TRH01.';
 
 create or replace function trade.back_off_exit(
     p_intent trade.order_intents,

@@ -56,20 +56,19 @@ begin
         e.account_id,
         e.instrument_id,
         e.owner,
-        case when q.bid <= e.stop_price then 'STOP_LOSS' else 'TAKE_PROFIT' end,
+        e.reason,
         q.bid,
         q.ts
     from unnest(p_symbols, p_quote_ts, p_bids) as q (symbol, ts, bid)
     join market.feeds as f on f.feed = p_feed
     join market.instruments as i on i.venue = f.venue and i.symbol = q.symbol
-    join trade.position_exits as e on e.instrument_id = i.instrument_id
+    join trade.exit_prices as e on e.instrument_id = i.instrument_id
     -- A recorded feed has timestamps of another day: ignore those.
     join risk.outages as o
         on o.outage_id = p_outage_id and q.ts between o.began_at - interval '1 min' and bus.clock()
-    where e.is_armed
-      and q.bid > 0 and q.bid < 1e18
-      and (q.bid <= e.stop_price or q.bid >= e.take_price)
-    order by e.account_id, e.instrument_id, e.owner, q.ts
+    where q.bid > 0 and q.bid < 1e18
+      and (q.bid <= e.sell_below or q.bid >= e.sell_above)
+    order by e.account_id, e.instrument_id, e.owner, q.ts, e.priority
     on conflict do nothing;
 
     get diagnostics v_count = row_count;

@@ -67,7 +67,9 @@ begin
     execution :=
         exists (select from trade.order_intents as i where i.status = 'NEW')
         or (select w.cancels or w.doubts or w.amends or w.fills from api.orders_waiting() as w);
-    risk := router or exists (select from trade.order_intents as i where i.closed_at is null);
+    risk := router
+        or exists (select from trade.order_intents as i where i.closed_at is null)
+        or exists (select from risk.triggers as t where t.is_enabled);
     reconcile := exists (
         select
         from trade.accounts as a

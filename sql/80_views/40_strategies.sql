@@ -47,11 +47,12 @@ from strategy.gate_results as r;
 comment on view api.gate_results is 'Every gate''s answer to every pick.';
 
 create or replace view api.limits as
-select a.account, l.limit_name, l.value
+select a.account, l.limit_name, l.value, b.meaning
 from risk.limits as l
-join trade.accounts as a on a.account_id = l.account_id;
+join trade.accounts as a on a.account_id = l.account_id
+join strategy.pick_bounds as b on b.limit_name = l.limit_name;
 
-comment on view api.limits is 'Limits of the accounts.';
+comment on view api.limits is 'Limits of the accounts, and what each one bounds.';
 
 create or replace view api.my_strategy as
 select s.strategy, a.account, a.venue, s.class, s.symbols, s.parameters, s.status, s.budget

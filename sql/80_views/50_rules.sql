@@ -19,10 +19,20 @@ from trade.intent_types as t;
 comment on view api.intent_types is 'Kinds of intents, each with the action that the mode allows or denies.';
 
 create or replace view api.exit_profiles as
-select x.profile, x.stop_loss_rate, x.take_profit_rate
+select
+    x.profile,
+    trade.rate_of(x.profile, 'STOP_LOSS') as stop_loss_rate,
+    trade.rate_of(x.profile, 'TAKE_PROFIT') as take_profit_rate
 from trade.exit_profiles as x;
 
 comment on view api.exit_profiles is 'How far from the average price stop and target are, as fractions.';
+
+create or replace view api.exit_rules as
+select r.profile, r.reason, r.value, k.is_stop, k.meaning
+from trade.exit_rules as r
+join trade.exit_kinds as k on k.reason = r.reason;
+
+comment on view api.exit_rules is 'The rules of each exit profile, and what the value of each means.';
 
 create or replace view api.brokers as
 select b.broker, b.is_real, b.send_within, b.answer_timeout

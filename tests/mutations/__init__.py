@@ -8,7 +8,7 @@ a copy of the template without that object (the fixture `db` of tests/sql/laws a
     python -m tests.mutations L2 fence   those whose law is, or whose object contains, one of these words
 """
 
-from tests.mutations import bounds, fills, history, modes, orders, prices, reservations, sessions
+from tests.mutations import bounds, fills, history, modes, orders, prices, reservations, rules, sessions
 from tests.mutations.kinds import LAWS, Mutation
 
 __all__ = ["IMPLIED", "LAWS", "MUTATIONS", "Mutation"]
@@ -22,6 +22,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     *history.MUTATIONS,
     *sessions.MUTATIONS,
     *bounds.MUTATIONS,
+    *rules.MUTATIONS,
 )
 
 # Objects of the guarded tables that no test can show alone, each with the reason why it is not listed above.

@@ -144,14 +144,14 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     code(
         "limit",
-        "strategy.bounds",
+        "strategy.bound_position_share",
         "(i.quantity - i.filled_qty)",
         "(0)",
         "test_limits.py::test_two_strategies_of_one_batch_share_the_share_of_a_symbol",
     ),
     code(
         "limit",
-        "strategy.portfolio_refusal",
+        "strategy.bound_entries_a_day",
         "(i.side = 'BUY'::text) AND (i.closed_at IS NULL)",
         "false",
         "test_limits.py::test_the_entries_of_a_day_count_those_on_their_way",

@@ -199,6 +199,12 @@ def after(prepare: Callable[[Kit], Any], *call: Any) -> Callable[[Kit], Call]:
     return made
 
 
+def stale(kit: Kit) -> None:
+    """Make the trigger that ships fire at its next sample."""
+    kit.db.execute("update risk.triggers set is_enabled = true, samples = 1")
+    kit.advance(seconds=301)
+
+
 def halted(kit: Kit) -> int:
     kit.call("desk", "select halt('test')")
     return kit.sell(1, owner="momo", intent_type="EXIT")
@@ -275,6 +281,7 @@ CALLS: dict[str, Callable[[Kit], Call]] = {
     "route_picks": proposed,
     "fire_exits": after(crash, "exits", "select fire_exits()"),
     "enforce_modes": after(halted, "risk", "select enforce_modes()"),
+    "evaluate_triggers": after(stale, "risk", "select evaluate_triggers()"),
     "expire_due": after(late, "risk", "select expire_due()"),
     "claim_intents": by_worker("select order_id from claim_intents(%s, 100)"),
     "claim_cancels": by_worker("select order_id from claim_cancels(%s, 100)", cancels_asked),

@@ -41,6 +41,7 @@ ALLOWED = {
     ("trade.tg_order_intents__guard", "tg_op = 'INSERT' and"): "tg_op is never null",
     ("trade.tg_orders__guard", "v_verdict = 'APPROVE' and v_intent.approved_by is null"):
         "risk.admit gives ALLOW or APPROVE or raises",
+    ("strategy.gate_portfolio", "v_refusal is not null and v_quantity = 0"): "size_pick gives a number",
     ("api.drop_partitions", "coalesce(trim(p_reason), '') = ''"): "coalesce",
     ("api.add_tick_table",
      "(0 = any(p_prices)) is not true or"

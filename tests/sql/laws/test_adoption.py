@@ -313,8 +313,8 @@ HANDS_OUT_NOTHING = {
     "orders_waiting", "paper_cancel", "paper_fills_since", "paper_match", "paper_order", "paper_place",
     "paper_replace", "paper_snapshot", "raise_incident", "reconcile", "record_cumulative", "record_fill",
     "register_worker", "run_due_jobs", "run_marker", "stop_worker", "unsend", "work_waiting",
-    "migration_is_running", "record_outage", "report_overdue", "report_waiting", "watch_sessions",
-    "watch_workers",
+    "evaluate_triggers", "migration_is_running", "record_outage", "report_overdue", "report_waiting",
+    "watch_sessions", "watch_workers",
 }  # fmt: skip
 
 

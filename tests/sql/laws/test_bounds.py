@@ -350,6 +350,8 @@ def test_a_pick_out_of_bounds_is_not_stored(kit: Kit) -> None:
         ("strategy.strategies", "budget", "order_notional"),
         ("risk.limits", "value"),
         ("market.instruments", "lot_size", "min_notional"),
+        ("trade.exit_rules", "value"),
+        ("risk.triggers", "threshold"),
     ],
     ids=lambda given: given[0],
 )

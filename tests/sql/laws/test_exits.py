@@ -54,6 +54,14 @@ def test_a_bid_at_or_beyond_a_trigger_sells_all_of_it(kit, held, bid, reason):
     assert kit.position("momo").locked_qty == 10
 
 
+def test_of_a_stop_and_a_target_reached_at_once_the_stop_gives_the_reason(kit, held):
+    kit.db.execute("update trade.position_exits set stop_price = 70000, take_price = 70000")
+    kit.quote(70_000, 70_100)
+
+    assert fire(kit) == 1
+    assert kit.intent_row(held + 1).reason == "STOP_LOSS"
+
+
 @pytest.mark.parametrize("bid", [68_000, 70_000, 74_100])
 def test_a_bid_between_the_triggers_sells_nothing(kit, held, bid):
     kit.quote(bid, bid + 100)

@@ -1,4 +1,4 @@
--- 50_stop_escalation: a stop does not wait for a resting limit sell of the same position; it lowers the price of
+-- 82_stop_escalation: a stop does not wait for a resting limit sell of the same position; it lowers the price of
 -- that sell, once.
 
 create or replace view trade.stops_to_escalate as
@@ -7,16 +7,18 @@ select
     s.account_id,
     s.instrument_id,
     s.owner,
-    n.symbol
-from trade.position_exits as e
-join market.instruments as n on n.instrument_id = e.instrument_id
-join market.quotes_now as q on q.instrument_id = e.instrument_id
-join trade.accounts as a on a.account_id = e.account_id
+    n.symbol,
+    x.reason,
+    x.priority
+from trade.exit_prices as x
+join market.instruments as n on n.instrument_id = x.instrument_id
+join market.quotes_now as q on q.instrument_id = x.instrument_id
+join trade.accounts as a on a.account_id = x.account_id
 join trade.brokers as b on b.broker = a.broker
 join trade.order_intents as s
-    on s.account_id = e.account_id and s.instrument_id = e.instrument_id and s.owner = e.owner
-where e.is_armed
-  and q.bid <= e.stop_price
+    on s.account_id = x.account_id and s.instrument_id = x.instrument_id and s.owner = x.owner
+where x.is_stop
+  and (q.bid <= x.sell_below or q.bid >= x.sell_above)
   and q.can_sell
   and (q.source = 'live' or not b.is_real)
   and s.closed_at is null
@@ -25,7 +27,7 @@ where e.is_armed
   and s.escalated_at is null
   and (market.phase_at(n.venue, bus.clock())).exits_fire;
 
-comment on view trade.stops_to_escalate is 'Live sells with a limit, of positions whose bid has reached the stop.';
+comment on view trade.stops_to_escalate is 'Live sells with a limit, of positions whose bid has reached the price of a stop.';
 
 create or replace function trade.escalate_stops(p_symbols text[])
 returns integer
@@ -34,6 +36,7 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    v_stops      jsonb;
     v_ids        bigint[];
     v_id         bigint;
     v_intent     trade.order_intents;
@@ -41,12 +44,14 @@ declare
     v_worst      numeric;
     v_count      integer := 0;
 begin
-    v_ids := array(
-        select s.intent_id
-        from trade.stops_to_escalate as s
-        where p_symbols is null or s.symbol = any(p_symbols)
-        order by s.account_id, s.instrument_id, s.owner, s.intent_id
-    );
+    -- Of several stops reached at once the one with the lowest priority comes last and gives the reason.
+    select
+        coalesce(array_agg(s.intent_id order by s.account_id, s.instrument_id, s.owner, s.intent_id), '{}'),
+        jsonb_object_agg(s.intent_id, s.reason order by s.priority desc)
+    into v_ids, v_stops
+    from trade.stops_to_escalate as s
+    where p_symbols is null or s.symbol = any(p_symbols);
+
     v_ids := case v_ids when '{}' then v_ids else trade.lock_free_intents(v_ids) end;
 
     foreach v_id in array v_ids loop
@@ -65,7 +70,7 @@ begin
             set worst_price = v_worst,
                 limit_price = null,
                 escalated_at = bus.clock(),
-                reason = 'STOP_LOSS'
+                reason = v_stops ->> v_id::text
             where i.intent_id = v_intent.intent_id;
 
             update trade.orders as o
