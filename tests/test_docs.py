@@ -10,6 +10,7 @@ from tests.mutations import MUTATIONS
 TESTS = Path(__file__).parent
 ROOT = TESTS.parent
 DOCS = ROOT / "docs"
+PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "examples/README.md")]
 ROUNDING = DOCS / "rounding.md"
 SQL = {path: path.read_text() for path in sorted((ROOT / "sql").rglob("*.sql"))}
 LAWS = dict(re.findall(r"^\| (L\d+) [^|]+\| (.+) \|$", (DOCS / "LAWS.md").read_text(), re.M))
@@ -54,6 +55,13 @@ def test_no_file_of_the_rooms_is_longer_than_300_lines():
 
 
 def test_links_between_documents_lead_somewhere():
-    for page in (*DOCS.rglob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"):
+    for page in (*DOCS.rglob("*.md"), *PAGES):
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+@pytest.mark.parametrize("page", ["README.md", "examples/README.md"])
+def test_prose_that_a_newcomer_reads_is_narrow(page):
+    prose = re.sub(r"^```.*?^```$", "", (ROOT / page).read_text(), flags=re.M | re.S)
+
+    assert [line for line in prose.splitlines() if len(line) > 100 and not line.startswith("|")] == []
