@@ -6,9 +6,9 @@ from decimal import Decimal
 
 import click
 
-from cli.context import App, fetch, pass_app
-from cli.dashboard import money
-from cli.output import json_option
+from cli.common.context import App, fetch, pass_app
+from cli.common.formats import money
+from cli.common.options import json_option
 from workers.runtime.errors import AegisError, NotFound
 
 CHECK = """

@@ -6,21 +6,23 @@ nothing.  A person checks it first.  Once adopted, it is the one that trades, an
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from psycopg import Connection
 
-from cli.codes import code_file_option, read_code
-from cli.context import fetch, pass_desk
+from cli.common.codes import code_file_option, read_code
+from cli.common.context import fetch, pass_desk
 from workers.runtime.errors import AegisError, WrongCode
+
+if TYPE_CHECKING:
+    from cli.database.catalog import Connection
 
 
 @click.command()
 @click.argument("reason")
 @code_file_option()
 @pass_desk
-def adopt(conn: Connection[Any], reason: str, code_file: Any) -> None:
+def adopt(conn: Connection, reason: str, code_file: Any) -> None:
     """Take a restored or copied database into use.
 
     Waiting intents expire, because they may have been executed in the history that was lost.  The broker is

@@ -10,8 +10,9 @@ import sys
 
 import click
 
-from cli.context import App, fetch, pass_app
-from cli.output import json_option, show
+from cli.common.context import App, fetch, pass_app
+from cli.common.formats import show
+from cli.common.options import json_option
 
 MANY = 100_000  # events; checking more than this takes seconds
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.context import App, pass_app
-from cli.output import json_option
+from cli.common.context import App, pass_app
+from cli.common.options import json_option
 
 if TYPE_CHECKING:
     from cli.database.connect import Database

@@ -9,18 +9,19 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from cli.snapshot import Row, Snapshot
+from cli.common.formats import Row, clock, money, since
+from cli.common.health import health_line
+from cli.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
     from rich.table import Table
     from rich.text import Text
 
-WHOLE = ("KRW", "JPY")  # currencies without cents
 SHOWN_EVENTS = 6
 FEWEST_EVENTS = 3  # on a small terminal
 TALL = 36  # a terminal with this many lines also shows the latencies
@@ -30,29 +31,6 @@ EVENT_STYLE = {"fill": "cyan", "mode": "bold yellow", "refusal": "yellow", "erro
 ABOUT_ALL = ("database", "workers")  # with problems of these the mode alone would mislead
 MOST_PROBLEMS = 4
 LINE_EVERY = 5.0  # seconds between two status lines without a terminal
-
-
-def money(amount: Decimal, currency: str, *, sign: bool = False) -> str:
-    """An amount for a person: 99,912,345 KRW, -12.50 USDT."""
-    digits = 0 if currency in WHOLE else 2
-    return f"{amount:{'+' if sign else ''},.{digits}f} {currency}"
-
-
-def clock(moment: datetime) -> str:
-    return moment.astimezone().strftime("%H:%M:%S")
-
-
-def since(moment: datetime | None, at: datetime) -> str:
-    """The text " since TIME", with the date if that is 12 hours ago or more."""
-    if moment is None:
-        return ""
-    day = "" if at - moment < timedelta(hours=12) else f"{moment.astimezone():%Y-%m-%d} "
-    return f" since {day}{clock(moment)}"
-
-
-def health_line(row: Row, at: datetime) -> str:
-    """One problem of a process, a feed or the database, as text."""
-    return f"{row['subject']}: {row['problem']}{since(row['since'], at)}"
 
 
 def doubt(snapshot: Snapshot) -> str:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, LiteralString
 
 import click
 
-from cli.context import App, fetch, pass_app
-from cli.output import json_option
+from cli.common.context import App, fetch, pass_app
+from cli.common.options import json_option
 
 if TYPE_CHECKING:
     from cli.database.migrate import Report

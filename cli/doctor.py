@@ -13,9 +13,9 @@ from pathlib import Path
 import click
 import psycopg
 
-from cli.context import App, fetch, pass_app
+from cli.common.context import App, fetch, pass_app
+from cli.common.options import json_option
 from cli.findings import Finding, Found, fail, ok, warn
-from cli.output import json_option
 from cli.server_checks import check_durable, check_home, check_settings, check_unsent
 from workers.runtime.errors import AegisError
 
@@ -287,8 +287,7 @@ def check_workers(app: App) -> Found:
 
 def check_health(app: App) -> Found:
     """Check the heartbeats of all processes, and that the database takes writes."""
-    from cli.dashboard import health_line
-    from cli.snapshot import HEALTH
+    from cli.common.health import HEALTH, health_line
 
     (now,) = fetch(app.desk, "select clock_timestamp() as at")
     rows = [row for row in fetch(app.desk, HEALTH) if not row["subject"].startswith("feed ")]

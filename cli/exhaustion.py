@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cli.context import App, fetch
+from cli.common.context import App, fetch
 from cli.database import limits
 from cli.database.catalog import Connection
 from cli.findings import Found, ok, warn

@@ -6,8 +6,8 @@ import re
 
 import click
 
-from cli.context import App, fetch, pass_app
-from cli.output import json_option
+from cli.common.context import App, fetch, pass_app
+from cli.common.options import json_option
 
 FUNCTIONS = {"intent": "explain", "order": "explain_order", "pick": "explain_pick"}
 STORY = """

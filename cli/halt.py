@@ -6,21 +6,23 @@ Stopping never asks for confirmation.  Resuming asks for the override code if th
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from psycopg import Connection
 
-from cli.codes import code_file_option, read_code
-from cli.context import App, fetch, pass_app, pass_desk
-from cli.dashboard import clock
+from cli.common.codes import code_file_option, read_code
+from cli.common.context import App, fetch, pass_app, pass_desk
+from cli.common.formats import clock
 from workers.runtime.errors import WrongCode
+
+if TYPE_CHECKING:
+    from cli.database.catalog import Connection
 
 
 @click.command()
 @click.argument("reason")
 @pass_desk
-def halt(conn: Connection[Any], reason: str) -> None:
+def halt(conn: Connection, reason: str) -> None:
     """Stop all trading now.
 
     REASON is shown to everyone who asks why.  Never asks for confirmation.  A halt survives every restart;
@@ -36,7 +38,7 @@ def halt(conn: Connection[Any], reason: str) -> None:
 @click.command()
 @click.argument("reason")
 @pass_desk
-def safe(conn: Connection[Any], reason: str) -> None:
+def safe(conn: Connection, reason: str) -> None:
     """Stop all buying now; sells go on.
 
     REASON is shown to everyone who asks why.  Never asks for confirmation.
@@ -52,7 +54,7 @@ def safe(conn: Connection[Any], reason: str) -> None:
 @click.argument("reason")
 @code_file_option()
 @pass_desk
-def resume(conn: Connection[Any], reason: str, code_file: Any) -> None:
+def resume(conn: Connection, reason: str, code_file: Any) -> None:
     """Resume trading.
 
     Leaving HALT needs the override code: typed without echo, or read from a file or a pipe.  It is never an
@@ -99,7 +101,7 @@ def set_code(app: App, code_file: Any, current_file: Any) -> None:
     app.out.say(answer["message"].capitalize() + ".")
 
 
-def _call(conn: Connection[Any], query: Any, reason: str) -> datetime:
+def _call(conn: Connection, query: Any, reason: str) -> datetime:
     row = conn.execute(query, [reason]).fetchone()
     assert row is not None
     moment: datetime = row[0]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from cli.context import App, fetch, pass_app
-from cli.output import json_option
+from cli.common.context import App, fetch, pass_app
+from cli.common.options import json_option
 
 OPEN = """
 select incident_id, severity, kind, subject, advice, detail, opened_at

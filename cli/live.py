@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 import click
 import psycopg
 
-from cli.dashboard import Dashboard, clock
+from cli.common.formats import clock
+from cli.dashboard import Dashboard
 from cli.database.binaries import ServerError
 from cli.database.errors import DatabaseError
 from cli.demo import Oversell, stage_oversell
@@ -236,7 +237,7 @@ class Run:
             return
         from rich.live import Live
 
-        from cli.output import console
+        from cli.common.output import console
 
         with Live(console=console(sys.stdout), auto_refresh=False) as live:
             yield lambda snapshot: self._update(live, snapshot)

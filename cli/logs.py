@@ -18,8 +18,8 @@ from typing import Any, TextIO
 
 import click
 
-from cli.context import App, pass_app
-from cli.output import json_option
+from cli.common.context import App, pass_app
+from cli.common.options import json_option
 from workers.runtime.logs import FILES_KEPT, LEVELS, parse, render
 
 LINES = 100

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from cli.context import App, pass_app
+from cli.common.context import App, pass_app
 
 
 @click.command()

@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from cli.context import App
+from cli.common.context import App
 from workers.runtime.errors import AegisError
 
 # Heading in the help: {command name: "module:attribute"}.
@@ -76,7 +76,7 @@ class Told(click.ClickException):
 
     def show(self, file: Any = None) -> None:
         if self.as_json:
-            from cli.output import to_json
+            from cli.common.formats import to_json
 
             error = {"message": self.message, "hint": self.hint, "code": self.code}
             click.echo(to_json({"error": error}), err=True)

@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, TypeAlias
 
-from cli.context import fetch
+from cli.common.context import fetch
 from workers.feeds.errors import FeedError
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.context import App, pass_app
-from cli.output import json_option
+from cli.common.context import App, pass_app
+from cli.common.options import json_option
 from cli.recordings import check_venue, tick_tables
 from cli.replay_plan import Wish, positive
 from cli.replay_report import report

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from cli.context import App, fetch
+from cli.common.context import App, fetch
 
 if TYPE_CHECKING:
     from cli.database.catalog import Connection

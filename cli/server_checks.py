@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cli.context import App, fetch
+from cli.common.context import App, fetch
 from cli.findings import Found, fail, ok, warn
 
 

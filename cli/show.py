@@ -7,8 +7,8 @@ from typing import Any, LiteralString, TypeVar
 
 import click
 
-from cli.context import App, fetch, pass_app
-from cli.output import json_option
+from cli.common.context import App, fetch, pass_app
+from cli.common.options import json_option
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

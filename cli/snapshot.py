@@ -5,15 +5,15 @@ SQL computes the sums and distances from the same rows everybody sees; this modu
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, LiteralString
 
-from cli.context import fetch
+from cli.common.context import fetch
+from cli.common.formats import Row
+from cli.common.health import HEALTH
 from cli.database.catalog import Connection
-
-Row = Mapping[str, Any]
 
 STATUS = "select * from status"
 TOTALS = "select * from totals"
@@ -29,7 +29,6 @@ REFUSAL = "select at, code, message, who, symbol from refusals order by at desc 
 UNWELL = (
     "select name, state, detail ->> 'last_error' as error from workers where is_alive and state <> 'running'"
 )
-HEALTH = "select state, subject, problem, since from health order by state, since nulls first, subject"
 ACCOUNTS = """
 select
     a.account, a.venue, a.currency, a.cash, a.equity, a.is_open, a.mode,

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.context import App, fetch, pass_app
-from cli.output import json_option
-from cli.up import duration
+from cli.common.context import App, fetch, pass_app
+from cli.common.options import duration, json_option
 
 if TYPE_CHECKING:
     from cli.dashboard import Dashboard
@@ -31,8 +30,7 @@ def status(app: App) -> None:
       aegis status > /dev/null || page-somebody
       aegis status --json | jq -r .mode
     """
-    from cli.dashboard import health_line
-    from cli.snapshot import HEALTH
+    from cli.common.health import HEALTH, health_line
 
     (row,) = fetch(app.desk, "select * from status")
     problems = fetch(app.desk, HEALTH)
@@ -79,7 +77,7 @@ def _watch(conn: Connection, dashboard: Dashboard, seconds: float | None) -> Non
 def _watch_live(conn: Connection, dashboard: Dashboard, seconds: float | None) -> None:
     from rich.live import Live
 
-    from cli.output import console
+    from cli.common.output import console
 
     with Live(console=console(sys.stdout), auto_refresh=False, screen=True) as live:
         for snapshot in _looks(conn, dashboard, seconds):

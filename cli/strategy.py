@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-from psycopg.types.json import Jsonb
 
-from cli.context import App, fetch, pass_app
-from cli.output import json_option
+from cli.common.context import App, fetch, pass_app
+from cli.common.options import json_option
 
 LIST = """
 select s.strategy, s.account, s.class, s.symbols, s.budget, s.order_notional, s.exit_profile, s.parameters,
@@ -85,6 +84,8 @@ def add(
       aegis strategy add dip dip.py:Dip --account paper-krw --symbols 005930,000660 \\
           --budget 20000000 --order 2000000 --exit swing --param percent=1.5
     """
+    from psycopg.types.json import Jsonb
+
     from workers.strategies.loading import load_strategy
 
     file, _, class_name = where.rpartition(":")

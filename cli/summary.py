@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.dashboard import clock, money
+from cli.common.formats import clock, money
 from cli.snapshot import Snapshot
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from decimal import Decimal, InvalidOperation
 
 import click
 
-from cli.context import App, fetch, pass_app
-from cli.output import json_option
+from cli.common.context import App, fetch, pass_app
+from cli.common.options import json_option
 
 LIST = """
 select i.venue, i.symbol, i.name, i.currency, i.tick_table, i.lot_size, i.min_notional, p.bid, p.ask,

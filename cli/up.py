@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import sys
 import time
 from collections.abc import Iterator
@@ -15,24 +14,13 @@ from typing import TYPE_CHECKING
 import click
 
 from cli import running
-from cli.context import App, pass_app
+from cli.common.context import App, pass_app
+from cli.common.options import duration
 
 if TYPE_CHECKING:
     from cli.database.connect import Database
     from cli.live import Run
     from workers.feeds import Feed
-
-UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
-
-
-def duration(_context: click.Context, _option: click.Parameter, text: str | None) -> float | None:
-    """A time such as 60s, 5m or 1h, in seconds."""
-    if text is None:
-        return None
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|h|)", text)
-    if match is None:
-        raise click.BadParameter(f"{text!r} is not a time such as 60s, 5m or 1h")
-    return float(match[1]) * UNITS[match[2]]
 
 
 @click.command()

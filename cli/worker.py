@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.context import App, pass_app
+from cli.common.context import App, pass_app
 from workers.runtime.logins import bare_environment, same_settings
 from workers.runtime.registry import WORKERS, login_of
 

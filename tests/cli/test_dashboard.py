@@ -11,7 +11,8 @@ from decimal import Decimal
 import pytest
 from rich.console import Console
 
-from cli.dashboard import Dashboard, money, since
+from cli.common.formats import money, since
+from cli.dashboard import Dashboard
 from cli.snapshot import look
 
 

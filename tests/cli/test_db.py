@@ -190,7 +190,7 @@ def test_reset_waits_for_nobody_it_refuses_while_workers_run(aegis, login):
 def test_a_refusal_of_the_database_shows_its_code(aegis, monkeypatch):
     import click
 
-    from cli.context import App, pass_app
+    from cli.common.context import App, pass_app
     from cli.main import LazyGroup
 
     @click.command()

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from cli.output import Output
+from cli.common.output import Output
 
 FILL = {
     "fill_id": 88,

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from cli.context import App
+from cli.common.context import App
 from cli.logs import logs as command
 from workers.runtime import logs
 from workers.runtime.errors import NotEnoughQuantity
@@ -184,7 +184,8 @@ def test_a_wrong_time_says_what_would_be_right(log_dir):
 
 def test_following_goes_on_across_a_rotation_and_waits_for_whole_lines(write, log_dir):
     write("router", "before")
-    program = "from cli.context import App; from cli.logs import logs; logs(['-f', '--json'], obj=App())"
+    imports = "from cli.common.context import App; from cli.logs import logs"
+    program = f"{imports}; logs(['-f', '--json'], obj=App())"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(
         [sys.executable, "-c", program], env=environment, stdout=subprocess.PIPE

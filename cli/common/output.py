@@ -1,28 +1,25 @@
 """How commands print: tables for people, JSON for programs, the same rows for both.
 
-Decimals are never rounded and never converted to float.  Colours are for a terminal only, and NO_COLOR turns
-them off.
+Colours are for a terminal only, and NO_COLOR turns them off.
 """
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
+
+from cli.common.formats import Row, show, to_json
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
-
-Row = Mapping[str, Any]
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 WIDE = 1000  # columns without a terminal: a table in a file is never cut or wrapped
 
@@ -94,45 +91,6 @@ def console(stream: TextIO) -> Console:
     return Console(file=stream, highlight=False, soft_wrap=wide is not None, width=wide)
 
 
-def show(value: Any) -> str:
-    """Format a value for a person."""
-    match value:
-        case None:
-            return ""
-        case bool():
-            return "yes" if value else "no"
-        case Decimal():
-            return _plain(value)
-        case datetime():
-            return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
-        case timedelta():
-            return _duration(value)
-        case dict():
-            return to_json(value, indent=None)
-        case list() | tuple():
-            return ", ".join(map(show, value))
-    return str(value)
-
-
-def to_json(value: Any, *, indent: int | None = 2) -> str:
-    """JSON with decimals as strings, so that no program reads them as floats by accident."""
-    return json.dumps(value, indent=indent, ensure_ascii=False, default=_jsonable)
-
-
-def json_option(command: Command) -> Command:
-    """Add --json to a command that prints data, so that it may also follow the command's name."""
-
-    def switch(context: click.Context, _: click.Parameter, on: bool) -> None:
-        if on:
-            from cli.context import App
-
-            context.ensure_object(App).out.json = True
-
-    return click.option(
-        "--json", is_flag=True, expose_value=False, callback=switch, help="Print JSON for programs."
-    )(command)
-
-
 def _print(what: Any) -> None:
     """Print on stdout without the trailing blanks that rich adds to lines."""
     out = console(sys.stdout)
@@ -186,28 +144,3 @@ def _styled(value: Any) -> str:
     text = show(value)
     style = STYLES.get(text) if isinstance(value, str) else None
     return f"[{style}]{escape(text)}[/]" if style else escape(text)
-
-
-def _plain(value: Decimal) -> str:
-    """A decimal without trailing zeros: 71000 for 71000.00000000."""
-    text = f"{value:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def _duration(value: timedelta) -> str:
-    seconds = value.total_seconds()
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
-        if abs(seconds) >= size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.1f} s" if abs(seconds) >= 1 or not seconds else f"{seconds * 1000:.1f} ms"
-
-
-def _jsonable(value: Any) -> Any:
-    match value:
-        case Decimal():
-            return f"{value:f}"
-        case datetime():
-            return value.isoformat()
-        case timedelta():
-            return value.total_seconds()
-    return str(value)

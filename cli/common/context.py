@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import click
 
-from cli.output import Output
-
 if TYPE_CHECKING:
+    from cli.common.output import Output
     from cli.database.catalog import Connection
     from cli.database.connect import Database
     from workers.runtime.settings import Settings
@@ -27,7 +26,13 @@ class App:
 
     def __init__(self, database_name: str | None = None, *, json: bool = False) -> None:
         self.database_name = database_name
-        self.out = Output(json)
+        self._json = json
+
+    @cached_property
+    def out(self) -> Output:
+        from cli.common.output import Output
+
+        return Output(self._json)
 
     @cached_property
     def settings(self) -> Settings:

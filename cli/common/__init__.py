@@ -1,0 +1,1 @@
+"""What every command shares: its run, its options, and how it prints."""
