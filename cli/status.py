@@ -13,9 +13,9 @@ from cli.common.context import App, fetch, pass_app
 from cli.common.options import duration, json_option
 
 if TYPE_CHECKING:
-    from cli.dashboard import Dashboard
     from cli.database.catalog import Connection
-    from cli.snapshot import Snapshot
+    from cli.live.dashboard import Dashboard
+    from cli.live.snapshot import Snapshot
 
 
 @click.command()
@@ -56,7 +56,7 @@ def top(app: App, seconds: float | None, plain: bool) -> None:
       aegis top
       aegis top --plain --for 30s
     """
-    from cli.dashboard import Dashboard
+    from cli.live.dashboard import Dashboard
 
     dashboard = Dashboard("Ctrl-C ends the watching, not the trading.")
     try:
@@ -86,8 +86,8 @@ def _watch_live(conn: Connection, dashboard: Dashboard, seconds: float | None) -
 
 def _looks(conn: Connection, dashboard: Dashboard, seconds: float | None) -> Iterator[Snapshot]:
     """Yield one snapshot after the other; the first includes a few earlier events."""
-    from cli.dashboard import SHOWN_EVENTS
-    from cli.snapshot import MOST_EVENTS, look, pause_after
+    from cli.live.dashboard import SHOWN_EVENTS
+    from cli.live.snapshot import MOST_EVENTS, look, pause_after
 
     end = None if seconds is None else time.monotonic() + seconds
     most = SHOWN_EVENTS

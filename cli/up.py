@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli import running
 from cli.common.context import App, pass_app
 from cli.common.options import duration
+from cli.live import run_file
 
 if TYPE_CHECKING:
     from cli.database.connect import Database
-    from cli.live import Run
+    from cli.live.run import Run
     from workers.feeds import Feed
 
 
@@ -49,9 +49,9 @@ def up(app: App, feed: str | None, speed: str, seconds: float | None, plain: boo
         feed = f"replay:{Path(feed.removeprefix('replay:')).expanduser().absolute()}"
     source = make_feed(feed or "sim", speed)
     database = app.database
-    owner = running.Owner(os.getpid(), feed or "sim")
-    file = running.run_file(app.settings.data_dir, database.name)
-    with running.only_one(file, owner), _server(database, owner, file):
+    owner = run_file.Owner(os.getpid(), feed or "sim")
+    file = run_file.path_of(app.settings.data_dir, database.name)
+    with run_file.only_one(file, owner), _server(database, owner, file):
         code = _prepare(database, source, asked=feed is not None)
         run = _make_run(database, [feed or "sim", speed], source, seconds, plain or not sys.stdout.isatty())
         _tell_mode(run)
@@ -64,20 +64,20 @@ def up(app: App, feed: str | None, speed: str, seconds: float | None, plain: boo
 
 
 @contextmanager
-def _server(database: Database, owner: running.Owner, file: Path) -> Iterator[None]:
+def _server(database: Database, owner: run_file.Owner, file: Path) -> Iterator[None]:
     """Start or join the server; stop it afterwards if a run started it and no other database needs it."""
     began = time.monotonic()
     database.ensure_running()
     if database.server is not None:
         owner.started_server |= database.server.started_here
-        running.write(file, owner)
+        run_file.write(file, owner)
         how = "started" if database.server.started_here else "joined"
         click.echo(f"PostgreSQL {how} in {time.monotonic() - began:.1f} s.")
     try:
         yield
     finally:
         if database.server is not None and (owner.started_server or database.server.started_here):
-            if others := running.others_running(file):
+            if others := run_file.others(file):
                 click.echo(f"PostgreSQL goes on for {', '.join(others)}.")
             else:
                 database.server.stop()
@@ -85,7 +85,7 @@ def _server(database: Database, owner: running.Owner, file: Path) -> Iterator[No
 
 def _prepare(database: Database, source: Feed, *, asked: bool) -> str | None:
     """Prepare the database before workers start; return a new override code if it may be shown."""
-    from cli.demo import code_file, seed
+    from cli.live.demo import code_file, seed
     from cli.recordings import check_played
     from workers.feeds.recording import RecordingFeed
 
@@ -97,7 +97,7 @@ def _prepare(database: Database, source: Feed, *, asked: bool) -> str | None:
     with database.connect("aegis_w_price_sync") as conn, conn.transaction(force_rollback=True):
         conn.execute("select open_feed(%s, %s, %s)", [source.name, source.venue, source.source])
     with database.desk() as conn:
-        running.refuse_second_supervisor(conn)
+        run_file.refuse_second_supervisor(conn)
         code = seed(conn, source.venue, code_file(database)) if report.kind == "demo" else None
         if isinstance(source, RecordingFeed):
             for notice in check_played(conn, source):
@@ -125,8 +125,8 @@ def _kind(database: Database, *, asked: bool) -> str | None:
 
 
 def _make_run(database: Database, feed: list[str], source: Feed, seconds: float | None, plain: bool) -> Run:
-    from cli.live import Run, log_to_file, supervisor_settings
-    from cli.snapshot import look
+    from cli.live.run import Run, log_to_file, supervisor_settings
+    from cli.live.snapshot import look
     from workers.supervisor import Supervisor
 
     log_to_file(database.settings)
@@ -155,9 +155,9 @@ def _tell_mode(run: Run) -> None:
 
 def _tell_summary(run: Run, code: str | None) -> bool:
     """Print the summary; return whether every law held and no worker was given up."""
-    from cli.demo import code_file
-    from cli.snapshot import look
-    from cli.summary import next_commands, summary
+    from cli.live.demo import code_file
+    from cli.live.snapshot import look
+    from cli.live.summary import next_commands, summary
 
     database = run.database
     with database.desk() as conn:
@@ -187,13 +187,13 @@ def down(app: App) -> None:
     from cli.database.embedded import Server, ServerError
 
     database = app.database
-    file = running.run_file(app.settings.data_dir, database.name)
-    owner = running.stop(file)
+    file = run_file.path_of(app.settings.data_dir, database.name)
+    owner = run_file.stop(file)
     name = database.name
     click.echo(f"Stopped aegis up (pid {owner.pid})." if owner else f"No aegis up runs for {name} here.")
     if database.external:
         return
-    if others := running.others_running(file):
+    if others := run_file.others(file):
         click.echo(f"PostgreSQL goes on for {', '.join(others)}.")
         return
     try:

@@ -12,8 +12,8 @@ import pytest
 from rich.console import Console
 
 from cli.common.formats import money, since
-from cli.dashboard import Dashboard
-from cli.snapshot import look
+from cli.live.dashboard import Dashboard
+from cli.live.snapshot import look
 
 
 @pytest.fixture

@@ -15,9 +15,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from cli.database.catalog import Connection
 from workers.runtime.errors import AegisError
+
+if TYPE_CHECKING:
+    from cli.database.catalog import Connection
 
 PATIENCE = 45.0  # seconds for all workers to finish
 POLL = 0.05
@@ -36,7 +39,7 @@ class Owner:
     started_server: bool = False
 
 
-def run_file(data_dir: Path, database: str) -> Path:
+def path_of(data_dir: Path, database: str) -> Path:
     return data_dir / "run" / f"{database}.json"
 
 
@@ -65,7 +68,7 @@ def write(file: Path, owner: Owner) -> None:
     file.write_text(json.dumps(asdict(owner)))
 
 
-def running(file: Path) -> Owner | None:
+def owner_of(file: Path) -> Owner | None:
     """The `aegis up` that holds the lock of this file, or None."""
     try:
         with file.open("a+") as stream:
@@ -74,20 +77,20 @@ def running(file: Path) -> Owner | None:
         return None
 
 
-def others_running(file: Path) -> list[str]:
+def others(file: Path) -> list[str]:
     """The other databases of this data directory for which an `aegis up` runs."""
-    return [other.stem for other in file.parent.glob("*.json") if other != file and running(other)]
+    return [other.stem for other in file.parent.glob("*.json") if other != file and owner_of(other)]
 
 
 def stop(file: Path) -> Owner | None:
     """Ask the running `aegis up` to stop, and wait for its end; return it, or None if none ran."""
-    owner = running(file)
+    owner = owner_of(file)
     if owner is None:
         return None
     if owner.pid:
         os.kill(owner.pid, signal.SIGTERM)
     deadline = time.monotonic() + PATIENCE
-    while running(file):
+    while owner_of(file):
         if time.monotonic() > deadline:
             raise AegisError(
                 f"aegis up (pid {owner.pid}) has not stopped in {PATIENCE:.0f} s",

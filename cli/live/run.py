@@ -21,11 +21,11 @@ import click
 import psycopg
 
 from cli.common.formats import clock
-from cli.dashboard import Dashboard
 from cli.database.binaries import ServerError
 from cli.database.errors import DatabaseError
-from cli.demo import Oversell, stage_oversell
-from cli.snapshot import EVERY, Snapshot, look, pause_after
+from cli.live.dashboard import Dashboard
+from cli.live.oversell import Oversell, stage_oversell
+from cli.live.snapshot import EVERY, Snapshot, look, pause_after
 from workers.runtime import logs
 from workers.runtime.errors import Refused
 from workers.runtime.settings import Settings

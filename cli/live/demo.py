@@ -17,7 +17,7 @@ from psycopg.types.json import Jsonb
 
 from cli.database.catalog import Connection
 from workers.feeds.simulator import INSTRUMENTS
-from workers.runtime.errors import AegisError, NotEnoughQuantity
+from workers.runtime.errors import AegisError
 
 if TYPE_CHECKING:
     from cli.database.connect import Database
@@ -138,48 +138,3 @@ def _set_code(conn: Connection, file: Path) -> str | None:
     code = file.read_text().strip()
     changed, _ = conn.execute("select * from set_override_code(%s)", [code]).fetchone() or (False, "")
     return code if changed else None
-
-
-@dataclass(frozen=True)
-class Oversell:
-    """An attempt to sell more than is held, and the refusal by the database."""
-
-    quantity: str
-    held: str
-    symbol: str
-    refusal: NotEnoughQuantity
-
-    def lines(self) -> list[str]:
-        return [
-            f"staged oversell: SELL {self.quantity} {self.symbol}, of which {self.held} is held",
-            f"refused by the database: {self.refusal} ({self.refusal.sqlstate})",
-            f"hint: {self.refusal.hint}",
-        ]
-
-
-def stage_oversell(conn: Connection) -> Oversell | None:
-    """Try to sell ten times what a position holds, as the desk; None while there is no position."""
-    position = conn.execute(
-        """
-        select p.account, p.symbol, p.owner, trim_scale(p.qty)::text, trim_scale(p.qty * 10)::text
-        from positions as p
-        join prices as q on q.symbol = p.symbol and q.can_sell
-        where p.qty > 0
-        order by p.locked_qty > 0, p.opened_at
-        limit 1
-        """
-    ).fetchone()
-    if position is None:
-        return None
-    account, symbol, owner, held, quantity = position
-    try:
-        conn.execute(
-            "select create_intent(%s, %s, 'SELL', %s::numeric, null, 'staged oversell', %s)",
-            [account, symbol, quantity, owner],
-        )
-    except NotEnoughQuantity as refusal:
-        return Oversell(quantity, held, symbol, refusal)
-    raise AegisError(
-        f"the database let {quantity} of {symbol} be sold, of which {held} is held",
-        hint="This must never happen: aegis halt, then look at select * from law_audit.",
-    )

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, LiteralString
 
 from cli.common.context import fetch
-from cli.common.formats import Row
+from cli.common.formats import Row, since
 from cli.common.health import HEALTH
 from cli.database.catalog import Connection
 
@@ -74,6 +74,7 @@ order by e.event_id desc
 limit %s
 """
 
+ABOUT_ALL = ("database", "workers")  # with problems of these the mode alone would mislead
 MOST_EVENTS = 50
 EVERY = 0.5  # the least number of seconds between two reads
 SHARE = 0.1  # of the time may be spent reading: counting a year of rows takes a while
@@ -113,6 +114,17 @@ class Snapshot:
     @property
     def last_event(self) -> int:
         return self.events[-1]["event_id"] if self.events else 0
+
+    @property
+    def doubt(self) -> str:
+        """Why the mode shown may not describe what happens; empty if it does."""
+        if self.unreachable:
+            return f", but {self.unreachable}"
+        about_all = [row for row in self.health if row["subject"] in ABOUT_ALL]
+        dated = [row for row in about_all if row["since"] is not None]
+        if dated:
+            return f", but {dated[0]['problem']}{since(dated[0]['since'], self.at)}"
+        return ", but the database takes no writes" if about_all else ""
 
     def quotes(self) -> int:
         return int(self.totals["quotes"])
