@@ -6,9 +6,9 @@ import psycopg
 import pytest
 from psycopg import errors, sql
 
+from cli.checks.exhaustion import CORE_CONNECTIONS
 from cli.database import limits, logins
 from cli.database.secrets import password_of
-from cli.exhaustion import CORE_CONNECTIONS
 
 STRATEGY = "aegis_s_prober"
 

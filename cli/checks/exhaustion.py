@@ -1,11 +1,11 @@
-"""Checks of `aegis doctor` for what a login could exhaust: notifications, connections, disk, log."""
+"""Checks for what a login could exhaust: notifications, connections, disk, log."""
 
 from __future__ import annotations
 
+from cli.checks.findings import Found, ok, warn
 from cli.common.context import App, fetch
 from cli.database import limits
 from cli.database.catalog import Connection
-from cli.findings import Found, ok, warn
 
 CORE_CONNECTIONS = 50  # the most that the core and the desk open in normal operation
 DEFAULT_PAGES = 1048576

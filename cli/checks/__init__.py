@@ -1,0 +1,1 @@
+"""The checks of `aegis doctor`: a file for each subject, and the order in which they run."""
