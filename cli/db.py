@@ -183,7 +183,7 @@ def diagram(app: App, what: str, mermaid: bool) -> None:
       aegis db diagram
       aegis db diagram order --mermaid > order.mmd
     """
-    from cli.diagram import FLOW, FLOW_MERMAID, lifecycle_mermaid, lifecycle_text
+    from cli.database.diagram import FLOW, FLOW_MERMAID, lifecycle_mermaid, lifecycle_text
 
     parts = [FLOW_MERMAID if mermaid else FLOW] if what in ("all", "flow") else []
     for noun in LIFECYCLES:

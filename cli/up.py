@@ -86,7 +86,7 @@ def _server(database: Database, owner: run_file.Owner, file: Path) -> Iterator[N
 def _prepare(database: Database, source: Feed, *, asked: bool) -> str | None:
     """Prepare the database before workers start; return a new override code if it may be shown."""
     from cli.live.demo import code_file, seed
-    from cli.recordings import check_played
+    from cli.replaying.recordings import check_played
     from workers.feeds.recording import RecordingFeed
 
     began = time.monotonic()

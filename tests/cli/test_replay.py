@@ -23,7 +23,7 @@ from click.testing import CliRunner
 from cli.database.embedded import Server
 from cli.database.postmaster import answering
 from cli.main import cli
-from cli.replay_plan import Wish
+from cli.replaying.plan import Wish
 from tests.cli.launcher import scratch
 from workers.feeds import Quote
 from workers.feeds.recording import HEADER

@@ -9,7 +9,7 @@ from cli.common.context import App, fetch
 
 if TYPE_CHECKING:
     from cli.database.catalog import Connection
-    from cli.replay import Run
+    from cli.replaying.run import Run
 
 STRATEGIES = """
 select f.owner as strategy, f.symbol,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.recordings import Bands
+from cli.replaying.recordings import Bands
 
 if TYPE_CHECKING:
     from workers.replay import Instrument, Plan, StrategyPlan

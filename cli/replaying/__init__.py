@@ -1,0 +1,1 @@
+"""What `aegis replay` does with a recording: check it, plan, run and report."""
