@@ -1,1 +1,1 @@
-"""The command `aegis`: one file per group of commands, each a thin layer over calls to the database."""
+"""The command `aegis`: one file for each group of commands here, and what they use in the folders."""

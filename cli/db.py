@@ -56,11 +56,11 @@ def migrate(app: App, kind: str | None, force: bool) -> None:
     if app.out.json:
         app.out.record({"database": app.database.name, **vars(report)})
         return
-    for line in _told(app.database.name, report):
+    for line in _lines(app.database.name, report):
         app.out.say(line)
 
 
-def _told(name: str, report: Report) -> list[str]:
+def _lines(name: str, report: Report) -> list[str]:
     if not report.changed:
         return [f"{name} ({report.kind}) is up to date."]
     lines = [f"applied  {title}" for title in report.applied]

@@ -63,7 +63,7 @@ COMMANDS: dict[str, dict[str, str]] = {
 }
 
 
-class Told(click.ClickException):
+class Failure(click.ClickException):
     """A refusal or failure shown as a message and a hint, without a traceback."""
 
     exit_code = 1
@@ -124,21 +124,19 @@ class LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except Exception as error:
-            if told := tell(error, as_json=ctx.ensure_object(App).out.json):
-                raise told from error
+            if failure := as_failure(error, as_json=ctx.ensure_object(App).out.json):
+                raise failure from error
             raise
 
 
-def tell(error: Exception, *, as_json: bool = False) -> Told | None:
+def as_failure(error: Exception, *, as_json: bool = False) -> Failure | None:
     """The message and hint of an error that people can act on; None for a bug, which keeps its traceback."""
     code = getattr(error, "sqlstate", None)
     if isinstance(error, AegisError):
-        return Told(error.message, error.hint, code, as_json=as_json)
-    if (binaries := sys.modules.get("cli.database.binaries")) and isinstance(error, binaries.ServerError):
-        return Told(error.message, error.hint, None, as_json=as_json)
+        return Failure(error.message, error.hint, code, as_json=as_json)
     if (psycopg := sys.modules.get("psycopg")) and isinstance(error, psycopg.Error):
         diag = error.diag
-        return Told(diag.message_primary or str(error), diag.message_hint, code, as_json=as_json)
+        return Failure(diag.message_primary or str(error), diag.message_hint, code, as_json=as_json)
     return None
 
 

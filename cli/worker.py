@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.common.context import App, pass_app
-from workers.runtime.logins import bare_environment, same_settings
 from workers.runtime.registry import WORKERS, login_of
 
 if TYPE_CHECKING:
@@ -60,4 +59,6 @@ def process_command(name: str, *arguments: str) -> list[str]:
 
 def process_environment(database: Database, login: str) -> dict[str, str]:
     """The whole environment of a worker process with this login."""
+    from workers.runtime.logins import bare_environment, same_settings
+
     return bare_environment() | same_settings(database.settings) | database.worker_env(login)

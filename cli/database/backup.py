@@ -60,13 +60,13 @@ class Backup:
     def read(cls, path: Path) -> Backup:
         path = path.expanduser().absolute()
         try:
-            told = json.loads((path / DESCRIPTION).read_text())
+            described = json.loads((path / DESCRIPTION).read_text())
             return cls(
                 path,
-                datetime.fromisoformat(told["finished_at"]),
-                told["postgresql"],
-                tuple(told["databases"]),
-                told["archive"],
+                datetime.fromisoformat(described["finished_at"]),
+                described["postgresql"],
+                tuple(described["databases"]),
+                described["archive"],
             )
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise BackupError(
@@ -97,14 +97,14 @@ def take(conn: Connection, server: Server, binaries: Binaries, directory: Path) 
     try:
         copy = ["-D", str(unfinished / "data"), "-X", "stream", "-c", "fast", "--no-password"]
         run(binaries, "pg_basebackup", *copy, "--manifest-checksums=SHA256", "-d", server.url("postgres"))
-        told = {
+        described = {
             "finished_at": _finished_at(conn).isoformat(),
             "postgresql": binaries.version,
             "databases": [name for (name,) in conn.execute(OURS).fetchall()],
             "archive": archive.directory_of(conn),
         }
         verify(unfinished / "data", binaries)
-        (unfinished / DESCRIPTION).write_text(json.dumps(told, indent=2) + "\n")
+        (unfinished / DESCRIPTION).write_text(json.dumps(described, indent=2) + "\n")
         unfinished.rename(path)
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)

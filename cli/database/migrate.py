@@ -211,8 +211,8 @@ class _FileFailed(MigrationError):
 
     def __init__(self, message: str, error: psycopg.Error) -> None:
         diag = error.diag
-        told = (diag.message_hint, diag.message_detail, diag.context)
-        super().__init__(message, hint=" ".join(text for text in told if text))
+        more = (diag.message_hint, diag.message_detail, diag.context)
+        super().__init__(message, hint=" ".join(text for text in more if text))
         self.sqlstate = error.sqlstate
 
     @classmethod

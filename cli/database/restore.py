@@ -128,9 +128,9 @@ def _wait_for_the_end(server: Server) -> None:
             while conn.execute("select pg_is_in_recovery()").fetchone() == (True,):
                 time.sleep(LOOK)
     except psycopg.OperationalError as error:
-        told = (server.directory / LOG).read_text(errors="replace").strip().splitlines()
-        said = [line for line in told if "FATAL" in line][-1:]
-        raise ServerError("the recovery failed", hint="\n".join(said)) from error
+        lines = (server.directory / LOG).read_text(errors="replace").strip().splitlines()
+        fatal = [line for line in lines if "FATAL" in line][-1:]
+        raise ServerError("the recovery failed", hint="\n".join(fatal)) from error
 
 
 def _taken_back(directory: Path, account: Account, before: Path | None, error: ServerError) -> ServerError:

@@ -1,1 +1,1 @@
-"""What `aegis up` and `aegis top` run and show: the run itself, its demo, snapshots and their layout."""
+"""What `aegis up` and `aegis top` run and show: the run, its demo, snapshots, the screen, the summary."""

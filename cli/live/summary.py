@@ -53,8 +53,8 @@ def summary(run: Run, after: Snapshot, audit: Sequence[tuple[str, str]]) -> Iter
 def next_commands(intent: int | None, code_file: str | None, code: str | None) -> Iterator[str]:
     """The commands that a person may want to run next."""
     if code_file is not None:
-        told = f"override code {click.style(code, bold=True)}, " if code else "the override code is "
-        yield _line("leave HALT", f"{told}kept in {code_file}")
+        text = f"override code {click.style(code, bold=True)}, " if code else "the override code is "
+        yield _line("leave HALT", f"{text}kept in {code_file}")
     yield ""
     yield "Next:"
     yield _next("aegis up", "go on where this stopped")

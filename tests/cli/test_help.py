@@ -62,10 +62,11 @@ def test_the_line_read_from_the_source_is_the_real_one(target):
 def test_help_and_version_load_no_driver_and_no_framework():
     code = f"""
 import sys
-from cli.main import cli
-for argument in ("--help", "--version"):
+from cli.main import COMMANDS, cli
+commands = [name for section in COMMANDS.values() for name in section]
+for arguments in (["--help"], ["--version"], *([name, "--help"] for name in commands)):
     try:
-        cli.main([argument], prog_name="aegis")
+        cli.main(arguments, prog_name="aegis")
     except SystemExit as end:
         assert end.code == 0
 heavy = [name for name in {HEAVY} if name in sys.modules]

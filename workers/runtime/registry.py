@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from workers.runtime.errors import AegisError
-from workers.runtime.worker import Worker
+
+if TYPE_CHECKING:
+    from workers.runtime.worker import Worker
 
 WORKERS = {
     "supervisor": "workers.supervisor:Supervisor",
