@@ -32,7 +32,7 @@ select format('the mode is %%s: %%s', a.mode, m.reason) as what, 'aegis resume "
 from a cross join system_mode as m
 where a.mode <> 'NORMAL'
 union all
-select 'it was not reconciled since the last start', 'its reconcile worker does that: aegis up'
+select 'it has not been reconciled since the last start', 'the worker reconcile does that: aegis up'
 from a
 where a.is_open is not true
 union all
@@ -44,15 +44,15 @@ select format('the position in %%s of %%s is in breach', p.symbol, p.owner), 'se
 from a join positions as p on p.account = a.account
 where p.breach_qty > 0
 union all
-select format('no price of %%s is fresh', a.venue), 'select * from feeds'
+select format('no price from %%s is fresh', a.venue), 'select * from feeds'
 from a
 where not exists (select from prices as p where p.venue = a.venue and p.is_fresh)
 union all
-select format('the worker %%s does not run', w.name), 'aegis up'
+select format('the worker %%s is not running', w.name), 'aegis up'
 from unnest(array['router', 'execution', 'reconcile']) as w (name)
 where not exists (select from workers as x where x.name = w.name and x.is_alive)
 union all
-select 'it has no strategy that runs', 'aegis strategy list'
+select 'it has no running strategy', 'aegis strategy list'
 from a
 where not exists (select from strategies as s where s.account = a.account and s.status = 'RUNNING')
 """
@@ -71,11 +71,11 @@ def account() -> None:
 
 @account.command()
 @click.argument("name")
-@click.option("--broker", default="paper", show_default=True, help="Who executes: see select * from brokers.")
-@click.option("--venue", required=True, help="Where its symbols trade: see select * from venues.")
+@click.option("--broker", default="paper", show_default=True, help="Its broker; see select * from brokers.")
+@click.option("--venue", required=True, help="The venue of its symbols; see select * from venues.")
 @click.option("--currency", required=True, help="The currency of its cash.")
-@click.option("--broker-account", metavar="NUMBER", help="The broker's own number for it.")
-@click.option("--deposit", type=Decimal, metavar="AMOUNT", help="Paper money to begin with.")
+@click.option("--broker-account", metavar="NUMBER", help="The broker's number for the account.")
+@click.option("--deposit", type=Decimal, metavar="AMOUNT", help="Paper money to start with.")
 @pass_app
 def add(
     app: App,
@@ -141,21 +141,21 @@ def check(app: App, name: str) -> None:
         return
     app.out.record(found[0])
     app.out.say("")
-    app.out.table(holdings, empty="It holds nothing.")
+    app.out.table(holdings, empty="No holdings.")
     app.out.say("")
-    app.out.table(blocks, title="Blocks trading", empty="Nothing blocks trading.")
+    app.out.table(blocks, title="What blocks trading", empty="Nothing blocks trading.")
 
 
 @account.command()
 @click.argument("name")
 @click.argument("amount", type=Decimal)
 @click.option("--note", default="by hand", show_default=True, help="Where it came from.")
-@click.option("--key", metavar="KEY", help="The same key again is booked once; made up when not given.")
+@click.option("--key", metavar="KEY", help="Books a repeated command only once. Default: a new key.")
 @pass_app
 def deposit(app: App, name: str, amount: Decimal, note: str, key: str | None) -> None:
     """Book AMOUNT that came into an account outside trading.
 
-    It moves no money; it only records that money was moved.
+    This moves no money; it records that money was moved.
 
     \b
     Examples:
@@ -168,12 +168,12 @@ def deposit(app: App, name: str, amount: Decimal, note: str, key: str | None) ->
 @click.argument("name")
 @click.argument("amount", type=Decimal)
 @click.option("--note", default="by hand", show_default=True, help="Where it went.")
-@click.option("--key", metavar="KEY", help="The same key again is booked once; made up when not given.")
+@click.option("--key", metavar="KEY", help="Books a repeated command only once. Default: a new key.")
 @pass_app
 def withdraw(app: App, name: str, amount: Decimal, note: str, key: str | None) -> None:
     """Book AMOUNT that left an account outside trading.
 
-    It moves no money; it only records that money was moved.  If buys have reserved more cash than is left,
+    This moves no money; it records that money was moved.  If buys have reserved more cash than is left,
     those not yet sent are cancelled.
 
     \b

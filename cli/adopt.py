@@ -40,7 +40,7 @@ def adopt(conn: Connection, reason: str, code_file: Any) -> None:
     if not status["is_foreign"]:
         raise AegisError(
             "this database needs no adoption",
-            hint="A restored one is recognised at its next start: run aegis up.",
+            hint="A restored database is recognised at its next start: aegis up.",
         )
     (answer,) = fetch(conn, "select * from adopt(%s, %s)", [reason, read_code(code_file)])
     if not answer["adopted"]:

@@ -12,13 +12,14 @@ from cli.common.options import json_option
 @json_option
 @pass_app
 def approvals(app: App) -> None:
-    """List intents that wait for approval.
+    """List intents that are waiting for approval.
 
     \b
     Examples:
       aegis approvals
     """
-    app.out.table(fetch(app.desk, "select * from approvals order by intent_id"), empty="Nothing waits.")
+    rows = fetch(app.desk, "select * from approvals order by intent_id")
+    app.out.table(rows, empty="No intent is waiting for approval.")
 
 
 @click.command()
@@ -30,7 +31,7 @@ def approve(app: App, intent_id: int, note: str) -> None:
 
     \b
     Examples:
-      aegis approve 42 "the stop must get out"
+      aegis approve 42 "the stop has to sell"
     """
     app.desk.execute("select approve(%s, %s)", [intent_id, note])
     app.out.say(f"Intent {intent_id} is approved.")

@@ -66,11 +66,11 @@ def verify(app: App) -> None:
     if found or app.out.json:
         app.out.table(found)
     if found:
-        app.out.say(f"{len(found)} findings: history is not as it was written.")
+        app.out.say(f"{len(found)} findings: the history has been changed.")
         sys.exit(1)
     app.out.say(
-        f"History is as it was written: {size['sealed']:,} of {size['events']:,} events are sealed, "
-        f"the rest will be in a second.\nThe chain is {show(size['chain']) or 'not begun'}."
+        f"The history is unchanged: {size['sealed']:,} of {size['events']:,} events are sealed, "
+        f"the rest will be within a second.\nThe chain is {show(size['chain']) or 'not begun'}."
     )
 
 

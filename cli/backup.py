@@ -24,12 +24,12 @@ PLACE = click.Path(file_okay=False, path_type=Path)
 
 @click.command()
 @click.argument("directory", type=PLACE, required=False)
-@click.option("--keep", type=click.IntRange(min=1), metavar="N", help="Then remove all but the newest N.")
-@click.option("--list", "show_list", is_flag=True, help="Show the backups that are there; take none.")
+@click.option("--keep", type=click.IntRange(min=1), metavar="N", help="Then remove all but N backups.")
+@click.option("--list", "show_list", is_flag=True, help="List the backups; take none.")
 @click.option(
-    "--archive", type=PLACE, metavar="DIR", help="Also keep the log there, from now on, for restore --to."
+    "--archive", type=PLACE, metavar="DIR", help="Archive the WAL to DIR from now on; restore --to needs it."
 )
-@click.option("--no-archive", is_flag=True, help="Keep no more of the log.")
+@click.option("--no-archive", is_flag=True, help="Stop archiving the WAL.")
 @json_option
 @pass_app
 def backup(
@@ -40,13 +40,14 @@ def backup(
     archive: Path | None,
     no_archive: bool,
 ) -> None:
-    """Copy all databases of the embedded server.
+    """Back up all databases of the embedded server.
 
-    Trading continues meanwhile.  The copy is complete in itself, and verified.  It is written to a new
-    directory in DIRECTORY, by default backups in AEGIS_DATA_DIR; another disk is a better place.
+    Trading continues meanwhile.  Each backup is a new directory in DIRECTORY, complete and verified.  The
+    default is the directory backups in AEGIS_DATA_DIR; another disk is safer.
 
-    It does not contain the passwords or the marker of the last run.  Back up an external server with its own
-    tools: pg_basebackup or what its provider offers, pg_dump -Fc for one database.
+    It contains neither passwords nor the marker of the last run, by which a restored database is recognised.
+    Back up an external server with its own tools: pg_basebackup or what its provider offers, pg_dump -Fc for
+    one database.
 
     \b
     Examples:
@@ -55,7 +56,7 @@ def backup(
       aegis backup /mnt/usb/aegis --archive /mnt/usb/aegis-log
       aegis backup --list
     """
-    from cli.database import archive as log
+    from cli.database import archive as wal
     from cli.database import backup as backups
     from cli.database.binaries import find_binaries
 
@@ -69,9 +70,9 @@ def backup(
     try:
         with database.server_admin() as conn:
             if no_archive:
-                log.stop(conn)
-            if archive is not None and not log.start(conn, archive.expanduser().absolute(), server.account):
-                app.out.say("The log is kept from the next start of the server on: aegis down, aegis up.")
+                wal.stop(conn)
+            if archive is not None and not wal.start(conn, archive.expanduser().absolute(), server.account):
+                app.out.say("WAL archiving begins when the server starts again: aegis down, aegis up.")
             taken = backups.take(conn, server, binaries, place)
         gone = backups.prune(place, keep, binaries) if keep is not None else []
     finally:
@@ -83,22 +84,22 @@ def backup(
     app.out.say(f"{taken.path}: {', '.join(taken.databases) or 'no database yet'}; verified.")
     for found in gone:
         app.out.say(f"Removed {found.path}.")
-    app.out.say("Passwords are not in it; aegis restore makes them anew where they are missing.")
+    app.out.say("It contains no passwords; aegis restore creates those that are missing.")
 
 
 @click.command()
 @click.argument("backup", type=PLACE)
-@click.option("--to", metavar="TIME", help="A later moment, such as '2026-03-02 15:00', or latest.")
+@click.option("--to", metavar="TIME", help="Recover to a later time: '2026-03-02 15:00', or latest.")
 @pass_app
 def restore(app: App, backup: Path, to: str | None) -> None:
     """Restore BACKUP as the embedded server's data.
 
-    Refused while the server runs.  The present data is moved aside, never deleted.  With --to, the WAL
-    archived since then (aegis backup --archive) is replayed up to that time, which is local unless it names
-    a time zone.
+    Refused while the server runs.  The current data is moved aside, never deleted.  With --to, the WAL
+    archived since the backup (aegis backup --archive) is replayed up to that time, which is local unless it
+    names a time zone.
 
-    A restored database does not trade by itself: it is halted until a person takes it into use with aegis
-    adopt.  The same holds for a database that pg_restore created, from its next aegis up on.
+    A restored database does not trade: it is halted until a person takes it into use with aegis adopt.  A
+    database that pg_restore created is halted too, from its next aegis up.
 
     \b
     Examples:
@@ -118,15 +119,15 @@ def restore(app: App, backup: Path, to: str | None) -> None:
         forget_recovery(conn)
     app.out.say(f"Restored {', '.join(found.databases) or 'a server without a database'} from {found.path}.")
     if before is not None:
-        app.out.say(f"What was there before is in {before}.")
+        app.out.say(f"The previous data is in {before}.")
     for name in found.databases:
         _halt(Database(app.settings, name, database.server))
     app.out.say(
-        "It is halted, and nothing is sent before it is adopted.  Next:\n"
+        "It is halted, and nothing is sent until it is adopted.  Next:\n"
         "  aegis db psql            look around\n"
-        '  aegis adopt "why"        take it into use: orders are asked about, fills are read\n'
+        '  aegis adopt "why"        take it into use: the broker is asked about orders and fills\n'
         "  aegis up                 start it\n"
-        '  aegis resume "why"       let trading go on'
+        '  aegis resume "why"       let trading continue'
     )
 
 
@@ -147,9 +148,9 @@ def _embedded(app: App) -> Database:
 
     if app.database.external:
         raise BackupError(
-            "this database is on an external server, which is backed up and restored by its own means",
-            hint="pg_basebackup, or what its provider offers; pg_dump -Fc and pg_restore for one database. "
-            "Whatever is restored starts halted, until aegis adopt.",
+            "this database is on an external server, which has its own tools for backup and restore",
+            hint="Use pg_basebackup or its provider's backups; pg_dump -Fc and pg_restore for one database. "
+            "A restored database stays halted until aegis adopt.",
         )
     return app.database
 

@@ -36,8 +36,8 @@ def db() -> None:
 
 
 @db.command()
-@click.option("--kind", type=click.Choice(KINDS), help="What a new database is for; it keeps that for life.")
-@click.option("--force", is_flag=True, help="Re-create everything sql/ defines although nothing changed.")
+@click.option("--kind", type=click.Choice(KINDS), help="The kind of a new database; it never changes.")
+@click.option("--force", is_flag=True, help="Re-create all that sql/ defines, even if nothing changed.")
 @json_option
 @pass_app
 def migrate(app: App, kind: str | None, force: bool) -> None:
@@ -115,7 +115,7 @@ def psql(app: App, arguments: tuple[str, ...]) -> None:
 
     Tables are private: read views and call functions.  \\dv lists the views, \\df+ the functions.
 
-    psql saves no history, because what you type may be an override code.  Better give codes to aegis resume:
+    psql saves no history, because what you type may be an override code.  Give codes to aegis resume instead:
     it sends them as parameters, so pg_stat_activity does not show them.  To keep a history set PSQL_HISTORY;
     a line that begins with a space is not saved.  Never put a code into -c: ps shows it.
 
@@ -144,9 +144,9 @@ def psql(app: App, arguments: tuple[str, ...]) -> None:
 
 
 @db.command()
-@click.option("--pooled", is_flag=True, help="Through PgBouncer; LISTEN does not work there.")
-@click.option("--login", default="aegis_desk", show_default=True, metavar="NAME", help="Whose address.")
-@click.option("--with-password", is_flag=True, help="Put the password into it; then treat it as a secret.")
+@click.option("--pooled", is_flag=True, help="Through PgBouncer, where LISTEN does not work.")
+@click.option("--login", default="aegis_desk", show_default=True, metavar="NAME", help="Its login.")
+@click.option("--with-password", is_flag=True, help="Include the password; treat the URL as a secret.")
 @pass_app
 def url(app: App, pooled: bool, login: str, with_password: bool) -> None:
     """Print the URL of the database, for other programs.
@@ -171,7 +171,7 @@ def url(app: App, pooled: bool, login: str, with_password: bool) -> None:
 
 @db.command()
 @click.argument("what", type=click.Choice(["all", "flow", "intent", "order"]), default="all")
-@click.option("--mermaid", is_flag=True, help="As Mermaid text, which GitHub and many editors draw.")
+@click.option("--mermaid", is_flag=True, help="Print Mermaid text, which GitHub and many editors draw.")
 @pass_app
 def diagram(app: App, what: str, mermaid: bool) -> None:
     """Draw the path of an order, and the lifecycles of intents and orders.
@@ -194,7 +194,7 @@ def diagram(app: App, what: str, mermaid: bool) -> None:
 
 
 @db.command()
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @pass_app
 def reset(app: App, yes: bool) -> None:
     """Drop the database with all its history and create it again.
@@ -220,7 +220,7 @@ def reset(app: App, yes: bool) -> None:
 
 @db.command()
 @click.option(
-    "--file", type=click.Path(dir_okay=False, path_type=Path), help="Write there, not to the terminal."
+    "--file", type=click.Path(dir_okay=False, path_type=Path), help="Write to FILE instead of the terminal."
 )
 @pass_app
 def dump(app: App, file: Path | None) -> None:
@@ -256,7 +256,7 @@ def pooler(app: App) -> None:
     from cli.database import pooler as pgbouncer
 
     process: subprocess.Popen[Any] = pgbouncer.start(app.database.embedded())
-    app.out.say(f"PgBouncer runs (pid {process.pid}). Address: {app.database.url(pooled=True)}")
+    app.out.say(f"PgBouncer is running (pid {process.pid}). Address: {app.database.url(pooled=True)}")
     try:
         process.wait()
     except KeyboardInterrupt:

@@ -20,7 +20,7 @@ def parse(_context: click.Context, _argument: click.Parameter, text: str) -> tup
     """Parse the target: the number of an intent, or order:7, or pick:9."""
     found = re.fullmatch(r"(?:(intent|order|pick):)?(\d{1,18})", text)
     if found is None:
-        raise click.BadParameter(f"{text!r} is not a number of an intent, nor order:NUMBER or pick:NUMBER")
+        raise click.BadParameter(f"{text!r} is not the number of an intent, order:NUMBER or pick:NUMBER")
     return found[1] or "intent", int(found[2])
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def halt(conn: Connection, reason: str) -> None:
     """Stop all trading now.
 
-    REASON is shown to everyone who asks why.  Never asks for confirmation.  A halt survives every restart;
+    REASON is shown wherever the mode is.  Never asks for confirmation.  A halt survives every restart;
     only a person with the override code ends it.
 
     \b
@@ -39,9 +39,9 @@ def halt(conn: Connection, reason: str) -> None:
 @click.argument("reason")
 @pass_desk
 def safe(conn: Connection, reason: str) -> None:
-    """Stop all buying now; sells go on.
+    """Stop all buying now; selling continues.
 
-    REASON is shown to everyone who asks why.  Never asks for confirmation.
+    REASON is shown wherever the mode is.  Never asks for confirmation.
 
     \b
     Examples:
@@ -58,7 +58,7 @@ def resume(conn: Connection, reason: str, code_file: Any) -> None:
     """Resume trading.
 
     Leaving HALT needs the override code: typed without echo, or read from a file or a pipe.  It is never an
-    argument, which others could see.  Five wrong codes in a row lock it for 15 minutes.
+    argument, because others could see it.  Five wrong codes in a row lock it for 15 minutes.
 
     \b
     Examples:
@@ -76,13 +76,13 @@ def resume(conn: Connection, reason: str, code_file: Any) -> None:
 
 @click.command("set-code")
 @code_file_option(what="The new code")
-@code_file_option("--current-file", what="The code it replaces")
+@code_file_option("--current-file", what="The current code")
 @pass_app
 def set_code(app: App, code_file: Any, current_file: Any) -> None:
     """Set the override code, which is needed to leave HALT.
 
-    It has at least 8 characters, or 14 if they are all digits, and at least 5 different ones.  From a pipe
-    the current code is the first line (empty if there is none) and the new one the second.  The demo
+    A code has at least 8 characters, or 14 if they are all digits, and at least 5 different ones.  From a
+    pipe the current code is the first line (empty if there is none) and the new one the second.  The demo
     generates a code at its first start and keeps it in a file; that file is deleted when you set your own.
 
     \b
@@ -96,7 +96,7 @@ def set_code(app: App, code_file: Any, current_file: Any) -> None:
     code = read_code(code_file, "New code", confirm=True)
     (answer,) = fetch(app.desk, "select * from set_override_code(%s, %s)", [code, current])
     if not answer["changed"]:
-        raise WrongCode(answer["message"], hint="The code is as it was.")
+        raise WrongCode(answer["message"], hint="The code was not changed.")
     kept_in(app.database).unlink(missing_ok=True)
     app.out.say(answer["message"].capitalize() + ".")
 

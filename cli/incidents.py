@@ -21,16 +21,16 @@ order by incident_id
 
 
 @click.group(invoke_without_command=True)
-@click.option("--all", "everything", is_flag=True, help="Closed ones too.")
+@click.option("--all", "everything", is_flag=True, help="Include closed incidents.")
 @json_option
 @click.pass_context
 def incidents(context: click.Context, everything: bool) -> None:
-    """List what a person should look at, and close it when it is dealt with.
+    """List what a person should look at, and close what has been dealt with.
 
     \b
     Examples:
       aegis incidents
-      aegis incidents close 7 "the broker was told"
+      aegis incidents close 7 "reported to the broker"
     """
     if context.invoked_subcommand is None:
         app = context.find_object(App)
@@ -43,11 +43,13 @@ def incidents(context: click.Context, everything: bool) -> None:
 @click.argument("note")
 @pass_app
 def close(app: App, incident_id: int, note: str) -> None:
-    """Close an incident that is dealt with; NOTE says how.  If its cause persists, it is opened again.
+    """Close an incident that has been dealt with; NOTE says how.
+
+    It opens again if its cause persists.
 
     \b
     Examples:
-      aegis incidents close 7 "the broker was told"
+      aegis incidents close 7 "reported to the broker"
     """
     app.desk.execute("select close_incident(%s, %s)", [incident_id, note])
     app.out.say(f"Incident {incident_id} is closed.")

@@ -36,7 +36,7 @@ class Ago(click.ParamType[str]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         found = re.fullmatch(r"(\d+)([smhd])", value)
         if found is None:
-            self.fail(f"{value!r} is no time ago: write 30s, 5m, 2h or 1d", param, ctx)
+            self.fail(f"{value!r} is not a time such as 30s, 5m, 2h or 1d", param, ctx)
         moment = datetime.now(UTC) - timedelta(**{UNITS[found[2]]: int(found[1])})
         return moment.isoformat(timespec="milliseconds")[:23]
 
@@ -44,12 +44,17 @@ class Ago(click.ParamType[str]):
 @click.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("-f", "--follow", is_flag=True, help="Keep showing new lines.")
-@click.option("--since", type=Ago(), help="All of the last 30s, 5m, 2h or 1d, instead of the last lines.")
+@click.option("--since", type=Ago(), help="Show everything since 30s, 5m, 2h or 1d ago.")
 @click.option(
-    "-n", "--lines", type=click.IntRange(min=0), default=LINES, show_default=True, help="The last so many."
+    "-n",
+    "--lines",
+    type=click.IntRange(min=0),
+    default=LINES,
+    show_default=True,
+    help="How many of the last lines.",
 )
 @click.option(
-    "--level", type=click.Choice(LEVELS, case_sensitive=False), default="DEBUG", help="At least this."
+    "--level", type=click.Choice(LEVELS, case_sensitive=False), default="DEBUG", help="The lowest level."
 )
 @json_option
 @pass_app
@@ -69,7 +74,7 @@ def logs(app: App, names: tuple[str, ...], follow: bool, since: str | None, line
     shown.print(_past(followed, since, lines, shown))
     if not follow:
         if not followed.files and not app.out.json:
-            click.echo(f"Nothing is logged in {app.settings.log_dir} by {', '.join(names) or 'anybody'}.")
+            click.echo(f"{app.settings.log_dir} has no log of {', '.join(names) or 'any process'}.")
         return
     try:
         while True:

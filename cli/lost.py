@@ -22,4 +22,4 @@ def declare_lost(app: App, order_id: int, reason: str) -> None:
       aegis declare-lost 4711 "the test exchange was reset"
     """
     app.desk.execute("select declare_lost(%s, %s)", [order_id, reason])
-    app.out.say(f"Order {order_id} is given up.")
+    app.out.say(f"Order {order_id} is declared lost.")

@@ -166,9 +166,9 @@ def _print_version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs, where data is printed.")
+@click.option("--json", "as_json", is_flag=True, help="Print data as JSON, for programs.")
 @click.option(
-    "--database", metavar="NAME", help="Another database of the same server (default: AEGIS_DATABASE)."
+    "--database", metavar="NAME", help="Use another database of the same server (default: AEGIS_DATABASE)."
 )
 @click.option(
     "--version",

@@ -29,10 +29,10 @@ INTERRUPTED = 130
     "--set", "settings", multiple=True, metavar="NAME.PARAM=VALUE", help="A parameter of a strategy."
 )
 @click.option(
-    "--exits", default="scalp", show_default=True, metavar="PROFILE", help="How positions are protected."
+    "--exits", default="scalp", show_default=True, metavar="PROFILE", help="Exit profile of all positions."
 )
 @click.option(
-    "--step", default="50ms", show_default=True, metavar="TIME", help="Events of a step arrive together."
+    "--step", default="50ms", show_default=True, metavar="TIME", help="Events of one step arrive together."
 )
 @click.option(
     "--venue", metavar="NAME", help="Where it was recorded (default: the first word of the file's name)."
@@ -40,24 +40,28 @@ INTERRUPTED = 130
 @click.option(
     "--tick",
     metavar="TABLE|SIZE",
-    help="Its price steps: a table or a size (default: KRX on KRX and SIM, else the decimals of its prices).",
+    help="Tick table or tick size (default: KRX on KRX and SIM, else from the decimals of its prices).",
 )
 @click.option(
     "--lot",
     callback=positive,
     metavar="SIZE",
-    help="Lot size; sizes are rounded down to it (default: the decimals of its sizes).",
+    help="Lot size; sizes are rounded down to it (default: from the decimals of its sizes).",
 )
-@click.option("--sort", is_flag=True, help="Bring the rows into the order of their times first, in memory.")
+@click.option("--sort", is_flag=True, help="Sort the rows by time first, in memory.")
 @click.option("--currency", metavar="CODE", help="Currency of the account (default: that of the venue).")
-@click.option("--cash", type=click.IntRange(1), help="What the account begins with (default: 100,000 USDT).")
+@click.option(
+    "--cash",
+    type=click.IntRange(1),
+    help="Cash to start with (default: 100,000 USDT; on KRX and SIM 100,000,000 KRW).",
+)
 @click.option(
     "--trades", default=10, show_default=True, metavar="N", help="How many of the last trades to print."
 )
 @click.option(
     "--thorough", is_flag=True, help="Also run the drains that would find nothing; the result is the same."
 )
-@click.option("--keep", is_flag=True, help="Keep the database to look around in.")
+@click.option("--keep", is_flag=True, help="Keep the database afterwards.")
 @json_option
 @pass_app
 def replay(app: App, /, file: Path, trades: int, keep: bool, **options: Any) -> None:

@@ -53,10 +53,10 @@ def choice(command: Command) -> Command:
     """Add the options that all these commands share."""
     for option in (
         click.option(
-            "--limit", default=20, show_default=True, type=click.IntRange(1), help="The newest so many."
+            "--limit", default=20, show_default=True, type=click.IntRange(1), help="Show at most this many."
         ),
-        click.option("--account", help="Only this account."),
-        click.option("--symbol", help="Only this symbol."),
+        click.option("--account", help="Show only this account."),
+        click.option("--symbol", help="Show only this symbol."),
     ):
         command = option(command)
     return json_option(command)
@@ -67,7 +67,7 @@ def _show(app: App, query: LiteralString, what: str, *choices: Any) -> None:
 
 
 @click.command()
-@click.option("--live", is_flag=True, help="Only those that have not ended.")
+@click.option("--live", is_flag=True, help="Show only those still open.")
 @choice
 @pass_app
 def intents(app: App, symbol: str | None, account: str | None, limit: int, live: bool) -> None:
@@ -82,7 +82,7 @@ def intents(app: App, symbol: str | None, account: str | None, limit: int, live:
 
 
 @click.command()
-@click.option("--live", is_flag=True, help="Only those that have not ended.")
+@click.option("--live", is_flag=True, help="Show only those still open.")
 @choice
 @pass_app
 def orders(app: App, symbol: str | None, account: str | None, limit: int, live: bool) -> None:
@@ -96,7 +96,7 @@ def orders(app: App, symbol: str | None, account: str | None, limit: int, live: 
 
 
 @click.command()
-@click.option("--all", "everything", is_flag=True, help="Also those that are flat by now.")
+@click.option("--all", "everything", is_flag=True, help="Include closed positions.")
 @choice
 @pass_app
 def positions(app: App, symbol: str | None, account: str | None, limit: int, everything: bool) -> None:

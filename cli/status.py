@@ -39,17 +39,17 @@ def status(app: App) -> None:
     for problem, line in zip(problems, lines, strict=True):
         app.out.say(f"{problem['state']}  {line}")
     if row["is_foreign"]:
-        app.out.say('\nA restored or copied database: nothing is sent before aegis adopt "why".')
+        app.out.say('\nThis database was restored or copied; nothing is sent until aegis adopt "why".')
     if any(problem["state"] == "fail" for problem in problems):
         sys.exit(1)
 
 
 @click.command()
-@click.option("--for", "seconds", callback=duration, metavar="60s", help="Stop by itself after this time.")
-@click.option("--plain", is_flag=True, help="Lines instead of a live screen.")
+@click.option("--for", "seconds", callback=duration, metavar="60s", help="Stop after this time.")
+@click.option("--plain", is_flag=True, help="Print lines instead of a live screen.")
 @pass_app
 def top(app: App, seconds: float | None, plain: bool) -> None:
-    """Watch what happens; Ctrl-C ends the watching, not the trading.
+    """Watch what happens; Ctrl-C stops watching, not trading.
 
     \b
     Examples:
@@ -58,7 +58,7 @@ def top(app: App, seconds: float | None, plain: bool) -> None:
     """
     from cli.live.dashboard import Dashboard
 
-    dashboard = Dashboard("Ctrl-C ends the watching, not the trading.")
+    dashboard = Dashboard("Ctrl-C stops watching, not trading.")
     try:
         if plain or not sys.stdout.isatty():
             _watch(app.desk, dashboard, seconds)

@@ -51,17 +51,22 @@ def parameter(_context: click.Context, _option: click.Parameter, given: tuple[st
 @strategy.command()
 @click.argument("name")
 @click.argument("where", metavar="CLASS")
-@click.option("--account", required=True, help="The account it trades.")
-@click.option("--symbols", required=True, metavar="A,B,C", help="What it may trade.")
+@click.option("--account", required=True, help="The account it trades in.")
+@click.option("--symbols", required=True, metavar="A,B,C", help="The symbols it may trade.")
 @click.option("--budget", required=True, type=Decimal, help="The most it may have invested.")
-@click.option("--order", required=True, type=Decimal, metavar="AMOUNT", help="What one entry is worth.")
+@click.option("--order", required=True, type=Decimal, metavar="AMOUNT", help="The value of one entry.")
 @click.option(
     "--exit", "profile", default="swing", show_default=True, help="See select * from exit_profiles."
 )
 @click.option(
-    "--param", "parameters", multiple=True, callback=parameter, metavar="K=V", help="For its class."
+    "--param",
+    "parameters",
+    multiple=True,
+    callback=parameter,
+    metavar="K=V",
+    help="For its class; may be repeated.",
 )
-@click.option("--start", is_flag=True, help="Let it run at once.")
+@click.option("--start", is_flag=True, help="Start it at once.")
 @pass_app
 def add(
     app: App,
@@ -101,7 +106,7 @@ def add(
         login = app.database.ensure_strategy_login(name)
         if start:
             app.desk.execute("select start_strategy(%s)", [name])
-    then = "it runs" if start else f"start it with aegis strategy start {name}"
+    then = "the supervisor will run it" if start else f"start it with aegis strategy start {name}"
     app.out.say(f"Added {name}, which logs in as {login}; {then}.")
 
 
@@ -129,18 +134,18 @@ def start(app: App, name: str) -> None:
       aegis strategy start momentum
     """
     app.desk.execute("select start_strategy(%s)", [name])
-    app.out.say(f"{name} is to run.")
+    app.out.say(f"Started {name}; the supervisor will run it.")
 
 
 @strategy.command()
 @click.argument("name")
 @pass_app
 def stop(app: App, name: str) -> None:
-    """Stop a strategy; its positions stay, and stay protected.
+    """Stop a strategy; its positions stay open and protected.
 
     \b
     Examples:
       aegis strategy stop momentum
     """
     app.desk.execute("select stop_strategy(%s)", [name])
-    app.out.say(f"{name} is to stop; its positions stay protected.")
+    app.out.say(f"Stopped {name}; the supervisor will end it. Its positions stay protected.")

@@ -34,14 +34,14 @@ def universe() -> None:
 @universe.command()
 @click.argument("venue")
 @click.argument("symbol")
-@click.option("--name", help="What people call it.  [default: the symbol]")
-@click.option("--currency", required=True, help="The currency it is paid in.")
-@click.option("--tick", required=True, metavar="TABLE", help="Its price steps: see select * from tick_sizes.")
+@click.option("--name", help="Its name.  [default: the symbol]")
+@click.option("--currency", required=True, help="The currency it trades in.")
+@click.option("--tick", required=True, metavar="TABLE", help="Its tick table; see select * from tick_sizes.")
 @click.option(
-    "--lot", type=Decimal, default=Decimal(1), show_default=True, help="Quantities are multiples of it."
+    "--lot", type=Decimal, default=Decimal(1), show_default=True, help="Quantities are multiples of this."
 )
 @click.option(
-    "--min-notional", type=Decimal, default=Decimal(0), show_default=True, help="The smallest order."
+    "--min-notional", type=Decimal, default=Decimal(0), show_default=True, help="Smallest value of an order."
 )
 @pass_app
 def add(
@@ -73,7 +73,7 @@ def add(
 @click.argument("bands", nargs=-1, required=True, metavar="TICK|PRICE:TICK...")
 @pass_app
 def ticks(app: App, name: str, bands: tuple[str, ...]) -> None:
-    """Add or change a table of price steps: one TICK for all prices, or bands that each start at a PRICE.
+    """Add or change a tick table: one TICK for all prices, or bands that each start at a PRICE.
 
     \b
     Examples:
@@ -100,7 +100,7 @@ def _band(text: str) -> tuple[str, str]:
 
 
 @universe.command("list")
-@click.option("--venue", help="Only this venue.")
+@click.option("--venue", help="Show only this venue.")
 @json_option
 @pass_app
 def list_instruments(app: App, venue: str | None) -> None:

@@ -25,16 +25,18 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--feed", metavar="FEED", help="sim, sim:SEED or replay:FILE.csv.gz  [default: sim]")
-@click.option("--speed", default="1", show_default=True, metavar="1|10|max", help="How fast its time passes.")
-@click.option("--for", "seconds", callback=duration, metavar="60s", help="Stop by itself after this time.")
-@click.option("--plain", is_flag=True, help="Lines instead of a live screen.")
+@click.option(
+    "--speed", default="1", show_default=True, metavar="1|10|max", help="How fast the feed's clock runs."
+)
+@click.option("--for", "seconds", callback=duration, metavar="60s", help="Stop after this time.")
+@click.option("--plain", is_flag=True, help="Print lines instead of a live screen.")
 @pass_app
 def up(app: App, feed: str | None, speed: str, seconds: float | None, plain: bool) -> None:
     """Start everything and watch it trade; Ctrl-C stops it.
 
     Starts the embedded server unless AEGIS_DATABASE_URL names another, brings the database up to date with
-    the code, and runs all workers.  The demo trades paper money on a simulated market.  A second start goes
-    on where the first stopped: with its positions, and with its mode.
+    the code, and runs all workers.  The demo trades paper money on a simulated market.  A second start
+    continues where the first stopped, with its positions and its mode.
 
     \b
     Examples:
@@ -78,7 +80,7 @@ def _server(database: Database, owner: run_file.Owner, file: Path) -> Iterator[N
     finally:
         if database.server is not None and (owner.started_server or database.server.started_here):
             if others := run_file.others(file):
-                click.echo(f"PostgreSQL goes on for {', '.join(others)}.")
+                click.echo(f"PostgreSQL keeps running for {', '.join(others)}.")
             else:
                 database.server.stop()
 
@@ -107,9 +109,9 @@ def _prepare(database: Database, source: Feed, *, asked: bool) -> str | None:
     if code is None:
         return None
     if not sys.stdout.isatty():  # a log or journal is kept too long to contain a code
-        click.echo(f"The override code, which leaves HALT, is kept in {code_file(database)}.")
+        click.echo(f"The override code, needed to leave HALT, is in {code_file(database)}.")
         return None
-    click.echo(f"The override code, which leaves HALT, is {code} (kept in {code_file(database)}).")
+    click.echo(f"The override code, needed to leave HALT, is {code} (kept in {code_file(database)}).")
     return code
 
 
@@ -149,8 +151,8 @@ def _tell_mode(run: Run) -> None:
         fg="red",
         bold=True,
     )
-    leave = 'aegis adopt "why"' if status["is_foreign"] else 'aegis resume "why"'
-    click.echo(f"A mode survives every restart; {leave} leaves it.")
+    then = 'aegis adopt "why", then aegis resume "why"' if status["is_foreign"] else 'aegis resume "why"'
+    click.echo(f"A restart does not change the mode. To resume: {then}.")
 
 
 def _tell_summary(run: Run, code: str | None) -> bool:
@@ -177,7 +179,7 @@ def _tell_summary(run: Run, code: str | None) -> bool:
 def down(app: App) -> None:
     """Stop the running `aegis up` and the embedded server.
 
-    Workers finish what is under way; nothing is lost by stopping.
+    Workers finish their current work first; nothing is lost.
 
     \b
     Examples:
@@ -190,11 +192,13 @@ def down(app: App) -> None:
     file = run_file.path_of(app.settings.data_dir, database.name)
     owner = run_file.stop(file)
     name = database.name
-    click.echo(f"Stopped aegis up (pid {owner.pid})." if owner else f"No aegis up runs for {name} here.")
+    click.echo(
+        f"Stopped aegis up (pid {owner.pid})." if owner else f"aegis up is not running for {name} here."
+    )
     if database.external:
         return
     if others := run_file.others(file):
-        click.echo(f"PostgreSQL goes on for {', '.join(others)}.")
+        click.echo(f"PostgreSQL keeps running for {', '.join(others)}.")
         return
     try:
         Server.attach(database.directory).stop()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def worker() -> None:
-    """Run worker processes one by one.
+    """Run a single worker process.
 
     \b
     Examples:

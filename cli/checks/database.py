@@ -14,9 +14,9 @@ def check_migrated(app: App) -> Found:
         yield fail(f"{app.database.name} is not migrated", "aegis up, or aegis db migrate")
     elif not compared.current:
         pending = ", ".join(compared.pending) or "sql/ differs"
-        yield fail(f"{app.database.name} is not what the code says: {pending}", "aegis db migrate")
+        yield fail(f"{app.database.name} is not up to date with the code: {pending}", "aegis db migrate")
     else:
-        yield ok(f"{app.database.name} ({compared.state.kind}) is what the code says")
+        yield ok(f"{app.database.name} ({compared.state.kind}) is up to date with the code")
 
 
 def check_home(app: App) -> Found:

@@ -27,16 +27,16 @@ def check_hints(app: App) -> Found:
         holders = _oldest_transactions(conn) if row["used"] >= ROOM else []
     if row["pages"] < DEFAULT_PAGES:
         yield warn(
-            f"max_notify_queue_pages is {row['pages']}: a few messages fill the queue of notifications",
-            f"alter system set max_notify_queue_pages = {DEFAULT_PAGES}; it needs a restart",
+            f"max_notify_queue_pages is {row['pages']}: a few messages fill the notification queue",
+            f"alter system set max_notify_queue_pages = {DEFAULT_PAGES}; then restart the server",
         )
     if row["used"] >= ROOM:
         yield warn(
-            f"the queue of notifications is {row['used']:.0%} full, so workers only poll",
-            f"End who listens and does not read: {', '.join(holders) or 'a session of this server'}.",
+            f"the notification queue is {row['used']:.0%} full, so workers only poll",
+            f"End the listener that does not read: {', '.join(holders) or 'some session of this server'}.",
         )
     else:
-        yield ok(f"the queue of notifications is {row['used']:.0%} full")
+        yield ok(f"the notification queue is {row['used']:.0%} full")
 
 
 def _oldest_transactions(conn: Connection) -> list[str]:
@@ -84,8 +84,8 @@ def check_connections(app: App) -> Found:
     if left < CORE_CONNECTIONS and row["reserved"] < CORE_CONNECTIONS:
         yield warn(
             f"max_connections is {row['most']}; strategies may take {row['strategies']} of them",
-            f"max_connections = {row['most'] + CORE_CONNECTIONS - left}, and from PostgreSQL 16 on"
-            " reserved_connections = 50; they need a restart",
+            f"Set max_connections = {row['most'] + CORE_CONNECTIONS - left} and, from PostgreSQL 16 on,"
+            " reserved_connections = 50; both need a restart.",
         )
     elif not row["unlimited"]:
         kept = max(left, row["reserved"])
@@ -120,4 +120,4 @@ def check_bounds(app: App) -> Found:
             "A superuser runs: revoke all on database NAME from public;",
         )
     if not unbounded and not open_to_all:
-        yield ok("no strategy can fill the disk, or enter a database that is not closed")
+        yield ok("no strategy can fill the disk, and no database is open to every login")

@@ -12,9 +12,9 @@ from workers.runtime.registry import CORE
 
 RUNNING_STRATEGIES = "select strategy from strategies where status = 'RUNNING'"
 WHAT_TO_DO = {
-    "database": "aegis logs supervisor; the server's log says what it lacks: space, a setting, a primary",
+    "database": "aegis logs supervisor; the server's log says why: no space, a setting, or not the primary",
     "workers": "aegis up",
-    "strategy": "it starts by itself when there is room; aegis strategy list",
+    "strategy": "it starts by itself when there is capacity; aegis strategy list",
 }
 
 
@@ -24,13 +24,13 @@ def check_workers(app: App) -> Found:
     wanted = {"supervisor", *CORE}
     wanted |= {f"strategy.{r['strategy']}" for r in fetch(app.desk, RUNNING_STRATEGIES)}
     if not alive:
-        yield warn("no worker runs, so nothing is traded", "aegis up")
+        yield warn("no worker is running, so nothing is traded", "aegis up")
         return
     for name in sorted(wanted - alive):
-        yield fail(f"{name} does not run", f"aegis logs {name}")
+        yield fail(f"{name} is not running", f"aegis logs {name}")
     for row in rows:
         if row["state"] == "degraded":
-            yield warn(f"{row['name']} hears no notifications and polls", f"aegis logs {row['name']}")
+            yield warn(f"{row['name']} receives no notifications and polls", f"aegis logs {row['name']}")
     hung = sum(not row["is_alive"] for row in rows)
     if hung:
         yield fail(f"{hung} of {len(rows)} workers run but send no heartbeat", "see health, below")
@@ -63,10 +63,10 @@ def check_strategies(app: App) -> Found:
     elif here and all(_account_of(row["pid"]) == _account_of("self") for row in here):
         yield warn(
             "strategies run under this account and could read its secrets",
-            "That is how it is without root; let root run aegis up when you do not trust their code.",
+            "Only root can change accounts: run aegis up as root if you do not trust their code.",
         )
     else:
-        yield ok(f"{len(here)} run under an account of their own" if here else "none runs here")
+        yield ok(f"{len(here)} run under an account of their own" if here else "none is running here")
 
 
 def _account_of(process: int | str) -> int | None:
@@ -79,7 +79,7 @@ def _account_of(process: int | str) -> int | None:
 def check_feeds(app: App) -> Found:
     rows = fetch(app.desk, "select feed, status, detail, now() - last_heard_at as silence from feeds")
     if not rows:
-        yield warn("no feed has ever brought a price", "aegis up")
+        yield warn("no feed has ever delivered a price", "aegis up")
     for row in rows:
         if row["status"] == "CONNECTED" and row["silence"].total_seconds() > 10:
             yield fail(f"{row['feed']} has been silent for {row['silence']}", "aegis logs price_sync")

@@ -14,7 +14,7 @@ OLDEST = 150000  # as server_version_num
 DURABLE = """
 select name from pg_settings where name in ('fsync', 'full_page_writes') and setting = 'off' order by name
 """
-SETTING_TODO = "aegis db migrate sets it; what is set by alter role ... in database ... wins over that."
+SETTING_TODO = "aegis db migrate sets it, unless alter role ... in database ... overrides it."
 
 
 def check_binaries(app: App) -> Found:
@@ -28,7 +28,8 @@ def check_server(app: App) -> Found:
         version = conn.info.server_version
         if version < OLDEST:
             yield fail(
-                f"the server is {version // 10000}", f"PostgreSQL {OLDEST // 10000} is the oldest we use."
+                f"the server is PostgreSQL {version // 10000}",
+                f"PostgreSQL {OLDEST // 10000} or newer is needed.",
             )
         else:
             yield ok(f"PostgreSQL {conn.info.parameter_status('server_version')} answers ({where})")
@@ -40,11 +41,11 @@ def check_durable(app: App) -> Found:
         rows = fetch(conn, DURABLE)
     for row in rows:
         yield fail(
-            f"{row['name']} is off: a crash may lose or tear what has committed",
+            f"{row['name']} is off: a crash may lose or corrupt committed data",
             f"Set {row['name']} = on in the server's configuration; only a scratch server may do without.",
         )
     if not rows:
-        yield ok("what has committed survives a crash")
+        yield ok("committed data survives a crash")
 
 
 def check_settings(app: App) -> Found:
@@ -57,7 +58,7 @@ def check_settings(app: App) -> Found:
             differing += 1
             yield fail(f"{login} has {name} = '{value}', not '{wanted}'", SETTING_TODO)
     if not differing:
-        yield ok("each login has the settings that it needs, whatever the server's are")
+        yield ok("each login has the settings it needs")
 
 
 def check_clock(app: App) -> Found:
@@ -72,4 +73,4 @@ def check_clock(app: App) -> Found:
     if off > 1:
         yield fail(f"the clocks differ by {off:.1f} s", "Synchronize them: chrony, or systemd-timesyncd.")
     else:
-        yield ok(f"this machine and the database agree within {off * 1000:.0f} ms")
+        yield ok(f"the clocks of this machine and the database agree within {off * 1000:.0f} ms")

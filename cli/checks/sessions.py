@@ -42,7 +42,7 @@ def check_open(app: App) -> Found:
         )
     if allowed["number"] > 0:
         yield warn(
-            f"the server keeps up to {allowed['number']} prepared transactions, which no halt can end",
+            f"the server allows up to {allowed['number']} prepared transactions, which a halt cannot end",
             "Set max_prepared_transactions to 0 if nothing else on this server needs them.",
         )
     elif not rows:
@@ -61,7 +61,7 @@ def check_listen(app: App) -> Found:
     else:
         yield fail(
             "a notification to ourselves did not arrive",
-            "AEGIS_DATABASE_URL must lead to PostgreSQL itself; a pooler belongs in AEGIS_POOLED_URL.",
+            "Set AEGIS_DATABASE_URL to PostgreSQL itself, and AEGIS_POOLED_URL to the pooler.",
         )
 
 

@@ -16,7 +16,7 @@ from workers.runtime.errors import AegisError
 
 def code_file_option(name: str = "--code-file", what: str = "The override code") -> Callable[[Any], Any]:
     """An option that names the file that contains a code; `-` is standard input."""
-    text = f"{what}: the first line of FILE, or of standard input for -. Asked for when not given."
+    text = f"{what}: the first line of FILE; - is standard input. Default: ask for it."
     return click.option(name, type=click.File(), metavar="FILE", help=text)
 
 

@@ -75,7 +75,7 @@ def server_account(data: Path) -> Account:
     if owner == 0:
         raise ServerError(
             f"{data} belongs to root, and PostgreSQL does not run as root",
-            hint=f"Give it to the account that shall run the server: chown -R postgres {data}",
+            hint=f"Give it to the account that should run the server: chown -R postgres {data}",
         )
     if owner is not None:
         return _by_uid(owner)
@@ -84,7 +84,7 @@ def server_account(data: Path) -> Account:
             return account
     raise ServerError(
         "root cannot run PostgreSQL itself, and there is no account postgres or nobody to run it",
-        hint="Make one, for example: useradd --system postgres",
+        hint="Create one, for example: useradd --system postgres",
     )
 
 

@@ -27,11 +27,13 @@ def start(conn: Connection, directory: Path, account: Account) -> bool:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         account.give(directory)
     except OSError as error:
-        raise BackupError(f"cannot make {directory}: {error.strerror}", hint="Name another place.") from error
+        raise BackupError(
+            f"cannot create {directory}: {error.strerror}", hint="Choose another place."
+        ) from error
     if not account.can("-w", str(directory)):
         raise BackupError(
             f"the account {account.name}, which runs the server, cannot write to {directory}",
-            hint="Name a directory all of whose parents it may enter.",
+            hint="Choose a directory that this account can reach and write to.",
         )
     for name, value in zip(SETTINGS, (command(directory), TIMEOUT), strict=True):
         conn.execute(

@@ -70,8 +70,8 @@ class Backup:
             )
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise BackupError(
-                f"{path} is not a backup that aegis backup has finished",
-                hint="Name one of the directories that aegis backup --list shows.",
+                f"{path} is not a finished backup",
+                hint="Choose one that aegis backup --list shows.",
             ) from error
 
 
@@ -92,7 +92,7 @@ def take(conn: Connection, server: Server, binaries: Binaries, directory: Path) 
         unfinished.mkdir(mode=0o700)
     except OSError as error:
         raise BackupError(
-            f"cannot make {unfinished}: {error.strerror}", hint="Name another place."
+            f"cannot create {unfinished}: {error.strerror}", hint="Choose another place."
         ) from error
     try:
         copy = ["-D", str(unfinished / "data"), "-X", "stream", "-c", "fast", "--no-password"]

@@ -99,13 +99,13 @@ def _asked_for(folder: Path) -> Binaries:
     found = inspect(folder)
     if found is None:
         raise ServerError(
-            f"AEGIS_PG_BIN is {folder}, where no working postgres and initdb are",
-            hint="Name the folder that holds them, such as /usr/lib/postgresql/18/bin.",
+            f"AEGIS_PG_BIN is {folder}, which has no working postgres and initdb",
+            hint="Set it to the folder that contains them, such as /usr/lib/postgresql/18/bin.",
         )
     if found.major < OLDEST_MAJOR:
         raise ServerError(
             f"AEGIS_PG_BIN is PostgreSQL {found.version}; {OLDEST_MAJOR} or newer is needed",
-            hint="Name another folder, or unset it to use the one that comes with Aegis.",
+            hint="Set it to another folder, or unset it to use the one that comes with Aegis.",
         )
     return found
 

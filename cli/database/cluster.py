@@ -34,11 +34,11 @@ SETTINGS = """\
 # aegis.conf: written by Aegis at each start. Change settings with ALTER SYSTEM, which wins over this file.
 max_connections = 200                    # 10 for each of a dozen strategies, and what the core opens
 superuser_reserved_connections = 5
-authentication_timeout = '10s'           # who knocks and says no more takes a connection that long
+authentication_timeout = '10s'           # how long a client that does not log in can hold a connection
 shared_buffers = '128MB'
 max_wal_size = '2GB'
 random_page_cost = 1.1
-jit = off                                # statements here are short; compiling them costs more than it gives
+jit = off                                # statements here are short; compiling them costs more than it saves
 password_encryption = 'scram-sha-256'
 timezone = 'UTC'                         # the same answer on every machine; venues have their own zones
 log_timezone = 'UTC'
@@ -48,7 +48,7 @@ tcp_keepalives_interval = '10s'
 tcp_keepalives_count = 3
 autovacuum_naptime = '15s'               # the last price of each symbol is updated many times a second
 archive_mode = on                        # so that aegis backup --archive works at once;
-archive_command = 'true'                 # until then nothing is kept
+archive_command = 'true'                 # until then no WAL is archived
 log_lock_waits = on
 log_parameter_max_length = 0             # what people type may be an override code; how the desk's login is
 log_parameter_max_length_on_error = 0    # kept out of the log: cli/database/logins.py
@@ -74,8 +74,8 @@ def refuse_foreign_data(directory: Path, binaries: Binaries) -> None:
     """Raise ServerError if there is data that this major version did not create.  Changes nothing."""
     if (directory / "PG_VERSION").exists():
         raise ServerError(
-            f"{directory} is itself the data of a PostgreSQL server",
-            hint="Name an empty directory; Aegis keeps its data in a folder of it.",
+            f"{directory} is itself a PostgreSQL data directory",
+            hint="Choose an empty directory; Aegis creates its data directory inside it.",
         )
     data = directory / "data"
     try:
@@ -84,17 +84,17 @@ def refuse_foreign_data(directory: Path, binaries: Binaries) -> None:
         made_by = (data / "PG_VERSION").read_text().strip()
     except FileNotFoundError:
         raise ServerError(
-            f"{data} exists and is not the data of a PostgreSQL server",
+            f"{data} exists but is not a PostgreSQL data directory",
             hint="Move it away, or set AEGIS_DATA_DIR to another directory.",
         ) from None
     except PermissionError:
         return  # the owner is wrong; server_account reports that more clearly
     if made_by != str(binaries.major):
         other = find_major(int(made_by)) if made_by.isdigit() else None
-        go_on = f"Go on with it by AEGIS_PG_BIN={other.bin}" if other else f"Install PostgreSQL {made_by}"
+        keep = f"Keep using it with AEGIS_PG_BIN={other.bin}" if other else f"Install PostgreSQL {made_by}"
         raise ServerError(
             f"{data} was made by PostgreSQL {made_by}, but this is {binaries.version}; nothing was changed",
-            hint=f"{go_on}, or start anew with another directory in AEGIS_DATA_DIR.",
+            hint=f"{keep}, or start afresh with another AEGIS_DATA_DIR.",
         )
 
 
@@ -109,7 +109,7 @@ def make_directory(directory: Path) -> None:
                 path.chmod(mode)
     except OSError as error:
         raise ServerError(
-            f"cannot make {directory}: {error.strerror}",
+            f"cannot create {directory}: {error.strerror}",
             hint="Set AEGIS_DATA_DIR to a directory you may write to.",
         ) from error
 

@@ -82,7 +82,7 @@ class Database:
         self.ensure_running()
         if not self.exists():
             if (kind := kind or self.default_kind) is None:
-                raise DatabaseError("a new database needs a kind", hint="Name it: --kind demo, for example.")
+                raise DatabaseError("a new database needs a kind", hint="Add --kind demo, for example.")
             self._create()
         with self.admin() as conn:
             logins.ensure_roles(conn)
@@ -128,7 +128,7 @@ class Database:
         """The URL for this login; it contains a password only if one is given."""
         if pooled and self.settings.pooled_url is None and self.external:
             raise DatabaseError(
-                "no address of a pooler is known", hint="Set AEGIS_POOLED_URL to where PgBouncer answers."
+                "the address of the pooler is not set", hint="Set AEGIS_POOLED_URL to that of PgBouncer."
             )
         address = self.settings.pooled_url if pooled else self.settings.database_url
         if address is None:
@@ -178,8 +178,8 @@ class Database:
             ).fetchall()
         if kind == "live":
             raise DatabaseError(
-                f"{self.name} is a live database; it is never reset",
-                hint="To be rid of it for good, drop it yourself with psql.",
+                f"{self.name} is a live database, which is never reset",
+                hint="To delete it for good, drop it yourself with psql.",
             )
         if busy:
             raise DatabaseError(
@@ -238,7 +238,7 @@ class Database:
                 ) from error
             raise DatabaseError(
                 f"cannot reach the database {self.name}: {_last_line(error)}",
-                hint="Check AEGIS_DATABASE_URL and that the server accepts you."
+                hint="Check AEGIS_DATABASE_URL, and that the server lets you log in."
                 if self.external
                 else "Run aegis up, which starts the server.",
             ) from error

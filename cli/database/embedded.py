@@ -114,7 +114,7 @@ class Server:
                 if time.monotonic() > deadline:
                     raise ServerError(
                         f"the server in {self.directory} has not stopped in {PATIENCE:.0f} s",
-                        hint=f"Look at {self.directory / LOG}, or stop it at once: mode immediate.",
+                        hint=f"See {self.directory / LOG}.",
                     )
                 time.sleep(POLL)
 
@@ -139,7 +139,7 @@ class Server:
             if time.monotonic() > deadline:
                 raise ServerError(
                     f"a server in {directory} has neither answered nor ended in {PATIENCE:.0f} s",
-                    hint=f"Look at {directory / LOG}.",
+                    hint=f"See {directory / LOG}.",
                 )
             time.sleep(POLL)
 
@@ -149,9 +149,10 @@ class Server:
     ) -> Self:
         tcp = bool(running.listens_on)
         if port is not None and not (tcp and port in (0, running.port)):
+            where = f"on TCP port {running.port}" if tcp else "without a TCP port"
             raise ServerError(
-                f"a server already runs in {directory}, {'on' if tcp else 'without'} TCP port {running.port}",
-                hint="Stop it first, or ask for no port.",
+                f"a server is already running in {directory}, {where}",
+                hint="Stop it first, or do not ask for a port.",
             )
         return cls(directory, running.socket_dir, running.port, running.pid, tcp, account, started_here=False)
 
@@ -238,13 +239,13 @@ def _wait_until_ready(process: subprocess.Popen[bytes], data: Path, log: Path, l
         if process.poll() is not None:
             written = log.read_text(errors="replace")[log_start:].strip().splitlines()
             raise ServerError(
-                f"PostgreSQL ended while starting (exit status {process.returncode})",
+                f"PostgreSQL exited during startup (exit status {process.returncode})",
                 hint="\n".join([f"The end of {log}:", *written[-10:]]),
             )
         if time.monotonic() > deadline:
             raise ServerError(
                 f"PostgreSQL is still starting after {PATIENCE:.0f} s",
-                hint=f"A long recovery takes its time; it goes on. Look at {log} and try again.",
+                hint=f"A long recovery may still be running. See {log}, and try again later.",
             )
         time.sleep(POLL)
 

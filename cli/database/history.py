@@ -117,7 +117,7 @@ def find_pending(state: State, source: Source) -> tuple[Migration, ...]:
         if applied.version not in files:
             raise MigrationError(
                 f"migration {applied.name} ran here, but schema/ has no file {applied.version:04}",
-                hint="Restore the file from version control: a released migration stays for ever.",
+                hint="Restore the file from version control: a released migration is never removed.",
             )
         if applied.checksum != files[applied.version].checksum:
             raise MigrationError(
@@ -190,5 +190,5 @@ def code_version() -> str:
 def _row(conn: Connection, query: str) -> tuple[Any, ...]:
     row: tuple[Any, ...] | None = conn.execute(query.encode()).fetchone()
     if row is None:
-        raise MigrationError(f"the database lost its bookkeeping: no row from {query}")
+        raise MigrationError(f"the migration tables are incomplete: no row from {query}")
     return row

@@ -75,10 +75,10 @@ def _read_log(data: Path, part: dict[str, Any], binaries: Binaries) -> None:
         check=False,
     )
     if done.returncode != 0:
-        raise _damaged(data, f"its log cannot be read: {done.stderr.strip()}")
+        raise _damaged(data, f"its WAL cannot be read: {done.stderr.strip()}")
 
 
 def _damaged(data: Path, what: str) -> BackupError:
     return BackupError(
-        f"the backup {data.parent} is damaged: {what}", hint="Take another: aegis backup --list."
+        f"the backup {data.parent} is damaged: {what}", hint="Choose another backup: aegis backup --list."
     )

@@ -55,7 +55,7 @@ def start(server: Server) -> subprocess.Popen[bytes]:
             hint="Start the server without a TCP port.",
         )
     if is_running(server):
-        raise ServerError(f"a pooler already runs in {server.socket_dir}")
+        raise ServerError(f"a pooler is already running in {server.socket_dir}")
     for name in CONFIG_FILES:  # beside the socket, where the server's account can read them
         write_private(server.socket_dir / name, shipped_file(name).read_text(), server.account)
     process = subprocess.Popen(
@@ -68,7 +68,7 @@ def start(server: Server) -> subprocess.Popen[bytes]:
     deadline = time.monotonic() + PATIENCE
     while not is_running(server):
         if process.poll() is not None:
-            raise ServerError(f"PgBouncer ended while starting (exit status {process.returncode})")
+            raise ServerError(f"PgBouncer exited during startup (exit status {process.returncode})")
         if time.monotonic() > deadline:
             process.kill()
             process.wait()

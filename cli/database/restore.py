@@ -71,14 +71,14 @@ def _refuse_what_cannot_be(backup: Backup, binaries: Binaries, to: Moment) -> No
         )
     if to is not None and backup.archive is None:
         raise BackupError(
-            "the log was not kept when this backup was taken, so it knows one moment only",
-            hint="Restore without --to. From now on keep the log: aegis backup --archive DIR.",
+            "no WAL was archived when this backup was taken, so it can be restored only as it is",
+            hint="Restore without --to. For later backups archive the WAL: aegis backup --archive DIR.",
         )
     if isinstance(to, datetime) and to < backup.finished_at:
         finished = f"{backup.finished_at.astimezone():%Y-%m-%d %H:%M:%S}"
         raise BackupError(
-            f"the backup was finished at {finished}, which is later than that",
-            hint="Take an older backup: aegis backup --list.",
+            f"the backup was finished at {finished}, later than the requested time",
+            hint="Choose an older backup: aegis backup --list.",
         )
     verify(backup.data, binaries)
 
@@ -86,7 +86,7 @@ def _refuse_what_cannot_be(backup: Backup, binaries: Binaries, to: Moment) -> No
 def _refuse_running(directory: Path, account: Account) -> None:
     alive = postmaster.take_alive_lock(directory, account)
     if alive is None:
-        raise BackupError(f"a server runs in {directory}", hint="Stop it first: aegis down.")
+        raise BackupError(f"a server is running in {directory}", hint="Stop it first: aegis down.")
     os.close(alive)
 
 
@@ -146,6 +146,6 @@ def _taken_back(directory: Path, account: Account, before: Path | None, error: S
         if before is not None:
             before.rename(directory / "data")
     return ServerError(
-        f"the backup cannot be started, and everything is as it was before: {error.message}",
-        hint=f"What was restored is in {failed}.\n{error.hint or ''}",
+        f"the server did not start on the backup; the previous state is back: {error.message}",
+        hint=f"The restored data is in {failed}.\n{error.hint or ''}",
     )

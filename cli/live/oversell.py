@@ -19,7 +19,7 @@ class Oversell:
 
     def lines(self) -> list[str]:
         return [
-            f"staged oversell: SELL {self.quantity} {self.symbol}, of which {self.held} is held",
+            f"staged oversell: SELL {self.quantity} {self.symbol}, with only {self.held} held",
             f"refused by the database: {self.refusal} ({self.refusal.sqlstate})",
             f"hint: {self.refusal.hint}",
         ]
@@ -48,6 +48,6 @@ def stage_oversell(conn: Connection) -> Oversell | None:
     except NotEnoughQuantity as refusal:
         return Oversell(quantity, held, symbol, refusal)
     raise AegisError(
-        f"the database let {quantity} of {symbol} be sold, of which {held} is held",
-        hint="This must never happen: aegis halt, then look at select * from law_audit.",
+        f"the database accepted a sale of {quantity} {symbol}, of which only {held} is held",
+        hint="This must never happen. Run aegis halt, then see: select * from law_audit;",
     )

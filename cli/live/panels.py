@@ -48,7 +48,7 @@ def notices(snapshot: Snapshot) -> Iterator[Text]:
     if status["mode"] != "NORMAL":
         yield Text(f"  {status['mode']}: {status['mode_reason']}", style="bold red")
     if status["is_foreign"]:
-        yield Text("  nothing is sent: look around, then aegis adopt REASON", style="bold red")
+        yield Text("  nothing is sent until you run aegis adopt REASON", style="bold red")
     if status["approvals"]:
         yield Text(f"  {status['approvals']} intents wait for approval: aegis approvals", style="bold yellow")
     for row in snapshot.incidents[:3]:
@@ -64,7 +64,7 @@ def notices(snapshot: Snapshot) -> Iterator[Text]:
 
 def equity(row: Row) -> list[Any]:
     profit = row["realized"] + row["unrealized"]
-    waiting = "" if row["is_open"] else "  waits for its first reconciliation"
+    waiting = "" if row["is_open"] else "  waiting for its first reconciliation"
     return [
         (money(row["equity"], row["currency"]), "bold"),
         ("  P&L ", "dim"),
@@ -117,7 +117,7 @@ def refusal(row: Row | None) -> Text:
     from rich.text import Text
 
     if row is None:
-        return Text("  nothing was refused yet", style="dim")
+        return Text("  nothing has been refused yet", style="dim")
     about = f"{row['symbol']} " if row["symbol"] else ""
     return Text.assemble(
         ("  last refusal ", "dim"),

@@ -218,7 +218,7 @@ class Run:
         if self.first_fill is None and snapshot.totals["fills"] > self.before.totals["fills"]:
             self.first_fill = self.elapsed
         if self.seconds is not None and self.elapsed >= self.seconds:
-            self._end("its time was over")
+            self._end("time limit reached")
         ended = any(
             feed["source"] == "replay"
             and feed["status"] == "ENDED"

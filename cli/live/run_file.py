@@ -52,7 +52,7 @@ def only_one(file: Path, owner: Owner) -> Iterator[Owner]:
             before = _read(file)
             who = f"pid {before.pid}, feed {before.feed}" if before else "it is just starting"
             raise AlreadyRunning(
-                f"aegis up already runs for {file.stem} ({who})",
+                f"aegis up is already running for {file.stem} ({who})",
                 hint="Watch it with aegis top; stop it with aegis down.",
             )
         before = _read(file)
@@ -94,7 +94,7 @@ def stop(file: Path) -> Owner | None:
         if time.monotonic() > deadline:
             raise AegisError(
                 f"aegis up (pid {owner.pid}) has not stopped in {PATIENCE:.0f} s",
-                hint="Look at aegis logs; a second aegis down asks again, more firmly.",
+                hint="See aegis logs. A second aegis down cancels what the first still waits for.",
             )
         time.sleep(POLL)
     return owner
@@ -111,11 +111,11 @@ def refuse_second_supervisor(conn: Connection) -> None:
     where = f"pid {pid} on {host}"
     if is_hung:
         raise AlreadyRunning(
-            f"the supervisor of this database hangs and may wake up again ({where})",
-            hint=f"End it there first: kill -9 {pid}. Its workers end with it.",
+            f"the supervisor of this database hangs and may recover ({where})",
+            hint=f"Kill it there first: kill -9 {pid}. Its workers end with it.",
         )
     raise AlreadyRunning(
-        f"a supervisor already runs on this database ({where})",
+        f"a supervisor is already running for this database ({where})",
         hint="Stop it there first; aegis top shows what it does.",
     )
 

@@ -124,7 +124,7 @@ class Snapshot:
         dated = [row for row in about_all if row["since"] is not None]
         if dated:
             return f", but {dated[0]['problem']}{since(dated[0]['since'], self.at)}"
-        return ", but the database takes no writes" if about_all else ""
+        return ", but the database accepts no writes" if about_all else ""
 
     def quotes(self) -> int:
         return int(self.totals["quotes"])

@@ -22,11 +22,12 @@ def summary(run: Run, after: Snapshot, audit: Sequence[tuple[str, str]]) -> Iter
     before, status = run.before, after.status
     simulated = ", SIMULATED" if status["is_simulated"] else ""
     yield ""
-    yield click.style(f"Stopped after {run.elapsed:.0f} s: {run.why or 'by itself'}{simulated}.", bold=True)
+    why = run.why or "the supervisor ended"
+    yield click.style(f"Stopped after {run.elapsed:.0f} s: {why}{simulated}.", bold=True)
     first = "" if run.first_fill is None else f", the first after {run.first_fill:.1f} s"
     yield _line("fills", f"{_gain(before, after, 'fills')}{first}")
     yield _line(
-        "on the way", ", ".join(f"{_gain(before, after, n)} {n}" for n in ("picks", "intents", "orders"))
+        "created", ", ".join(f"{_gain(before, after, n)} {n}" for n in ("picks", "intents", "orders"))
     )
     yield from _profits(before, after)
     if after.positions:
@@ -42,7 +43,7 @@ def summary(run: Run, after: Snapshot, audit: Sequence[tuple[str, str]]) -> Iter
     for row in after.incidents[:5]:
         yield _line("incident", click.style(f"{row['kind']} {row['subject']}: {row['what']}", fg="red"))
     if after.incidents:
-        yield _line("", "aegis logs tells more, aegis doctor what to do")
+        yield _line("", "see aegis logs, and aegis doctor for what to do")
     if audit:
         yield _line("law audit", click.style(f"{len(audit)} VIOLATIONS", fg="red", bold=True))
         yield from (f"    {law}: {violation}" for law, violation in audit[:20])
@@ -53,17 +54,17 @@ def summary(run: Run, after: Snapshot, audit: Sequence[tuple[str, str]]) -> Iter
 def next_commands(intent: int | None, code_file: str | None, code: str | None) -> Iterator[str]:
     """The commands that a person may want to run next."""
     if code_file is not None:
-        text = f"override code {click.style(code, bold=True)}, " if code else "the override code is "
-        yield _line("leave HALT", f"{text}kept in {code_file}")
+        text = f"override code {click.style(code, bold=True)}, kept" if code else "the override code is"
+        yield _line("leave HALT", f"{text} in {code_file}")
     yield ""
     yield "Next:"
-    yield _next("aegis up", "go on where this stopped")
+    yield _next("aegis up", "continue where this stopped")
     yield _next("aegis db psql", "look around: select * from positions;")
-    yield _next('aegis halt "why"', "stop all trading; it stays so until aegis resume")
+    yield _next('aegis halt "why"', "stop all trading until aegis resume")
     if intent is not None:
         yield _next(f"aegis explain {intent}", "the whole story of one decision")
     yield _next("aegis replay FILE", "run a recorded day in seconds")
-    yield _next("aegis account add", "an account of your own")
+    yield _next("aegis account add", "add an account of your own")
 
 
 def _line(name: str, what: str) -> str:

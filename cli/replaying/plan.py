@@ -127,7 +127,7 @@ def _named(tick: str, tables: Mapping[str, Bands]) -> dict[str, Bands]:
     if size is None:
         raise ReplayError(
             f"there is no tick table {tick}",
-            hint=f"A size such as 0.01, or one of {', '.join(sorted(tables))}.",
+            hint=f"Use a size such as 0.01, or one of {', '.join(sorted(tables))}.",
         )
     return {tick: [(Decimal(0), size)]}
 
@@ -151,7 +151,7 @@ def _strategies(wanted: Sequence[str], settings: Sequence[str], exits: str) -> l
         match = re.fullmatch(r"(\w+)\.(\w+)=(.+)", setting)
         if match is None or match[1] not in chosen:
             raise ReplayError(
-                f"{setting!r} sets no parameter of {', '.join(chosen)}", hint="Write NAME.PARAM=VALUE."
+                f"{setting!r} does not set a parameter of {', '.join(chosen)}", hint="Write NAME.PARAM=VALUE."
             )
         chosen[match[1]][1][match[2]] = _number(match[3])
     return [StrategyPlan(name, cls, parameters, exits) for name, (cls, parameters) in chosen.items()]

@@ -36,10 +36,10 @@ def check_venue(conn: Connection, venue: str, at: datetime | None = None) -> Non
     if found is None:
         raise FeedError(
             f"there is no venue {venue}",
-            hint=f"It is the first word of the file's name unless --venue names it: {', '.join(venues)}.",
+            hint=f"It is --venue, or else the first word of the file's name. There are {', '.join(venues)}.",
         )
     if not found["has_phases"]:
-        raise FeedError(f"venue {venue} has no phases to trade in", hint="select * from session_phases;")
+        raise FeedError(f"venue {venue} has no session phases", hint="select * from session_phases;")
     if not found["has_fees"]:
         day = "today" if at is None else f"{at:%Y-%m-%d}"
         raise FeedError(f"venue {venue} has no fees for {day}", hint="select * from fee_rates;")
@@ -62,10 +62,10 @@ def check_played(conn: Connection, feed: RecordingFeed) -> Iterator[str]:
     head = Survey.of(feed.recording.path, grids, HEAD)
     head.check()
     if not head.quotes:
-        yield f"The first {head.events} events of {head.file} are trades: nothing trades before a quote."
+        yield f"The first {head.events} events of {head.file} are trades; nothing trades before a quote."
     if unknown := sorted(head.decimals.keys() - grids.keys()):
         listed = ", ".join(unknown[:5]) + ", ..." * (len(unknown) > 5)
-        yield f"Not in the universe of {feed.venue}, so not taken: {listed}. Next: aegis universe add."
+        yield f"Not in the universe of {feed.venue}, so ignored: {listed}. Next: aegis universe add."
     if not fetch(conn, "select from api.accounts where venue = %s limit 1", [feed.venue]):
         yield f"No account trades on {feed.venue}, so nothing is bought. Next: aegis account add."
 

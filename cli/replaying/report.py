@@ -69,7 +69,7 @@ def report(app: App, conn: Connection, run: Run, trades: int) -> int:
         lists = {"strategies": per_strategy, "trades": last, "refusals": refusals, "violations": violations}
         out.record({**summary, "malformed_rows": [str(row) for row in run.malformed], **lists})
         return len(violations)
-    out.table(last, empty="No trade.", title=f"The last {len(last)} of {totals['fills']} fills")
+    out.table(last, empty="No trades.", title=f"The last {len(last)} of {totals['fills']} fills")
     out.table(per_strategy, empty="", title="By strategy")
     out.table(refusals, empty="", title="Refused")
     out.record(summary)

@@ -101,7 +101,7 @@ def test_an_inserted_event_is_named(command, sealed, forge, db):
     assert found(command) == ({(1000000, "inserted")}, 1)
     table = command("audit", "verify")
     assert (table.exit_code, "FILLED" in table.output) == (1, True)
-    assert table.output.endswith("1 findings: history is not as it was written.\n")
+    assert table.output.endswith("1 findings: the history has been changed.\n")
 
 
 @pytest.mark.parametrize("which", [0, 3])

@@ -94,7 +94,7 @@ def test_a_backup_is_restored_halted_with_its_logins_and_adopted(house):
     path = house.backup()
     house.note("after")
     assert house.refuses("restore", str(path)).splitlines() == [
-        f"error: a server runs in {house.place / 'server'}",
+        f"error: a server is running in {house.place / 'server'}",
         "hint: Stop it first: aegis down.",
     ]
     house.does("down")
@@ -113,7 +113,7 @@ def test_a_backup_is_restored_halted_with_its_logins_and_adopted(house):
     assert house.does("adopt", "why", code=CODE).startswith("adopted: 0 intents expired")
     house.does("resume", "why", code=CODE)
     assert "needs no adoption" in house.refuses("adopt", "again", code=CODE)
-    assert "History is as it was written" in house.does("audit", "verify")
+    assert "The history is unchanged" in house.does("audit", "verify")
 
     # The data moved aside is complete: moved back, it has the newer state.
     house.does("down")
@@ -183,7 +183,7 @@ def test_with_the_log_kept_any_later_moment_can_be_restored(house):
     house.does("down")
 
     early = datetime(2026, 1, 1, tzinfo=UTC).isoformat()
-    assert "later than that" in house.refuses("restore", str(path), "--to", early)
+    assert "later than the requested time" in house.refuses("restore", str(path), "--to", early)
     house.does("restore", str(path), "--to", between.isoformat())
     assert house.notes() == ["one"]
 
@@ -201,7 +201,7 @@ def test_a_moment_the_log_does_not_reach_leaves_everything_as_it_was(house):
 
     told = house.refuses("restore", str(path), "--to", "2999-01-01 00:00")
 
-    assert "everything is as it was before" in told
+    assert "the previous state is back" in told
     assert "recovery ended before configured recovery target was reached" in told
     house.does("db", "migrate")
     assert house.notes() == ["after"]
@@ -211,7 +211,7 @@ def test_without_the_log_only_the_backups_own_moment_can_be_restored(house):
     path = house.backup()
     house.does("down")
 
-    assert "the log was not kept" in house.refuses("restore", str(path), "--to", "latest")
+    assert "no WAL was archived" in house.refuses("restore", str(path), "--to", "latest")
     assert house("restore", str(path), "--to", "tomorrow").exit_code == 2
 
 
@@ -231,7 +231,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "PG_VERSION has 2 bytes, not 3": lambda data: (data / "PG_VERSION").write_text("18"),
     "base/1/more does not belong to it": lambda data: (data / "base/1/more").touch(),
     "backup_manifest was changed": lambda data: flip(data / "backup_manifest"),
-    "its log cannot be read": lambda data: [blank(file) for file in (data / "pg_wal").glob("0*")],
+    "its WAL cannot be read": lambda data: [blank(file) for file in (data / "pg_wal").glob("0*")],
 }
 
 
@@ -253,7 +253,7 @@ def test_a_damaged_backup_is_not_restored(house):
         subprocess.run(["rm", "-r", spoiled], check=True)
     unfinished = house.place / "unfinished"
     unfinished.mkdir()
-    assert "is not a backup that aegis backup has finished" in house.refuses("restore", str(unfinished))
+    assert "is not a finished backup" in house.refuses("restore", str(unfinished))
 
 
 def test_of_another_version_of_postgresql_it_is_refused(house):
@@ -363,5 +363,5 @@ def test_a_dump_restored_into_another_server_is_halted_and_readers_and_seals_go_
         "before the first start there",
         "after it",
     ]
-    assert "History is as it was written" in two.does("audit", "verify")
+    assert "The history is unchanged" in two.does("audit", "verify")
     assert two.does("audit", "laws") == "Every law held.\n"

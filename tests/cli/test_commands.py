@@ -149,7 +149,7 @@ def test_an_exit_that_waits_in_a_halt_is_listed_approved_or_rejected(command, tr
     listed = json.loads(command("approvals", "--json").output)
     assert [(row["intent_id"], row["side"], row["quantity"]) for row in listed] == [(intent, "SELL", "4")]
     assert command("approve", str(intent), "it must get out").output == f"Intent {intent} is approved.\n"
-    assert command("approvals").output == "Nothing waits.\n"
+    assert command("approvals").output == "No intent is waiting for approval.\n"
     assert refused(command("reject", str(intent))) == f"intent {intent} is not waiting for approval (TRL01)"
 
 
@@ -232,15 +232,15 @@ def test_an_account_says_what_blocks_it(command, market):
 
     assert (blocked["cash"], blocked["is_open"], blocked["holdings"]) == ("10000000", False, [])
     what = [row["what"] for row in blocked["blocked_by"]]
-    assert "it was not reconciled since the last start" in what
-    assert "it has no strategy that runs" in what
-    assert "the worker execution does not run" in what
+    assert "it has not been reconciled since the last start" in what
+    assert "it has no running strategy" in what
+    assert "the worker execution is not running" in what
     market.reconcile()
     command("safe", "news")
     what = [r["what"] for r in json.loads(command("account", "check", "mine", "--json").output)["blocked_by"]]
-    assert "it was not reconciled since the last start" not in what
+    assert "it has not been reconciled since the last start" not in what
     assert "the mode is SAFE: news" in what
-    assert "Blocks trading" in command("account", "check", "mine").output
+    assert "What blocks trading" in command("account", "check", "mine").output
 
 
 def test_an_account_that_does_not_exist_is_named(command, market):

@@ -41,7 +41,7 @@ def test_the_screen_shows_mode_money_distance_flow_and_latency(traded):
     assert re.search(r"005930 +momo +10 +70,100 +69,300 +-1\.14 % +2\.02 % +7\.36 %", shown), shown
     assert re.search(r"2 quotes > 0 picks > 1 intents > 1 orders > 1 fills", shown)
     assert "intent to claimed" in shown
-    assert "nothing was refused yet" in shown
+    assert "nothing has been refused yet" in shown
     assert re.search(r"fill +BUY 10 005930 at 70100 for momo", shown)
     assert "the foot" in shown
 

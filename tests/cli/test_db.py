@@ -175,7 +175,7 @@ def test_reset_never_drops_a_live_database(aegis, db):
 
     refused = aegis("db", "reset", "--yes")
 
-    assert (refused.exit_code, "is a live database; it is never reset" in refused.output) == (1, True)
+    assert (refused.exit_code, "is a live database, which is never reset" in refused.output) == (1, True)
     assert db.execute("select true").fetchone() == (True,)
 
 

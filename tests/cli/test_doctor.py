@@ -81,9 +81,9 @@ def test_no_worker_is_a_warning_and_a_missing_one_a_failure(doctor, market, logi
             conn.execute("select hold_worker_lock(%s)", [worker])
 
     missing = {row["what"] for row in doctor()["workers"] if row["state"] == "fail"}
-    assert "exits does not run" in missing
-    assert "supervisor does not run" in missing
-    assert "router does not run" not in missing
+    assert "exits is not running" in missing
+    assert "supervisor is not running" in missing
+    assert "router is not running" not in missing
 
 
 def test_a_feed_that_has_gone_silent_is_a_failure(doctor, market, db):
@@ -156,7 +156,7 @@ def test_the_override_code_is_looked_after(doctor, market, db):
     db.execute("select risk.note_lost_attempts()")
     db.execute("update risk.override_codes set rounds = 1")
     found = [f["what"] for f in doctor()["code"] if f["state"] == "warn"]
-    assert any("1 of 1 tries of the override code were rolled back" in what for what in found)
+    assert any("1 of 1 attempts to use the override code were rolled back" in what for what in found)
     assert any("quick to guess" in what for what in found)
 
 

@@ -146,7 +146,7 @@ def test_a_taken_port_is_reported_with_the_servers_own_words(place: Path) -> Non
 
 
 def test_a_running_server_without_the_port_is_not_taken_for_one_with_it(place: Path) -> None:
-    with start(place), pytest.raises(ServerError, match="without TCP port"):
+    with start(place), pytest.raises(ServerError, match="without a TCP port"):
         start(place, port=0)
 
 
@@ -229,7 +229,7 @@ def test_a_directory_the_lent_account_cannot_reach_is_named(place: Path) -> None
 def test_a_directory_that_cannot_be_made_is_reported(place: Path) -> None:
     place.parent.joinpath("file").write_text("in the way")
 
-    with pytest.raises(ServerError, match="cannot make"):
+    with pytest.raises(ServerError, match="cannot create"):
         Server.start(place.parent / "file" / "server")
 
 

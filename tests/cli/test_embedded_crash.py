@@ -216,7 +216,7 @@ def test_a_directory_full_of_something_else_is_refused_and_not_touched(place: Pa
     (place / "data" / "thesis.txt").write_text("years of work")
     before = everything_in(place)
 
-    with pytest.raises(ServerError, match="not the data of a PostgreSQL server"):
+    with pytest.raises(ServerError, match="not a PostgreSQL data directory"):
         start(place)
 
     assert everything_in(place) == before
@@ -226,7 +226,7 @@ def test_a_data_directory_itself_is_refused_and_not_touched(place: Path) -> None
     start(place).stop()
     before = everything_in(place)
 
-    with pytest.raises(ServerError, match="is itself the data"):
+    with pytest.raises(ServerError, match="is itself a PostgreSQL data directory"):
         start(place / "data")
 
     assert everything_in(place) == before

@@ -206,7 +206,7 @@ def test_it_runs_as_the_servers_account_and_leaves_no_file_open(server: Server, 
 
 
 def test_a_second_pooler_is_refused(server: Server, pooled: str) -> None:
-    with pytest.raises(ServerError, match="already runs"):
+    with pytest.raises(ServerError, match="already running"):
         pooler.start(server)
 
 

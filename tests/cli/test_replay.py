@@ -166,8 +166,8 @@ def test_the_strategies_and_their_parameters_can_be_chosen(person, recording):
     [
         (["--step", "soon"], "is not a time such as 50ms"),
         (["--step", "0ms"], "is not a time such as 50ms"),
-        (["--set", "momentum.slow"], "sets no parameter"),
-        (["--set", "other.slow=1"], "sets no parameter of momentum, mean_reversion"),
+        (["--set", "momentum.slow"], "does not set a parameter"),
+        (["--set", "other.slow=1"], "does not set a parameter of momentum, mean_reversion"),
     ],
 )
 def test_a_wrong_option_is_reported_before_anything_starts(recording, options, told):

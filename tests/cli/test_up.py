@@ -161,17 +161,17 @@ def test_the_first_start_trades_and_shows_the_oversell_refused(aegis):
     file = aegis.place / "secrets" / "override_code.demo"
     code = file.read_text()
     assert re.fullmatch(r"\w{4}-\w{4}", code)
-    assert f"override code, which leaves HALT, is kept in {file}" in up.said
+    assert f"override code, needed to leave HALT, is in {file}" in up.said
     assert code not in up.said, "what is said to a pipe may be kept in a log"
     assert re.search(r"fill +BUY \d+ \d{6} at \d+ for (momentum|mean_reversion)", up.said), up.said
-    assert re.search(r"staged oversell: SELL \d+ \d{6}, of which \d+ is held", up.said)
+    assert re.search(r"staged oversell: SELL \d+ \d{6} with only \d+ held", up.said)
     assert re.search(r"refused by the database: cannot sell \d+: \d+ of \d{6} is free \(TRQ01\)", up.said)
     assert "hint: It must be held by" in up.said
     assert "SIMULATED NORMAL" in up.said
     assert "law audit   empty: every law held" in up.said
     assert re.search(r"quotes +[\d,]+: [\d,]+ applied, [\d,]+ superseded, 0 quarantined", up.said)
     assert "DISCONNECTED" in up.said
-    assert f"leave HALT  the override code is kept in {file}" in up.said, "the summary says it too"
+    assert f"leave HALT  the override code is in {file}" in up.said, "the summary says it too"
     assert not aegis.server_runs
     assert file.stat().st_mode & 0o777 == 0o600
 
@@ -194,9 +194,9 @@ def test_ctrl_c_ends_everything_and_the_next_start_goes_on_also_halted(aegis):
     again = aegis.up("--for", "4s")
     assert again.ended() == 0, again.said
     assert "The mode is HALT since" in again.said
-    assert "A mode survives every restart" in again.said
+    assert "A restart does not change the mode" in again.said
     assert "fill  " not in again.said
-    assert "The override code, which leaves HALT, is" not in again.said, "it is told once"
+    assert "The override code, needed to leave HALT, is" not in again.said, "it is told once"
     still = re.search(r"still held +(\d+)", again.said)
     assert (held and held[1]) == (still and still[1])
 
@@ -207,7 +207,7 @@ def test_only_one_runs_and_down_stops_it(aegis):
 
     second = aegis.run("up", "--for", "1s")
     assert second.returncode == 1
-    assert f"aegis up already runs for demo (pid {up.process.pid}, feed sim)" in second.stderr
+    assert f"aegis up is already running for demo (pid {up.process.pid}, feed sim)" in second.stderr
     assert "hint: Watch it with aegis top; stop it with aegis down." in second.stderr
     assert up.process.poll() is None
 

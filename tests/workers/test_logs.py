@@ -179,7 +179,7 @@ def test_a_wrong_time_says_what_would_be_right(log_dir):
     ended = CliRunner().invoke(command, ["--since", "yesterday"], obj=App())
 
     assert ended.exit_code == 2
-    assert "write 30s, 5m, 2h or 1d" in ended.output
+    assert "such as 30s, 5m, 2h or 1d" in ended.output
 
 
 def test_following_goes_on_across_a_rotation_and_waits_for_whole_lines(write, log_dir):

@@ -106,9 +106,9 @@ def test_a_secret_is_never_printed(monkeypatch):
         (
             "AEGIS_DATABASE_URL",
             "host=/tmp dbname=demo",
-            "should be a URL as postgresql://user@host:5432/database",
+            "should be a URL such as postgresql://user@host:5432/database",
         ),
-        ("AEGIS_DATABASE", "Demo-1", "should be lowercase letters, digits and _"),
+        ("AEGIS_DATABASE", "Demo-1", "lowercase letters, digits and _"),
         ("AEGIS_POLL", "maybe", "should be on or off"),
         ("AEGIS_CONFIG", "/no/such/file.toml", "is not a file"),
     ],
@@ -128,7 +128,7 @@ def test_a_wrong_variable_names_itself_and_what_would_be_right(monkeypatch, name
         ('log_levl = "INFO"', "log_levl (aegis.toml) is not a setting; did you mean log_level?"),
         ('log_level = "loud"', "log_level (aegis.toml) 'LOUD': should be 'DEBUG'"),
         ("poll = 7", "poll (aegis.toml) 7: should be on or off"),
-        ("log_level = ", "aegis.toml is not TOML: Invalid value"),
+        ("log_level = ", "aegis.toml is not valid TOML: Invalid value"),
     ],
 )
 def test_a_wrong_line_in_the_file_names_itself_and_what_would_be_right(line, said):

@@ -173,7 +173,7 @@ class Bus:
 
     async def _be_deaf(self) -> None:
         """Stop listening for DEAF seconds and poll instead: listening would mean reading the whole flood."""
-        log.warning("more notifications than can be read; polling for %.0f s", DEAF)
+        log.warning("notifications arrive faster than they can be read; polling for %.0f s", DEAF)
         self.wake.set()
         try:
             await self.fetchval("unlisten *")
@@ -236,12 +236,12 @@ class Bus:
                 level = logging.DEBUG if isinstance(error, AWAY) else logging.WARNING
                 log.log(level, "the bus cannot reconnect yet: %s", error)
             else:
-                log.info("the bus is back after %.1f s", time.monotonic() - lost_at)
+                log.info("the bus connection is back after %.1f s", time.monotonic() - lost_at)
                 return
 
 
 def _not_direct(fact: str) -> BusError:
     return BusError(
         f"the bus connection is not direct: {fact}",
-        hint="AEGIS_DATABASE_URL must lead to PostgreSQL itself; put the pooler into AEGIS_POOLED_URL.",
+        hint="Set AEGIS_DATABASE_URL to PostgreSQL itself, and AEGIS_POOLED_URL to the pooler.",
     )

@@ -41,13 +41,13 @@ def default_data_dir() -> Path:
 
 def _postgres_url(value: str) -> str:
     if not value.startswith(("postgresql://", "postgres://")):
-        raise ValueError("should be a URL as postgresql://user@host:5432/database")
+        raise ValueError("should be a URL such as postgresql://user@host:5432/database")
     return value
 
 
 def _database_name(value: str) -> str:
     if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", value):
-        raise ValueError("should be lowercase letters, digits and _, at most 63, not beginning with a digit")
+        raise ValueError("should be at most 63 lowercase letters, digits and _, and not begin with a digit")
     return value
 
 
@@ -135,7 +135,7 @@ def load_settings() -> Settings:
 def _config_file() -> Path:
     named = os.environ.get("AEGIS_CONFIG")
     if named and not Path(named).is_file():
-        raise SettingsError(f"AEGIS_CONFIG={named} is not a file; name one that exists, or unset it")
+        raise SettingsError(f"AEGIS_CONFIG={named} is not a file; set it to an existing file, or unset it")
     return Path(named or FILE_NAME)
 
 
@@ -145,7 +145,7 @@ def _read_toml(file: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(file.read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{file} is not TOML: {error}") from None
+        raise SettingsError(f"{file} is not valid TOML: {error}") from None
 
 
 def _variable(field: str) -> str:
