@@ -59,6 +59,6 @@ def process_command(name: str, *arguments: str) -> list[str]:
 
 def process_environment(database: Database, login: str) -> dict[str, str]:
     """The whole environment of a worker process with this login."""
-    from workers.runtime.logins import bare_environment, same_settings
+    from workers.runtime.logins import bare_environment
 
-    return bare_environment() | same_settings(database.settings) | database.worker_env(login)
+    return bare_environment() | database.worker_env(login)

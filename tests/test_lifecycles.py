@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.diagram import BEGIN, lifecycle_mermaid
+from cli.database.diagram import BEGIN, lifecycle_mermaid
 from tests.conftest import Connection
 
 PAGE = Path(__file__).parents[1] / "docs" / "LIFECYCLES.md"

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import subprocess
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
@@ -29,7 +29,7 @@ from cli.database.migrate import LOCK_TIMEOUT, Report, migrate
 from cli.database.secrets import password_of
 from workers.runtime import session
 from workers.runtime.errors import teach_psycopg
-from workers.runtime.settings import Settings, load_settings
+from workers.runtime.settings import Settings, load_settings, to_environment
 
 teach_psycopg()  # so that refusals reach commands as the classes of workers.runtime.errors
 
@@ -137,15 +137,10 @@ class Database:
         return _with(address, user=login, password=password, dbname=self.name)
 
     def worker_env(self, login: str) -> dict[str, str]:
-        """The environment of a worker process: its own login and password, and the data directory."""
-        env = {
-            "AEGIS_DATABASE_URL": self.url(login),
-            "PGPASSWORD": password_of(login, self.settings.secrets_dir),
-            "AEGIS_DATA_DIR": str(self.settings.data_dir),
-        }
-        if self.settings.pooled_url is not None:
-            env["AEGIS_POOLED_URL"] = self.url(login, pooled=True)
-        return env
+        """The environment of a worker process: its own login and password, and our checked settings."""
+        pooled = None if self.settings.pooled_url is None else self.url(login, pooled=True)
+        own = replace(self.settings, database_url=self.url(login), pooled_url=pooled)
+        return {"PGPASSWORD": password_of(login, self.settings.secrets_dir)} | to_environment(own)
 
     def program(self, name: str) -> str:
         """The path of a program, such as `psql` or `pg_dump`, of the PostgreSQL we use."""

@@ -19,7 +19,7 @@ class Oversell:
 
     def lines(self) -> list[str]:
         return [
-            f"staged oversell: SELL {self.quantity} {self.symbol}, with only {self.held} held",
+            f"staged oversell: SELL {self.quantity} {self.symbol} with only {self.held} held",
             f"refused by the database: {self.refusal} ({self.refusal.sqlstate})",
             f"hint: {self.refusal.hint}",
         ]

@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -47,10 +48,10 @@ def supervisor_settings(database: Database) -> Settings:
 
     settings = database.settings
     password = password_of(LOGIN, settings.secrets_dir)
-    update: dict[str, object] = {"database_url": database.url(LOGIN, password=password)}
+    update: dict[str, Any] = {"database_url": database.url(LOGIN, password=password)}
     if settings.pooled_url is not None:
         update["pooled_url"] = database.url(LOGIN, pooled=True, password=password)
-    return settings.model_copy(update=update)
+    return replace(settings, **update)
 
 
 def log_to_file(settings: Settings) -> None:

@@ -215,7 +215,7 @@ def test_only_one_runs_and_down_stops_it(aegis):
     assert (down.returncode, down.stdout.splitlines()[0]) == (0, f"Stopped aegis up (pid {up.process.pid}).")
     assert up.ended() == 0
     assert not aegis.server_runs
-    assert "No aegis up runs for demo here." in aegis.run("down").stdout
+    assert "aegis up is not running for demo here." in aegis.run("down").stdout
 
 
 def test_a_file_left_by_kill_9_is_not_believed_and_the_next_start_resumes(aegis):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -154,3 +156,28 @@ def test_a_wrong_secret_says_where_it_is(secret):
     secret("aegis_log_level", "loud")
 
     assert "log_level (secrets directory)" in refusal()
+
+
+def test_a_process_started_by_us_reads_the_same_settings_without_pydantic(monkeypatch, tmp_path):
+    given = module.Settings(
+        database_url="postgresql://me@h/d",
+        data_dir=tmp_path,
+        log_dir=tmp_path / "elsewhere",
+        log_level="DEBUG",
+        notify=False,
+        checkpoints=tmp_path / "socket",
+    )
+    environment = module.to_environment(given)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    program = (
+        "import sys, workers.execution, workers.runtime.process as process;"
+        "settings = process.load_settings();"
+        "assert 'pydantic' not in sys.modules, 'it takes longer to import than all the rest';"
+        "print(repr(settings), settings.database_url)"
+    )
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+
+    assert load_settings() == given
+    assert done.stdout.strip() == f"{given!r} {given.database_url}", done.stderr

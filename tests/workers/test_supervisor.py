@@ -255,8 +255,9 @@ async def test_when_the_supervisor_is_killed_its_processes_end_too(db, dsn, tmp_
     db.execute(TABLE)
     program = (
         "import asyncio; from tests.workers.test_supervisor import *;"
+        "from workers.runtime.settings import load_settings;"
         f"env = {{'AEGIS_DATABASE_URL': {dsn(LOGIN)!r}}};"
-        "asyncio.run(Supervisor(Settings(), env_of=lambda login: env, core=[SAMPLE]).run())"
+        "asyncio.run(Supervisor(load_settings(), env_of=lambda login: env, core=[SAMPLE]).run())"
     )
     env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "AEGIS_DATABASE_URL": dsn(SUPERVISOR)}
     env["AEGIS_DATA_DIR"] = str(tmp_path)

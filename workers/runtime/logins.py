@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from workers.runtime.database import direct_url
 from workers.runtime.errors import AegisError
-from workers.runtime.settings import Settings
+from workers.runtime.settings import Settings, to_environment
 
 FROM_US = ("PATH", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
@@ -26,25 +27,12 @@ def worker_env(settings: Settings, login: str) -> dict[str, str]:
             f"there is no password for {login}: {error.strerror}: {settings.secrets_dir / login}",
             hint="Run aegis db migrate: it creates the logins and their passwords.",
         ) from None
-    env = {"AEGIS_DATABASE_URL": _as(direct_url(settings), login), "PGPASSWORD": password}
-    if settings.pooled_url is not None:
-        env["AEGIS_POOLED_URL"] = _as(settings.pooled_url, login)
-    return env | same_settings(settings)
-
-
-def same_settings(settings: Settings) -> dict[str, str]:
-    """Our own settings that a worker needs too, without the connection URLs."""
-    env = {
-        "AEGIS_DATA_DIR": str(settings.data_dir),
-        "AEGIS_SECRETS_DIR": str(settings.secrets_dir),
-        "AEGIS_LOG_DIR": str(settings.log_dir),
-        "AEGIS_LOG_LEVEL": settings.log_level,
-        "AEGIS_NOTIFY": "on" if settings.notify else "off",
-        "AEGIS_POLL": "on" if settings.poll else "off",
-    }
-    if settings.checkpoints is not None:
-        env["AEGIS_CHECKPOINTS"] = str(settings.checkpoints)
-    return env
+    own = replace(
+        settings,
+        database_url=_as(direct_url(settings), login),
+        pooled_url=None if settings.pooled_url is None else _as(settings.pooled_url, login),
+    )
+    return {"PGPASSWORD": password} | to_environment(own)
 
 
 def bare_environment() -> dict[str, str]:
