@@ -842,13 +842,13 @@ create table trade.balances (
 
 -- Brokers and how long their answers may take.
 create table trade.brokers (
-    -- Name of the adapter: paper, kis, ccxt.
+    -- Name of the adapter: paper is the file workers/brokers/paper.py.
     broker           text not null,
     -- True where real money moves: such a broker needs live prices.
     is_real          boolean not null,
     -- A claimed order must leave within this time or not at all.
     send_within      interval not null default '00:00:01'::interval,
-    -- How long the worker waits for an answer.
+    -- How long the worker waits for the answer to an order it sent.
     answer_timeout   interval not null default '00:00:05'::interval,
     -- How long an accepted order may be missing from the broker's own lists.
     visibility_lag   interval not null default '00:00:00'::interval,
@@ -860,8 +860,12 @@ create table trade.brokers (
     check_every      interval not null default '00:01:00'::interval,
     -- When live orders were last handed out to be asked about: at most one batch each second; null before.
     checked_at       timestamp with time zone,
+    -- A view with a column account_id: accounts for which the broker may have a fill to read, so that the others are not asked. Null: it may have one at any time. Obeyed from the next deployment on; until then like null.
+    fills_view       text,
     constraint brokers_pkey PRIMARY KEY (broker),
+    constraint brokers_broker_plain CHECK (broker ~ '^[a-z][a-z0-9_]*$'::text),
     constraint brokers_check_every_positive CHECK (check_every > '00:00:00'::interval),
+    constraint brokers_fills_view_plain CHECK (fills_view ~ '^[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*$'::text),
     constraint brokers_not_found_needed_positive CHECK (not_found_needed > 0),
     constraint brokers_times_positive CHECK (send_within > '00:00:00'::interval AND answer_timeout > '00:00:00'::interval AND visibility_lag >= '00:00:00'::interval AND lease > '00:00:00'::interval)
 );

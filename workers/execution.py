@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any
@@ -22,6 +23,7 @@ from workers.brokers import (
     OrderRef,
     OrderState,
     Refusal,
+    Total,
     Unknown,
 )
 from workers.runtime.checkpoints import checkpoint
@@ -29,7 +31,6 @@ from workers.runtime.errors import LostFence
 from workers.runtime.worker import Worker
 
 BATCH = 50
-ANSWER_TIMEOUT = 5.0  # seconds; equals answer_timeout in trade.brokers, after which others may ask
 
 CLAIM = "select * from api.claim_intents($1, $2)"
 UNSEND = "select api.unsend($1, $2)"
@@ -45,8 +46,8 @@ CHECKS = "select * from api.claim_checks($1, $2)"
 NOT_FOUND = "select api.order_not_found($1, $2)"
 ACCOUNTS = "select account, broker, fills_cursor from api.accounts_to_execute()"
 FILL = "select api.record_fill($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+TOTAL = "select api.record_cumulative($1, $2, $3, $4, $5, $6, $7, $8)"
 ADVANCE = "select api.advance_fills_cursor($1, $2)"
-MATCH = "select api.paper_match()"
 
 
 class Execution(Worker):
@@ -56,7 +57,6 @@ class Execution(Worker):
     channels = ("new_intent", "order_work", "quotes")
     poll = timedelta(seconds=1)
     monotonic = staticmethod(time.monotonic)
-    answer_timeout: float | None = ANSWER_TIMEOUT
 
     async def start(self) -> None:
         self.brokers = Brokers(self.db)
@@ -105,13 +105,17 @@ class Execution(Worker):
             case Unknown(detail):
                 await self._record(UNKNOWN, order.order_id, order.fence, detail)
 
+    def answer_timeout(self, order: Order | Amend) -> float | None:
+        """Seconds to wait for the answer to this order; None waits for ever."""
+        return order.answer_timeout.total_seconds()
+
     async def _place(self, order: Order | Amend) -> Answer:
         broker = self.brokers.of(order.broker)
         try:
-            async with asyncio.timeout(self.answer_timeout):
+            async with asyncio.timeout(self.answer_timeout(order)):
                 return await (broker.replace(order) if isinstance(order, Amend) else broker.place(order))
         except TimeoutError:
-            return Unknown(f"no answer within {self.answer_timeout:.0f} s")
+            return Unknown(f"no answer within {order.answer_timeout.total_seconds():g} s")
         except Exception as error:  # whatever failed, the order may have reached the broker
             self.log.exception("placing order %s failed", order.order_id)
             return Unknown(f"{type(error).__name__}: {error}")
@@ -169,12 +173,13 @@ class Execution(Worker):
 
     async def _not_found(self, refs: Sequence[OrderRef]) -> None:
         """Record orders of one account as not found, after importing the account's fills."""
-        await self._import_all(refs[0].account)
+        await self._import_all(refs[0].account, refs[0].broker)
         for ref in refs:
             await self._record(NOT_FOUND, ref.order_id, ref.fence)
 
-    async def _import_all(self, account: str) -> None:
+    async def _import_all(self, account: str, broker: str) -> None:
         """Import all fills of an account, then record that they were read to the end."""
+        await self.brokers.of(broker).refresh()  # what is read must be newer than the answer "not found"
         while True:
             (row,) = [row for row in await self.db.fetch(ACCOUNTS) if row["account"] == account]
             if await self._import_of(**row) == 0:
@@ -182,8 +187,13 @@ class Execution(Worker):
         await self.db.execute(ADVANCE, account, row["fills_cursor"])
 
     async def _import_fills(self) -> int:
-        await self.db.execute(MATCH)
-        accounts = await self.db.fetch(ACCOUNTS)
+        accounts: defaultdict[str, list[Any]] = defaultdict(list)
+        for row in await self.db.fetch(ACCOUNTS):
+            accounts[row["broker"]].append(row)
+        return await self.in_turn(self._import_from(broker, rows) for broker, rows in accounts.items())
+
+    async def _import_from(self, broker: str, accounts: Sequence[Any]) -> int:
+        await self.brokers.of(broker).refresh()
         return await self.in_turn(self._import_of(**account) for account in accounts)
 
     async def _import_of(self, account: str, broker: str, fills_cursor: str) -> int:
@@ -194,23 +204,20 @@ class Execution(Worker):
             await self.db.execute(ADVANCE, account, fills[-1].cursor)
         return len(fills)
 
-    async def _record_fill(self, account: str, fill: Fill) -> None:
-        answer = await self.db.fetchval(
-            FILL,
-            account,
-            fill.client_order_id,
-            fill.broker_order_id,
-            fill.broker_fill_id,
-            fill.quantity,
-            fill.price,
-            fill.fee,
-            fill.tax,
-            fill.filled_at,
-            fill.fee_qty,
-        )
+    async def _record_fill(self, account: str, fill: Fill | Total) -> None:
+        order = account, fill.client_order_id, fill.broker_order_id
+        cost = fill.fee, fill.tax, fill.filled_at
+        if isinstance(fill, Fill):
+            what = f"fill {fill.broker_fill_id}"
+            answer = await self.db.fetchval(
+                FILL, *order, fill.broker_fill_id, fill.quantity, fill.price, *cost, fill.fee_qty
+            )
+        else:
+            what = f"the total of order {fill.broker_order_id}"
+            answer = await self.db.fetchval(TOTAL, *order, fill.quantity, fill.notional, *cost)
         await checkpoint("execution.fill_recorded")
         if answer == "UNMATCHED":
-            self.log.error("fill %s of %s fits no order", fill.broker_fill_id, account)
+            self.log.error("%s of %s fits no order", what, account)
 
     async def _record(self, query: str, *args: Any) -> None:
         """Record an answer, unless another process has taken over the order."""

@@ -22,6 +22,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from workers.brokers import Amend, Order
 from workers.execution import Execution
 from workers.exits import Exits
 from workers.feeds import Event, Quote
@@ -165,7 +166,9 @@ class StillExecution(Execution):
     """Execution without deadlines: the broker is SQL, and the machine's load must not change the result."""
 
     monotonic = staticmethod(lambda: 0.0)
-    answer_timeout = None
+
+    def answer_timeout(self, order: Order | Amend) -> float | None:
+        return None
 
 
 class Replay:

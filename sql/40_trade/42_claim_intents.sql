@@ -97,7 +97,8 @@ returns table (
     quantity        numeric,
     limit_price     numeric,
     send_before     timestamptz,
-    send_within     interval
+    send_within     interval,
+    answer_timeout  interval
 )
 language plpgsql
 volatile
@@ -142,7 +143,7 @@ begin
     return query
     select
         o.order_id, o.fence, o.client_order_id, b.broker, a.account, m.symbol, o.side, o.order_type, o.quantity,
-        o.limit_price, o.send_before, b.send_within
+        o.limit_price, o.send_before, b.send_within, b.answer_timeout
     from trade.orders as o
     join trade.accounts as a on a.account_id = o.account_id
     join trade.brokers as b on b.broker = a.broker
@@ -154,4 +155,5 @@ $$;
 
 comment on function api.claim_intents is
     'Claims waiting intents and returns the orders to send. Send each within send_within of the start of this '
-    'call, or unsend it. Raises TRM02, TRI01, TRI04, TRH01.';
+    'call, or unsend it; without an answer within answer_timeout, its result is unknown. Raises TRM02, TRI01, TRI04, '
+    'TRH01.';

@@ -107,7 +107,8 @@ returns table (
     side                   text,
     quantity               numeric,
     limit_price            numeric,
-    send_within            interval
+    send_within            interval,
+    answer_timeout         interval
 )
 language plpgsql
 volatile
@@ -152,7 +153,7 @@ begin
     return query
     select
         s.order_id, s.fence, s.client_order_id, p.client_order_id, p.broker_order_id, a.broker, a.account, n.symbol,
-        s.side, s.quantity, s.limit_price, b.send_within
+        s.side, s.quantity, s.limit_price, b.send_within, b.answer_timeout
     from trade.orders as s
     join trade.orders as p on p.order_id = s.parent_order_id
     join trade.accounts as a on a.account_id = s.account_id
@@ -165,4 +166,5 @@ $$;
 
 comment on function api.claim_amends is
     'Stores the children of orders that are due for replacement and returns what to request from the broker. Send '
-    'within send_within, or unsend. Raises TRM02, TRI01, TRI04, TRH01.';
+    'within send_within, or unsend; without an answer within answer_timeout, the result is unknown. Raises TRM02, TRI01, '
+    'TRI04, TRH01.';

@@ -1,4 +1,4 @@
--- 30_reports: what the paper broker reports: fills after a fill number, and what an account holds.
+-- 30_reports: what the paper broker reports: fills after a fill number, who may have some, and what an account holds.
 
 create or replace function api.paper_fills_since(
     p_account text,
@@ -30,6 +30,24 @@ end;
 
 comment on function api.paper_fills_since is
     'Fills of an account at the paper broker after a fill number, oldest first.';
+
+create or replace view paper.fills_waiting as
+select a.account_id
+from paper.orders as o
+join trade.accounts as a on a.account = o.account
+where o.status = 'OPEN'
+union all
+select a.account_id
+from trade.accounts as a
+where exists (
+    select
+    from paper.fills as f
+    where f.account = a.account
+      and f.paper_fill_id > case when a.fills_cursor ~ '^[0-9]{1,18}$' then a.fills_cursor::bigint else 0 end
+);
+
+comment on view paper.fills_waiting is
+    'Accounts for which the paper broker may have a fill to read: once for each open order, and once if a fill is unread.';
 
 create or replace function api.paper_snapshot(p_account text)
 returns jsonb

@@ -2,6 +2,52 @@
 -- claims that would find nothing; a replay calls it each step and skips the drains that would find nothing; people call
 -- it to see where work is stuck.  False is certain; true may still lead to no work.
 
+-- Until the block below has read the rows of the brokers: any account.
+create or replace view trade.fills_waiting as
+select a.account_id
+from trade.accounts as a;
+
+do $build$
+declare
+    v_broker trade.brokers;
+    v_built  text[] := '{}';
+    v_query  text := '';
+begin
+    for v_broker in select b.* from trade.brokers as b where b.fills_view is not null order by b.broker loop
+        if not exists (
+            select
+            from pg_attribute as c
+            where c.attrelid = to_regclass(v_broker.fills_view)
+              and c.attname = 'account_id'
+              and c.atttypid = 'bigint'::regtype
+        ) then
+            raise exception 'broker % names %, which is no view with a column account_id of type bigint',
+                v_broker.broker, v_broker.fills_view
+                using errcode = 'TRI02',
+                      hint = 'Define it in a folder of sql/ before 75_watch, or set fills_view of the broker to null.';
+        end if;
+
+        v_built := v_built || v_broker.fills_view;
+        v_query := v_query || format(' union all select w.account_id from %s as w', v_broker.fills_view);
+    end loop;
+
+    -- Only a view that is built in keeps its broker's accounts out of the first part: a row changed later is obeyed at
+    -- the next deployment, and until then the broker is asked too often rather than never.
+    execute format(
+        'create or replace view trade.fills_waiting as
+        select a.account_id
+        from trade.accounts as a
+        join trade.brokers as b on b.broker = a.broker
+        where (b.fills_view = any(%L::text[])) is not true',
+        v_built
+    ) || v_query;
+end;
+$build$;
+
+comment on view trade.fills_waiting is
+    'Accounts whose broker may have a fill to read now, some more than once. Built at each deployment from '
+    'trade.brokers.fills_view, so that nothing is planned anew at run time.';
+
 create or replace function api.orders_waiting(
     out cancels boolean,
     out doubts  boolean,
@@ -27,22 +73,7 @@ begin
             where o.check_at <= bus.clock() and o.closed_at is null and o.cancel_requested_at is null
         );
     amends := exists (select from trade.orders as o where o.amend_at <= bus.clock() and o.closed_at is null);
-    -- The paper broker has news only when one of its orders is open or one of its fills is unread; any other broker may
-    -- have a fill at any time.
-    fills :=
-        exists (select from paper.orders as o where o.status = 'OPEN')
-        or exists (
-            select
-            from trade.accounts as a
-            where a.broker <> 'paper'
-               or exists (
-                   select
-                   from paper.fills as f
-                   where f.account = a.account
-                     and f.paper_fill_id
-                         > case when a.fills_cursor ~ '^[0-9]{1,18}$' then a.fills_cursor::bigint else 0 end
-               )
-        );
+    fills := exists (select from trade.fills_waiting);
 end;
 $$;
 

@@ -141,6 +141,7 @@ CALLS: dict[str, tuple[str, str, Callable[[Place], tuple[Any, ...]]]] = {
         "select reconcile(%s, holdings_mark(%s), '{\"holdings\": {}}')",
         lambda _: (ACCOUNTS[0], ACCOUNTS[0]),
     ),
+    "orders_waiting": ("execution", "select * from orders_waiting()", lambda _: ()),
     "paper_match": ("execution", "select paper_match()", lambda _: ()),
     "paper_fills_since": (
         "execution",
