@@ -90,7 +90,7 @@ def set_code(app: App, code_file: Any, current_file: Any) -> None:
       aegis set-code
       aegis set-code --current-file old --code-file new
     """
-    from cli.live.demo import code_file as kept_in
+    from cli.running.demo import code_file as kept_in
 
     current = read_code(current_file, "Current code (empty if there is none)", empty=True)
     code = read_code(code_file, "New code", confirm=True)

@@ -14,8 +14,8 @@ from cli.common.options import duration, json_option
 
 if TYPE_CHECKING:
     from cli.database.catalog import Connection
-    from cli.live.dashboard import Dashboard
-    from cli.live.snapshot import Snapshot
+    from cli.running.dashboard import Dashboard
+    from cli.running.snapshot import Snapshot
 
 
 @click.command()
@@ -56,7 +56,7 @@ def top(app: App, seconds: float | None, plain: bool) -> None:
       aegis top
       aegis top --plain --for 30s
     """
-    from cli.live.dashboard import Dashboard
+    from cli.running.dashboard import Dashboard
 
     dashboard = Dashboard("Ctrl-C stops watching, not trading.")
     try:
@@ -86,8 +86,8 @@ def _watch_live(conn: Connection, dashboard: Dashboard, seconds: float | None) -
 
 def _looks(conn: Connection, dashboard: Dashboard, seconds: float | None) -> Iterator[Snapshot]:
     """Yield one snapshot after the other; the first includes a few earlier events."""
-    from cli.live.dashboard import SHOWN_EVENTS
-    from cli.live.snapshot import MOST_EVENTS, look, pause_after
+    from cli.running.dashboard import SHOWN_EVENTS
+    from cli.running.snapshot import MOST_EVENTS, look, pause_after
 
     end = None if seconds is None else time.monotonic() + seconds
     most = SHOWN_EVENTS

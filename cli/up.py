@@ -15,11 +15,11 @@ import click
 
 from cli.common.context import App, pass_app
 from cli.common.options import duration
-from cli.live import run_file
+from cli.running import run_file
 
 if TYPE_CHECKING:
     from cli.database.connect import Database
-    from cli.live.run import Run
+    from cli.running.run import Run
     from workers.feeds import Feed
 
 
@@ -87,8 +87,8 @@ def _server(database: Database, owner: run_file.Owner, file: Path) -> Iterator[N
 
 def _prepare(database: Database, source: Feed, *, asked: bool) -> str | None:
     """Prepare the database before workers start; return a new override code if it may be shown."""
-    from cli.live.demo import code_file, seed
     from cli.replaying.recordings import check_played
+    from cli.running.demo import code_file, seed
     from workers.feeds.recording import RecordingFeed
 
     began = time.monotonic()
@@ -127,8 +127,8 @@ def _kind(database: Database, *, asked: bool) -> str | None:
 
 
 def _make_run(database: Database, feed: list[str], source: Feed, seconds: float | None, plain: bool) -> Run:
-    from cli.live.run import Run, log_to_file, supervisor_settings
-    from cli.live.snapshot import look
+    from cli.running.run import Run, log_to_file, supervisor_settings
+    from cli.running.snapshot import look
     from workers.supervisor import Supervisor
 
     log_to_file(database.settings)
@@ -157,9 +157,9 @@ def _tell_mode(run: Run) -> None:
 
 def _tell_summary(run: Run, code: str | None) -> bool:
     """Print the summary; return whether every law held and no worker was given up."""
-    from cli.live.demo import code_file
-    from cli.live.snapshot import look
-    from cli.live.summary import next_commands, summary
+    from cli.running.demo import code_file
+    from cli.running.snapshot import look
+    from cli.running.summary import next_commands, summary
 
     database = run.database
     with database.desk() as conn:

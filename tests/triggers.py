@@ -32,7 +32,7 @@ end
 $switch$
 """
 OFF = SWITCH.format(how="disable") + "; set session_replication_role = replica;"
-ON = SWITCH.format(how="enable") + ";" + (sql_dir() / "95_always.sql").read_text()
+ON = SWITCH.format(how="enable") + ";" + (sql_dir() / "95_always_triggers.sql").read_text()
 ON += "; set session_replication_role = origin"
 
 

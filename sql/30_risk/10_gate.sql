@@ -45,7 +45,7 @@ $$;
 comment on function risk.lock_gate_shared is
     'Holds the gate until the transaction ends, so that the next statement reads the mode in force. Raises TRM02.';
 
-create or replace function risk.admit(
+create or replace function risk.require_mode_allows(
     p_account_id bigint,
     p_action     text
 )
@@ -74,5 +74,5 @@ begin
 end;
 $$;
 
-comment on function risk.admit is
+comment on function risk.require_mode_allows is
     'Holds the gate and returns ALLOW or APPROVE for an action of an account. Raises TRM01, TRM02.';

@@ -10,7 +10,7 @@ as $$
 declare
     v_verdict text;
 begin
-    v_verdict := risk.admit(
+    v_verdict := risk.require_mode_allows(
         new.account_id,
         (select t.action from trade.intent_types as t where t.intent_type = new.intent_type and t.side = new.side)
     );

@@ -16,7 +16,7 @@ begin
     where i.intent_id = new.intent_id
     for no key update;
 
-    v_verdict := risk.admit(
+    v_verdict := risk.require_mode_allows(
         v_intent.account_id,
         (
             select t.action

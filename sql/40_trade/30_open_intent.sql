@@ -212,7 +212,7 @@ begin
     v_action := trade.action_of(p_intent_type, p_side);
 
     -- Lock order: gate, account, position.
-    v_verdict := risk.admit(p_account_id, v_action);
+    v_verdict := risk.require_mode_allows(p_account_id, v_action);
 
     if p_side = 'BUY' then
         perform trade.lock_account(p_account_id);

@@ -1,21 +1,6 @@
 -- 42_claim_intents: hand out work.  A claim locks the gate (L1), stores the order before any broker hears of it
 -- (L6), and hands out no more orders than there are rate tokens.
 
-create or replace function bus.tokens_now(p_limit bus.rate_limits)
-returns numeric
-language sql
-volatile
-begin atomic
-    select least(
-        p_limit.burst,
-        p_limit.tokens + p_limit.per_second * abs(extract(epoch from bus.clock() - p_limit.refilled_at))
-    );
-end;
-
-comment on function bus.tokens_now is
-    'Tokens in a bucket at this instant. If the clock was put back the bucket fills up; otherwise it would give '
-    'none until the old time is reached.';
-
 create or replace function trade.lock_claimable_intents(p_limit integer)
 returns bigint[]
 language plpgsql

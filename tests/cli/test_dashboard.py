@@ -12,8 +12,8 @@ import pytest
 from rich.console import Console
 
 from cli.common.formats import money, since
-from cli.live.dashboard import Dashboard
-from cli.live.snapshot import look
+from cli.running.dashboard import Dashboard
+from cli.running.snapshot import look
 
 
 @pytest.fixture

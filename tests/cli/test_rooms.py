@@ -21,7 +21,7 @@ MAY_USE = {
     "cli.common": {"cli.database"},
     "cli.database": set(),
     "cli.checks": {"cli.common", "cli.database"},
-    "cli.live": {"cli.common", "cli.database"},
+    "cli.running": {"cli.common", "cli.database"},
     "cli.replaying": {"cli.common", "cli.database"},
 }
 """The rooms that each room may import from, besides itself."""

@@ -57,14 +57,14 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     code(
         "L1",
-        "risk.admit",
+        "risk.require_mode_allows",
         "in ('ALLOW', 'APPROVE') is not true",
         "= 'DENY'",
         "test_modes.py::test_a_mode_that_cannot_be_known_denies",
     ),
     code(
         "L1",
-        "risk.admit",
+        "risk.require_mode_allows",
         "v_row.verdict in ('ALLOW', 'APPROVE') is not true",
         "false",
         "test_modes.py::test_a_buy_at_the_desk_is_refused_while_halted",

@@ -36,11 +36,11 @@ ALLOWED = {
     ("risk.change_mode", "coalesce(trim(p_reason), '') = ''"): "coalesce",
     ("trade.tg_order_intents__guard",
      "v_verdict = 'APPROVE' and new.status = 'NEW' and (tg_op = 'INSERT' or new.approved_by is null)"):
-        "risk.admit gives ALLOW or APPROVE or raises; a status is never null",
+        "risk.require_mode_allows gives ALLOW or APPROVE or raises; a status is never null",
     ("trade.tg_order_intents__guard", "tg_op = 'INSERT' and new.side = 'BUY' and"): "a side is never null",
     ("trade.tg_order_intents__guard", "tg_op = 'INSERT' and"): "tg_op is never null",
     ("trade.tg_orders__guard", "v_verdict = 'APPROVE' and v_intent.approved_by is null"):
-        "risk.admit gives ALLOW or APPROVE or raises",
+        "risk.require_mode_allows gives ALLOW or APPROVE or raises",
     ("strategy.gate_portfolio", "v_refusal is not null and v_quantity = 0"): "size_pick gives a number",
     ("api.drop_partitions", "coalesce(trim(p_reason), '') = ''"): "coalesce",
     ("api.add_tick_table",

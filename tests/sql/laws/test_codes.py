@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from cli.live.demo import CODE_LETTERS
+from cli.running.demo import CODE_LETTERS
 from tests.sql.laws.market_kit import refusal
 
 RIGHT = "0712"  # as weak as an older version allowed

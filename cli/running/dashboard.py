@@ -12,8 +12,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from cli.common.formats import Row, clock, money
-from cli.live import panels
-from cli.live.snapshot import Snapshot
+from cli.running import panels
+from cli.running.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType

@@ -1,4 +1,4 @@
--- 32_limits: the bounds that an account sets with a row of risk.limits.  No row, no such limit.
+-- 32_account_limits: the bounds that an account sets with a row of risk.limits.  No row, no such limit.
 
 create or replace function strategy.bound_position_share(
     p_pick  strategy.picks,

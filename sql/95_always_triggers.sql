@@ -1,4 +1,4 @@
--- 95_always: laws hold for every writer.  With session_replication_role = replica, which a superuser may set and the
+-- 95_always_triggers: laws hold for every writer.  With session_replication_role = replica, which a superuser may set and the
 -- worker of a logical subscription has, a trigger fires only if it is enabled `always`.  `create or replace trigger`
 -- resets that, so this file runs after all triggers, at each deployment.
 

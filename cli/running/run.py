@@ -24,9 +24,9 @@ import psycopg
 from cli.common.formats import clock
 from cli.database.binaries import ServerError
 from cli.database.errors import DatabaseError
-from cli.live.dashboard import Dashboard
-from cli.live.oversell import Oversell, stage_oversell
-from cli.live.snapshot import EVERY, Snapshot, look, pause_after
+from cli.running.dashboard import Dashboard
+from cli.running.oversell import Oversell, stage_oversell
+from cli.running.snapshot import EVERY, Snapshot, look, pause_after
 from workers.runtime import logs
 from workers.runtime.errors import Refused
 from workers.runtime.settings import Settings

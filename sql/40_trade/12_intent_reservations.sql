@@ -1,4 +1,4 @@
--- 12_intent_effects: what follows from a new or changed intent: its reservation, a notification, an event.
+-- 12_intent_reservations: what follows from a new or changed intent: its reservation, a notification, an event.
 
 create or replace function trade.tg_order_intents__reserve()
 returns trigger

@@ -1,4 +1,4 @@
--- 31_bounds: what bounds the quantity of a pick, one function each, and a row of strategy.pick_bounds.  A function
+-- 31_pick_bounds: what bounds the quantity of a pick, one function each, and a row of strategy.pick_bounds.  A function
 -- returns no row where it does not apply; a null quantity is a bound that cannot be computed and counts as 0.
 
 create or replace function strategy.bound_requested(
@@ -29,7 +29,8 @@ begin atomic
     where s.strategy = p_pick.strategy and p_pick.quantity is null and p_pick.side = 'BUY';
 end;
 
-comment on function strategy.bound_order_notional is 'What one order of the strategy may cost, for a buy without a quantity.';
+comment on function strategy.bound_order_notional is
+    'What one order of the strategy may cost, for a buy without a quantity.';
 
 create or replace function strategy.bound_budget(
     p_pick  strategy.picks,

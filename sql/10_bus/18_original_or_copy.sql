@@ -1,5 +1,5 @@
--- 18_home: whether this database runs where it was started.  A copy made by `create database ... template` or a dump
--- restored elsewhere holds everything the original held, so functions that hand out work ask the server itself.
+-- 18_original_or_copy: whether this database runs where it was started.  A copy made by `create database ... template`
+-- or a dump restored elsewhere holds all that the original held, so functions that hand out work ask the server itself.
 
 create or replace function bus.server_identity()
 returns text

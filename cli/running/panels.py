@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cli.common.formats import Row, clock, money
 from cli.common.health import health_line
-from cli.live.snapshot import Snapshot
+from cli.running.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.common.formats import clock, money
-from cli.live.snapshot import Snapshot
+from cli.running.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from cli.live.run import Run
+    from cli.running.run import Run
 
 COUNTS = ("applied", "superseded", "quarantined")
 
