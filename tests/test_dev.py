@@ -157,6 +157,10 @@ def test_the_lock_file_pins_everything_and_names_no_host() -> None:
     assert [line for line in lines if "==" not in line or "://" in line or line.startswith("-")] == []
 
 
+def test_the_quick_tests_are_files_that_exist() -> None:
+    assert [path for path in dev.QUICK if not (dev.ROOT / path).is_file()] == []
+
+
 def test_a_complaint_of_a_checker_is_shown_and_fails(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

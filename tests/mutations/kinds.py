@@ -6,11 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LAWS = Path(__file__).parents[1] / "sql" / "laws"
+FILES = {path.name: path for path in LAWS.rglob("test_*.py")}
 
 
 @dataclass(frozen=True)
 class Mutation:
-    """One guard to remove, and the test that must then fail."""
+    """One guard to remove, and the test that must then fail.
+
+    The test is written as `test_file.py::test_name`, without a folder: no two files of the laws share a name.
+    """
 
     law: str
     removed: str
@@ -18,12 +22,16 @@ class Mutation:
     test: str
 
     @property
-    def node(self) -> str:
-        return f"{LAWS / self.test}"
+    def file(self) -> Path:
+        return FILES[self.test.partition("::")[0]]
 
     @property
     def function(self) -> str:
         return self.test.partition("::")[2]
+
+    @property
+    def node(self) -> str:
+        return f"{self.file}::{self.function}"
 
 
 def constraint(law: str, table: str, name: str, test: str) -> Mutation:

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psycopg
+
 from tests.mutations import IMPLIED, LAWS, MUTATIONS
 
 ROOT = Path(__file__).parents[3]
@@ -64,5 +66,23 @@ def test_every_guard_of_the_tables_of_the_laws_is_taken_out_once(db):
 
 def test_every_test_that_is_named_exists():
     for named in MUTATIONS:
-        file, _, function = named.test.partition("::")
-        assert f"def {function}(" in (LAWS / file).read_text(), named.test
+        assert f"def {named.function}(" in named.file.read_text(), named.test
+
+
+def test_no_two_files_of_the_laws_share_a_name():
+    names = [path.name for path in LAWS.rglob("test_*.py")]
+
+    assert len(names) == len(set(names))
+
+
+def test_every_mutation_can_be_made(db):
+    """A mutation names a guard or quotes the text of a function; a change of either must change it too."""
+    broken = {}
+    for mutation in MUTATIONS:
+        try:
+            with db.transaction(force_rollback=True):
+                db.execute(mutation.sql.encode())
+        except psycopg.Error as error:
+            broken[mutation.removed] = str(error)
+
+    assert broken == {}

@@ -2,9 +2,9 @@
 
 import pytest
 
+from tests.sql.laws.exits.test_amends import child, fallen, resting  # noqa: F401 (fixtures)
 from tests.sql.laws.market_kit import refusal
-from tests.sql.laws.test_amends import child, fallen, resting  # noqa: F401 (fixtures)
-from tests.sql.laws.test_strays import answer, cancels, is_stray, never_had
+from tests.sql.laws.orders.test_strays import answer, cancels, is_stray, never_had
 
 READ = "select advance_fills_cursor('demo', '')"
 

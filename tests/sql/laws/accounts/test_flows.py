@@ -4,8 +4,8 @@ from decimal import Decimal
 
 import pytest
 
+from tests.sql.laws.accounts.test_equity import measure
 from tests.sql.laws.market_kit import SYMBOL
-from tests.sql.laws.test_equity import measure
 
 
 def cash(kit, kind, amount):

@@ -2,8 +2,8 @@
 
 import pytest
 
+from tests.sql.laws.exits.test_amends import child, fallen, resting  # noqa: F401 (fixtures)
 from tests.sql.laws.market_kit import FILL, OTHER, SYMBOL, refusal
-from tests.sql.laws.test_amends import child, fallen, resting  # noqa: F401 (fixtures)
 
 
 def answer(kit, function, order, *args):

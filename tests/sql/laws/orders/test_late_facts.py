@@ -3,7 +3,7 @@
 The expected outcomes are in late_facts.txt, one line per pair.  After an intended change, write the file
 again and review the difference:
 
-    AEGIS_TEST_UPDATE=1 python -m pytest tests/sql/laws/test_late_facts.py
+    AEGIS_TEST_UPDATE=1 python -m pytest tests/sql/laws/orders/test_late_facts.py
 
 The test asserts what holds for every pair: the laws, that exactly what can still trade is reserved, and
 that nothing is stuck once the broker has answered every question.
