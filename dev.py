@@ -38,7 +38,7 @@ CHECKS = {
 }
 # What finds most in little time: how the SQL is made, and the laws that most changes touch.
 QUICK_LAWS = {
-    "modes": ["modes"],
+    "modes": ["halt", "halt_races", "mode_changes", "sells_in_halt", "unknown_mode"],
     "reservations": ["reservations"],
     "orders": ["lifecycle", "claims", "strays", "late_facts"],
     "fills": ["fills"],

@@ -167,7 +167,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         "api.safe",
         "in ('NORMAL', 'SAFE') is not true",
         "= 'HALT'",
-        "test_modes.py::test_safe_does_not_weaken_a_mode_nobody_knows",
+        "test_mode_changes.py::test_safe_does_not_weaken_a_mode_nobody_knows",
     ),
     code(
         "rate",

@@ -45,7 +45,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         "L9",
         "risk.mode_history",
         "_100_append_only",
-        "test_modes.py::test_history_of_modes_cannot_be_rewritten",
+        "test_unknown_mode.py::test_history_of_modes_cannot_be_rewritten",
     ),
     trigger("L9", "risk.mode_history", "_110_no_truncate", MODES_KEPT),
     trigger("L9", "bus.events", "_100_append_only", EVENTS_KEPT),

@@ -3,25 +3,25 @@
 from tests.mutations.kinds import Mutation, code, constraint, trigger, view
 from tests.mutations.names import CASH, HALT_WAITS, INTENTS, MODES_KEPT, ORDERS
 
-CODES = "test_codes.py::test_"
+GUESSING, SETTING = "test_code_guessing.py::test_", "test_code_setting.py::test_"
 OPEN_TRY = "a_halt_and_another_try_do_not_wait_for_a_wrong_code_in_an_open_transaction"
-TRIES_KEPT = f"{CODES}the_record_of_tries_is_only_added_to"
+TRIES_KEPT = f"{GUESSING}the_record_of_tries_is_only_added_to"
 
 MUTATIONS: tuple[Mutation, ...] = (
     trigger(
         "L1",
         INTENTS,
         "_100_guard",
-        "test_modes.py::test_a_buy_written_by_hand_is_refused_when_buying_is_forbidden",
+        "test_halt.py::test_a_buy_written_by_hand_is_refused_when_buying_is_forbidden",
     ),
     trigger(
         "L1",
         INTENTS,
         "_110_guard_approval",
-        "test_modes.py::test_a_buy_that_waited_for_approval_is_not_approved_into_a_halt",
+        "test_sells_in_halt.py::test_a_buy_that_waited_for_approval_is_not_approved_into_a_halt",
     ),
     trigger(
-        "L1", ORDERS, "_100_guard_new", "test_modes.py::test_an_order_written_by_hand_is_refused_while_halted"
+        "L1", ORDERS, "_100_guard_new", "test_halt.py::test_an_order_written_by_hand_is_refused_while_halted"
     ),
     trigger("L1", "risk.system_mode", "_100_lock_gate", HALT_WAITS),
     trigger("L1", "risk.scoped_modes", "_100_lock_gate", HALT_WAITS),
@@ -33,19 +33,19 @@ MUTATIONS: tuple[Mutation, ...] = (
         "L1",
         "risk.gate",
         "gate_stays_empty",
-        "test_modes.py::test_there_is_one_system_mode_and_nothing_in_the_gate",
+        "test_unknown_mode.py::test_there_is_one_system_mode_and_nothing_in_the_gate",
     ),
     constraint(
         "L1",
         "risk.system_mode",
         "system_mode_is_one_row",
-        "test_modes.py::test_there_is_one_system_mode_and_nothing_in_the_gate",
+        "test_unknown_mode.py::test_there_is_one_system_mode_and_nothing_in_the_gate",
     ),
     constraint(
         "L1",
         "risk.system_mode",
         "system_mode_pkey",
-        "test_modes.py::test_there_is_one_system_mode_and_nothing_in_the_gate",
+        "test_unknown_mode.py::test_there_is_one_system_mode_and_nothing_in_the_gate",
     ),
     code("L1", "risk.lock_gate_shared", "lock table risk.gate in row share mode;", "", HALT_WAITS),
     code(
@@ -53,35 +53,35 @@ MUTATIONS: tuple[Mutation, ...] = (
         "bus.require_read_committed",
         "<> 'read committed'",
         "= 'never'",
-        "test_modes.py::test_a_snapshot_that_could_miss_a_halt_is_refused",
+        "test_halt.py::test_a_snapshot_that_could_miss_a_halt_is_refused",
     ),
     code(
         "L1",
         "risk.require_mode_allows",
         "in ('ALLOW', 'APPROVE') is not true",
         "= 'DENY'",
-        "test_modes.py::test_a_mode_that_cannot_be_known_denies",
+        "test_unknown_mode.py::test_a_mode_that_cannot_be_known_denies",
     ),
     code(
         "L1",
         "risk.require_mode_allows",
         "v_row.verdict in ('ALLOW', 'APPROVE') is not true",
         "false",
-        "test_modes.py::test_a_buy_at_the_desk_is_refused_while_halted",
+        "test_halt.py::test_a_buy_at_the_desk_is_refused_while_halted",
     ),
     code(
         "L1",
         "trade.tg_order_intents__guard",
         "tg_op = 'INSERT' or new.approved_by",
         "new.approved_by",
-        "test_modes.py::test_a_sell_written_by_hand_while_halted_cannot_bring_its_own_approval",
+        "test_sells_in_halt.py::test_a_sell_written_by_hand_while_halted_cannot_bring_its_own_approval",
     ),
     code(
         "L1",
         "trade.tg_orders__guard",
         "v_verdict = 'APPROVE'",
         "false",
-        "test_modes.py::test_an_unapproved_order_written_by_hand_is_refused_while_halted",
+        "test_sells_in_halt.py::test_an_unapproved_order_written_by_hand_is_refused_while_halted",
     ),
     view(
         "L1",
@@ -95,14 +95,14 @@ MUTATIONS: tuple[Mutation, ...] = (
         "risk.end_gate_holders",
         "bus.end_session(v_holder.pid)",
         "true",
-        "test_modes.py::test_a_session_that_sits_on_the_gate_is_ended_and_the_halt_returns_within_a_second",
+        "test_halt_races.py::test_a_session_that_sits_on_the_gate_is_ended_and_the_halt_returns_within_a_second",
     ),
     code(
         "L1",
         "risk.count_attempt",
         "v_locked > v_now",
         "false",
-        "test_modes.py::test_five_wrong_codes_lock_even_the_right_one_for_15_minutes",
+        "test_mode_changes.py::test_five_wrong_codes_lock_even_the_right_one_for_15_minutes",
     ),
     code(
         "approval",
@@ -137,64 +137,64 @@ MUTATIONS: tuple[Mutation, ...] = (
         "risk.count_attempt",
         "for update",
         "",
-        f"{CODES}two_tries_at_the_same_moment_are_two",
+        f"{GUESSING}two_tries_at_the_same_moment_are_two",
     ),
-    code("code", "risk.count_attempt", "raise sqlstate 'UNDO0'", "return", f"{CODES}{OPEN_TRY}"),
+    code("code", "risk.count_attempt", "raise sqlstate 'UNDO0'", "return", f"{GUESSING}{OPEN_TRY}"),
     code(
         "code",
         "risk.count_attempt",
         "else v_wrong + 1 end",
         "else v_wrong end",
-        f"{CODES}rolling_back_buys_no_more_than_five_tries_each_quarter_of_an_hour",
+        f"{GUESSING}rolling_back_buys_no_more_than_five_tries_each_quarter_of_an_hour",
     ),
     code(
         "code",
         "risk.note_lost_attempts",
         "and l.objid = n.attempt_id::oid",
         "and false",
-        f"{CODES}a_try_under_way_is_not_taken_for_one_that_was_rolled_back",
+        f"{GUESSING}a_try_under_way_is_not_taken_for_one_that_was_rolled_back",
     ),
     code(
         "code",
         "api.run_due_jobs",
         "perform risk.note_lost_attempts();",
         "",
-        f"{CODES}a_try_that_was_rolled_back_is_recorded_by_the_clock",
+        f"{GUESSING}a_try_that_was_rolled_back_is_recorded_by_the_clock",
     ),
     code(
         "code",
         "risk.check_override_code",
         "perform risk.note_lost_attempts();",
         "",
-        f"{CODES}a_try_that_was_rolled_back_is_recorded_by_the_next_try",
+        f"{GUESSING}a_try_that_was_rolled_back_is_recorded_by_the_next_try",
     ),
     code(
         "code",
         "api.resume",
         "if v_seen is distinct from",
         "if false and v_seen is distinct from",
-        f"{CODES}a_halt_that_comes_while_a_code_is_looked_at_stands",
+        f"{GUESSING}a_halt_that_comes_while_a_code_is_looked_at_stands",
     ),
     code(
         "code",
         "api.set_override_code",
         "coalesce(risk.code_weakness(p_code), 'ok')",
         "'ok'",
-        f"{CODES}a_code_that_is_easy_to_guess_is_not_taken",
+        f"{SETTING}a_code_that_is_easy_to_guess_is_not_taken",
     ),
     code(
         "code",
         "api.set_override_code",
         "where c.salt = v_before",
         "",
-        f"{CODES}a_code_that_was_changed_meanwhile_is_not_changed_again",
+        f"{SETTING}a_code_that_was_changed_meanwhile_is_not_changed_again",
     ),
     code(
         "code",
         "api.set_override_code",
         "on conflict do nothing",
         "on conflict (singleton) do update set salt = excluded.salt, digest = excluded.digest",
-        f"{CODES}the_first_code_is_set_once",
+        f"{SETTING}the_first_code_is_set_once",
     ),
     trigger("code", "risk.override_attempts", "_100_append_only", TRIES_KEPT),
     trigger("code", "risk.override_attempts", "_110_no_truncate", TRIES_KEPT),
@@ -203,14 +203,14 @@ MUTATIONS: tuple[Mutation, ...] = (
         "api.tg_system_mode__update",
         "if new.mode = 'NORMAL' and new.mode = old.mode",
         "if new.mode = old.mode",
-        "test_modes.py::test_a_halt_by_the_view_is_never_left_out",
+        "test_mode_changes.py::test_a_halt_by_the_view_is_never_left_out",
     ),
     code(
         "same",
         "api.tg_system_mode__update",
         "and new.reason = old.reason",
         "",
-        "test_modes.py::test_the_same_mode_for_another_reason_keeps_both",
+        "test_mode_changes.py::test_the_same_mode_for_another_reason_keeps_both",
     ),
     constraint("same", CASH, "cash_entries_key_bounded", "test_cash.py::test_a_key_has_bounds"),
     code(

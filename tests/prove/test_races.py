@@ -2,8 +2,10 @@
 
 The first session keeps its transaction open until the second waits for a lock, or has its answer without
 waiting.  A call that must not use an old snapshot is refused (TRM02) or fails to serialize (40001); then it
-is repeated once, as its worker would do.  The result must equal that of running one after the other.  Races
-with a halt are in tests/sql/laws/modes/test_modes.py: admissions and claims accept only one isolation level.
+is repeated once, as its worker would do.  The result must equal that of running one after the other.
+
+Races with a halt are in tests/sql/laws/modes/test_halt_races.py: admissions and claims accept only one
+isolation level.
 """
 
 from __future__ import annotations
