@@ -39,7 +39,7 @@ CHECKS = {
 # What finds most in little time: how the SQL is made, and the laws that most changes touch.
 QUICK_LAWS = {
     "modes": ["halt", "halt_races", "mode_changes", "sells_in_halt", "unknown_mode"],
-    "reservations": ["reservations"],
+    "reservations": ["reservations", "reservation_races", "releases"],
     "orders": ["lifecycle", "claims", "strays", "late_facts"],
     "fills": ["fills"],
     "exits": ["exits", "amends"],

@@ -5,12 +5,12 @@ from tests.mutations.names import INTENTS, LOST, ORDERS, STRAYS
 
 WRONG_ORDER = "test_claims.py::test_an_order_that_makes_no_sense_is_refused"
 NEVER_REMOVED = "test_lifecycle.py::test_intents_and_orders_are_never_removed"
-ELSEWHERE = "test_adoption.py::test_elsewhere_nothing_is_handed_out"
+ELSEWHERE = "test_home.py::test_elsewhere_nothing_is_handed_out"
 WAITS_NO_HOUR = "test_clock.py::test_what_waited_a_moment_does_not_wait_an_hour"
 ON_DISK = "test_durable.py::test_its_transaction_waits_for_the_disk"
 NO_SLIP = "test_forgery.py::test_history_is_not_dropped_by_a_slip"
 LOWER_NUMBERS = (
-    "test_adoption.py::test_in_a_server_with_lower_transaction_numbers_the_history_keeps_its_order"
+    "test_restored_history.py::test_in_a_server_with_lower_transaction_numbers_the_history_keeps_its_order"
 )
 HOME: tuple[Mutation, ...] = (
     *(
@@ -28,20 +28,20 @@ HOME: tuple[Mutation, ...] = (
         "bus.is_home",
         "p_instance.identity = bus.server_identity()",
         "false",
-        "test_adoption.py::test_after_a_restart_of_its_server_it_goes_on_by_itself",
+        "test_home.py::test_after_a_restart_of_its_server_it_goes_on_by_itself",
     ),
     code(
         "L6",
         "api.run_marker",
         "perform bus.note_home();",
         "",
-        "test_adoption.py::test_the_marker_notes_a_restart_so_that_claims_need_not_read_the_identity",
+        "test_home.py::test_the_marker_notes_a_restart_so_that_claims_need_not_read_the_identity",
     ),
     Mutation(
         "L11",
         "begin_run is not the supervisor's alone",
         "grant execute on function api.begin_run(text) to aegis_engine",
-        "test_adoption.py::test_only_the_supervisor_begins_a_run",
+        "test_home.py::test_only_the_supervisor_begins_a_run",
     ),
     code(
         "L6",
@@ -92,7 +92,7 @@ HOME: tuple[Mutation, ...] = (
         "bus.settled_events",
         "(e.generation = n.generation)",
         "true",
-        "test_adoption.py::test_what_was_not_yet_read_in_the_old_server_is_not_passed_over",
+        "test_restored_history.py::test_what_was_not_yet_read_in_the_old_server_is_not_passed_over",
     ),
     code(
         "L9",

@@ -33,7 +33,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         "L2",
         INTENTS,
         "_510_reserve_change",
-        "test_reservations.py::test_what_was_reserved_is_freed_once_however_an_intent_ends",
+        "test_releases.py::test_what_was_reserved_is_freed_once_however_an_intent_ends",
     ),
     trigger(
         "L2",
