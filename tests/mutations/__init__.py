@@ -8,7 +8,23 @@ a copy of the template without that object (the fixture `db` of tests/sql/laws a
     python -m tests.mutations L2 fence   those whose law is, or whose object contains, one of these words
 """
 
-from tests.mutations import bounds, fills, history, modes, orders, prices, reservations, rules, sessions
+from tests.mutations import (
+    amends,
+    bounds,
+    clock,
+    executions,
+    fills,
+    history,
+    home,
+    lost,
+    modes,
+    orders,
+    prices,
+    reservations,
+    rules,
+    sessions,
+    strays,
+)
 from tests.mutations.kinds import LAWS, Mutation
 
 __all__ = ["IMPLIED", "LAWS", "MUTATIONS", "Mutation"]
@@ -17,9 +33,15 @@ MUTATIONS: tuple[Mutation, ...] = (
     *modes.MUTATIONS,
     *reservations.MUTATIONS,
     *orders.MUTATIONS,
+    *amends.MUTATIONS,
+    *strays.MUTATIONS,
+    *lost.MUTATIONS,
+    *home.MUTATIONS,
     *fills.MUTATIONS,
+    *executions.MUTATIONS,
     *prices.MUTATIONS,
     *history.MUTATIONS,
+    *clock.MUTATIONS,
     *sessions.MUTATIONS,
     *bounds.MUTATIONS,
     *rules.MUTATIONS,

@@ -160,7 +160,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         "trade.check_fence",
         "is distinct from p_fence",
         "<> p_fence",
-        "test_claims.py::test_an_answer_without_a_fence_is_refused",
+        "test_doubts.py::test_an_answer_without_a_fence_is_refused",
     ),
     code(
         "null",

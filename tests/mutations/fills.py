@@ -1,11 +1,11 @@
 """L7: what happened at the broker counts once."""
 
 from tests.mutations.kinds import Mutation, code, constraint, index, trigger
-from tests.mutations.names import FACTS_KEPT, FILLS, STRAYS
+from tests.mutations.names import EXECUTIONS, FACTS_KEPT, FILLS
 
 WRONG_FILL = "test_fills.py::test_a_fill_written_by_hand_counts_once_and_makes_sense"
 BUSTS_KEPT = "test_busts.py::test_a_bust_is_only_added_to_and_of_one_fill"
-ONE_EXECUTION = "test_strays.py::test_an_execution_written_by_hand_is_one_of_its_order_and_of_its_day"
+ONE_EXECUTION = "test_executions.py::test_an_execution_written_by_hand_is_one_of_its_order_and_of_its_day"
 
 MUTATIONS: tuple[Mutation, ...] = (
     constraint("L7", FILLS, "fills_side_known", WRONG_FILL),
@@ -33,7 +33,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     index(
         "L7",
         "risk.incidents_one_open_per_subject",
-        "test_fills.py::test_two_fills_that_fit_nothing_are_two_incidents",
+        "test_unmatched.py::test_two_fills_that_fit_nothing_are_two_incidents",
     ),
     code(
         "L7",
@@ -96,7 +96,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         "trade.move_position",
         "v_cost := -trade.cost_of(p_position, -p_change);",
         "v_cost := p_change * p_position.avg_price;",
-        "test_fills.py::test_all_of_what_does_not_come_out_even_leaves_nothing",
+        "test_profit.py::test_all_of_what_does_not_come_out_even_leaves_nothing",
     ),
     code(
         "L7",
@@ -229,7 +229,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         "api.record_fill",
         "bus.is_amount(p_quantity) and bus.is_amount(p_price)",
         "true",
-        "test_fills.py::test_a_fill_that_fits_nothing_is_kept_as_an_incident",
+        "test_unmatched.py::test_a_fill_that_fits_nothing_is_kept_as_an_incident",
     ),
     *(
         constraint("L7", FILLS, f"fills_{name}", ONE_EXECUTION)
@@ -259,6 +259,6 @@ MUTATIONS: tuple[Mutation, ...] = (
         "trade.known_fill",
         " or not p_is_time_told or not f.is_time_told",
         "",
-        STRAYS + "an_execution_without_a_time_reported_of_parent_and_child_counts_once",
+        EXECUTIONS + "an_execution_without_a_time_reported_of_parent_and_child_counts_once",
     ),
 )

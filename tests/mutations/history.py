@@ -1,13 +1,24 @@
-"""L9 and L10: append-only history, and versions."""
+"""L9 and L10: history is append-only, tamper-evident and on disk, and positions have versions."""
 
 from tests.mutations.kinds import Mutation, code, constraint, trigger
-from tests.mutations.names import FILLS, HALT_WAITS, INTENTS, MODES_KEPT, ORDERS, OUTAGES, POSITIONS, STRAYS
+from tests.mutations.names import (
+    FILLS,
+    HALT_WAITS,
+    INTENTS,
+    MODES_KEPT,
+    ORDERS,
+    OUTAGES,
+    POSITIONS,
+    UNMATCHED,
+)
 
 WRONG_POSITION = "test_history.py::test_a_position_has_a_cost_and_a_beginning_only_while_it_is_held"
 EVENTS_KEPT = "test_history.py::test_events_are_only_added_to"
 SEALS_KEPT = "test_partitions.py::test_seals_are_only_added_to_and_one_of_each_event"
 GATES_KEPT = "test_history.py::test_the_answers_of_the_gates_are_only_added_to"
 EACH_TOLD = "test_history.py::test_each_change_of_an_intent_is_one_event_with_its_actor"
+ON_DISK = "test_durable.py::test_its_transaction_waits_for_the_disk"
+NO_SLIP = "test_forgery.py::test_history_is_not_dropped_by_a_slip"
 
 MUTATIONS: tuple[Mutation, ...] = (
     code(
@@ -29,7 +40,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         "L9",
         "risk.incidents",
         "_900_record",
-        "test_fills.py::test_of_a_fill_that_fits_nothing_every_report_is_kept",
+        "test_unmatched.py::test_of_a_fill_that_fits_nothing_every_report_is_kept",
     ),
     trigger(
         "L9",
@@ -86,7 +97,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     trigger("L9", "strategy.gate_results", "_100_append_only", GATES_KEPT),
     trigger("L9", "strategy.gate_results", "_110_no_truncate", GATES_KEPT),
     *(
-        trigger("L9", "trade.unmatched_fills", name, STRAYS + "what_fits_nothing_is_never_removed")
+        trigger("L9", "trade.unmatched_fills", name, UNMATCHED + "what_fits_nothing_is_never_removed")
         for name in ("_100_no_delete", "_110_no_truncate")
     ),
     code(
@@ -130,5 +141,63 @@ MUTATIONS: tuple[Mutation, ...] = (
         "if bus.clock() - bus.now() > interval '1 s' then",
         "if false then",
         f"{OUTAGES}test_who_had_to_wait_for_the_heartbeats_accuses_nobody",
+    ),
+    code(
+        "L6",
+        "bus.record_event",
+        "if current_setting('synchronous_commit') = 'off' then",
+        "if false then",
+        ON_DISK,
+    ),
+    code(
+        "L6",
+        "trade.tg_cash_entries__add",
+        "if current_setting('synchronous_commit') = 'off' then",
+        "if false then",
+        ON_DISK,
+    ),
+    code(
+        "L9",
+        "bus.record_event",
+        "v_frame := split_part(v_context, e'\\n', -1)",
+        "v_frame := v_context",
+        "test_forgery.py::test_a_block_of_code_is_direct_sql_whatever_its_text_says",
+    ),
+    code(
+        "L9",
+        "bus.event_hash",
+        "WHEN 2 THEN",
+        "WHEN 2 THEN (p_event).actor || (p_event).cause WHEN 2 THEN",
+        "test_forgery.py::test_text_cannot_move_between_the_fields_of_a_sealed_event",
+    ),
+    code(
+        "L9",
+        "api.seal_events",
+        "bus.event_hash(v_event, 2)",
+        "bus.event_hash(v_event, 1)",
+        "test_forgery.py::test_seals_of_the_version_before_still_verify",
+    ),
+    code(
+        "L9",
+        "api.verify_seals",
+        "IS DISTINCT FROM s.event_hash",
+        "<> s.event_hash",
+        "test_forgery.py::test_seals_of_the_version_before_still_verify",
+    ),
+    code("L9", "api.drop_partitions", "isfinite(p_before) and ", "", NO_SLIP),
+    code("L9", "api.drop_partitions", ") is not true then", ") is false then", NO_SLIP),
+    code("L9", "api.drop_partitions", "- bus.youngest_history()) is", ") is", NO_SLIP),
+    code(
+        "L9",
+        "api.drop_partitions",
+        "if coalesce(trim(p_reason), '') = '' then",
+        "if false then",
+        "test_forgery.py::test_history_is_not_dropped_without_a_reason",
+    ),
+    Mutation(
+        "L9",
+        "triggers fire under replica too",
+        "alter table bus.events enable trigger _100_append_only",
+        "test_forgery.py::test_laws_hold_under_replica_too",
     ),
 )

@@ -6,7 +6,7 @@ from tests.mutations.names import BALANCES, CASH, FACTS_KEPT, INTENTS, ORDERS, P
 WRONG_INTENT = "test_reservations.py::test_an_intent_that_reserves_anything_but_its_rest_is_refused"
 WRONG_END = "test_reservations.py::test_an_intent_ends_and_releases_together_or_not_at_all"
 WRONG_LOCK = "test_reservations.py::test_nobody_locks_more_than_there_is"
-WRONG_CASH = "test_fills.py::test_a_movement_of_cash_says_what_it_is"
+WRONG_CASH = "test_cash.py::test_a_movement_of_cash_says_what_it_is"
 HOLDINGS_KEPT = "test_reservations.py::test_holdings_are_never_removed"
 
 MUTATIONS: tuple[Mutation, ...] = (
@@ -92,7 +92,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     trigger("L3", BALANCES, "_120_no_delete", HOLDINGS_KEPT),
     trigger("L3", BALANCES, "_130_no_truncate", HOLDINGS_KEPT),
-    trigger("L3", CASH, "_500_add", "test_fills.py::test_a_round_trip_earns_the_difference_less_every_cost"),
+    trigger("L3", CASH, "_500_add", "test_profit.py::test_a_round_trip_earns_the_difference_less_every_cost"),
     trigger("L3", CASH, "_100_append_only", FACTS_KEPT),
     trigger("L3", CASH, "_110_no_truncate", FACTS_KEPT),
     constraint("L3", CASH, "cash_entries_kind_known", WRONG_CASH),

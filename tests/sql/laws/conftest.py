@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -74,3 +75,33 @@ def kit(db: Connection, login: Login, threads: ThreadPoolExecutor) -> Iterator[K
     kit.go_on_here()
     yield kit
     kit.close()
+
+
+@pytest.fixture
+def laws_hold(kit: Kit) -> Iterator[None]:
+    """Check at the end of the test that the law audit finds nothing."""
+    yield
+    assert kit.audit() == []
+
+
+@pytest.fixture
+def resting(kit: Kit) -> Any:
+    """A take-profit of ten resting at the broker; ten are held at 70,000, with the stop at 67,900."""
+    kit.add_strategy()
+    kit.hold(10, owner="momo")
+    return kit.live_order("SELL", 10, 74_000, owner="momo", intent_type="EXIT")
+
+
+@pytest.fixture
+def fallen(kit: Kit, resting: Any) -> Any:
+    """The price has fallen through the stop, and the stop has fired."""
+    kit.quote(60_000, 60_100)
+    assert kit.call("exits", "select fire_exits()") == 1
+    return resting
+
+
+@pytest.fixture
+def child(kit: Kit, fallen: Any) -> Any:
+    """The child order that will replace the resting take-profit."""
+    (child,) = kit.rows("execution", "select * from claim_amends(%s, 10)", kit.worker())
+    return child

@@ -155,6 +155,33 @@ def test_only_people_record_cash(kit, station):
     assert refusal(lambda: kit.call(station, RECORD, "demo", "deposit", 1, "")) == "42501"
 
 
+@pytest.mark.parametrize(
+    ("columns", "values", "code"),
+    [
+        ("kind, amount", "'gift', 1", "23514"),
+        ("kind, amount", "'deposit', -1", "23514"),
+        ("kind, amount", "'withdrawal', 1", "23514"),
+        ("kind, amount", "'dividend', 0", "23514"),
+        ("kind, amount", "'fill', 1", "23514"),
+        ("kind, amount, fill_id", "'deposit', 1, 1", "23514"),
+    ],
+)
+def test_a_movement_of_cash_says_what_it_is(kit, columns, values, code):
+    kit.hold(1)
+    statement = f"insert into trade.cash_entries (account_id, {columns}) values (1, {values})"
+
+    assert refusal(lambda: kit.db.execute(statement.encode())) == code
+
+
+@pytest.mark.parametrize("amount", ["NaN", "Infinity", "-Infinity", "0", None])
+@pytest.mark.parametrize("kind", ["deposit", "withdrawal", "correction"])
+def test_cash_that_is_no_number_is_refused(kit, kind, amount):
+    query = "select record_cash('demo', %s, %s::numeric, 'test')"
+
+    assert refusal(lambda: kit.call("desk", query, kind, amount)) == "TRI01"
+    assert kit.balance().cash == 100_000_000
+
+
 # -- idempotency keys --------------------------------------------------------------------------------------
 
 INSERT = (

@@ -4,7 +4,7 @@ import psycopg
 import pytest
 
 from tests.sql.laws.market_kit import CASH, SYMBOL, refusal
-from tests.sql.laws.modes.calls import halt, intents
+from tests.sql.laws.modes.modes_kit import halt, intents
 from workers.runtime.errors import TradingHalted, WrongIsolation
 
 # -- nothing gets past a halt ------------------------------------------------------------------------------

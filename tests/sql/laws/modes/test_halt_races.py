@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from tests.sql.laws.market_kit import INTENT, OTHER, SYMBOL, refusal
-from tests.sql.laws.modes.calls import halt, intents, mode
+from tests.sql.laws.modes.modes_kit import halt, intents, mode
 from workers.runtime.errors import NotAllowed, TradingHalted
 
 BUY = (INTENT, "demo", SYMBOL, "BUY", 1, 70_000, "test", "manual", "MANUAL", None, "1 min")

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.sql.laws.market_kit import refusal
-from tests.sql.laws.modes.calls import halt, mode, resume
+from tests.sql.laws.modes.modes_kit import halt, mode, resume
 from workers.runtime.errors import NotAllowed, TradingHalted
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.sql.laws.market_kit import SELL_ROW
-from tests.sql.laws.modes.calls import halt, resume
+from tests.sql.laws.modes.modes_kit import halt, resume
 from workers.runtime.errors import ApprovalNeeded, IllegalMove, TradingHalted
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.sql.laws.market_kit import Kit, refusal, refuses_truncate
-from tests.sql.laws.modes.calls import halt
+from tests.sql.laws.modes.modes_kit import halt
 
 # -- when the mode is unknown ------------------------------------------------------------------------------
 

@@ -2,9 +2,10 @@
 
 import pytest
 
-from tests.sql.laws.exits.test_amends import child, fallen, resting  # noqa: F401 (fixtures)
 from tests.sql.laws.market_kit import refusal
-from tests.sql.laws.orders.test_strays import answer, cancels, is_stray, never_had
+from tests.sql.laws.orders.orders_kit import answer, cancels, is_stray, never_had
+
+pytestmark = pytest.mark.usefixtures("laws_hold")
 
 READ = "select advance_fills_cursor('demo', '')"
 
@@ -25,12 +26,6 @@ def look(kit, ref):
 
 def overdue(kit):
     return [row.state for row in kit.rows("desk", "select state from overdue order by state")]
-
-
-@pytest.fixture(autouse=True)
-def laws_hold(kit):
-    yield
-    assert kit.audit() == []
 
 
 @pytest.fixture
@@ -92,13 +87,13 @@ def test_what_was_accepted_and_lost_is_not_tried_again(kit, order):
     assert is_stray(kit, order), "it was there after all"
 
 
-def test_a_parent_is_not_lost_while_its_child_may_be_in_its_place(kit, fallen, child):  # noqa: F811
+def test_a_parent_is_not_lost_while_its_child_may_be_in_its_place(kit, fallen, child):
     kit.advance(seconds=7)
 
     assert look(kit, kit.order(fallen.order_id)) == "AMEND_FIRST"
 
 
-def test_the_stop_of_a_lost_exit_fires_again(kit, resting):  # noqa: F811
+def test_the_stop_of_a_lost_exit_fires_again(kit, resting):
     kit.advance(minutes=1)
     (asked,) = checks(kit)
     assert look(kit, asked) == "IN_DOUBT"
@@ -194,7 +189,7 @@ def test_an_order_that_never_answered_is_not_tried_again_after_a_persons_word(ki
     assert kit.intent_row(1).status == "CANCELLED"
 
 
-def test_what_may_be_on_its_way_is_not_given_up(kit, fallen, child):  # noqa: F811
+def test_what_may_be_on_its_way_is_not_given_up(kit, fallen, child):
     assert refusal(lambda: kit.call("desk", LOST, child.order_id)) == "TRL01"
     kit.advance(seconds=7)
     assert refusal(lambda: kit.call("desk", LOST, fallen.order_id)) == "TRL01"

@@ -2,34 +2,10 @@
 
 import pytest
 
-from tests.sql.laws.exits.test_amends import child, fallen, resting  # noqa: F401 (fixtures)
-from tests.sql.laws.market_kit import FILL, OTHER, SYMBOL, refusal
+from tests.sql.laws.market_kit import OTHER, refusal
+from tests.sql.laws.orders.orders_kit import answer, cancels, is_stray, never_had
 
-
-def answer(kit, function, order, *args):
-    places = ", ".join(["%s"] * (len(args) + 2))
-    fence = kit.order(order.order_id).fence
-    return kit.call("execution", f"select {function}({places})", order.order_id, fence, *args)
-
-
-def cancels(kit):
-    return kit.rows("execution", "select * from claim_cancels(%s, 10)", kit.worker())
-
-
-def never_had(kit, order):
-    answer(kit, "order_unknown", order, "timeout")
-    kit.advance(seconds=7)
-    assert answer(kit, "order_not_found", order) == "CANCELLED"
-
-
-def is_stray(kit, order):
-    return kit.order(order.order_id).stray_since is not None
-
-
-@pytest.fixture(autouse=True)
-def laws_hold(kit):
-    yield
-    assert kit.audit() == []
+pytestmark = pytest.mark.usefixtures("laws_hold")
 
 
 @pytest.fixture
@@ -115,7 +91,7 @@ def test_one_that_the_position_does_not_cover_is_a_breach_and_not_an_error(kit):
     assert kit.position().breach_qty == 0
 
 
-def test_a_stop_does_not_sell_what_a_stray_may_sell_and_fires_once_that_is_gone(kit, fallen, child):  # noqa: F811
+def test_a_stop_does_not_sell_what_a_stray_may_sell_and_fires_once_that_is_gone(kit, fallen, child):
     never_had(kit, child)
 
     assert kit.fill(child, 4, 60_000) == "RECORDED"
@@ -184,7 +160,7 @@ def test_a_cancel_that_was_asked_while_an_order_was_on_its_way_is_not_answered_b
 
 
 @pytest.mark.parametrize("fact", ["accepted", "filled"])
-def test_the_child_of_a_parent_in_doubt_is_heard_of(kit, fallen, child, fact):  # noqa: F811
+def test_the_child_of_a_parent_in_doubt_is_heard_of(kit, fallen, child, fact):
     """As after an adoption, which makes us ask about every order sent."""
     kit.db.execute("update trade.orders set status = 'IN_DOUBT' where order_id = %s", [fallen.order_id])
 
@@ -220,174 +196,3 @@ def test_what_strays_lock_is_part_of_what_is_locked(kit, table):
     for value in (1, -1):
         query = f"update trade.{table} set {column} = {value}"
         assert refusal(lambda q=query: kit.db.execute(q.encode())) == "23514"
-
-
-# -- an execution counts once ------------------------------------------------------------------------------
-
-
-def report(kit, order, number, quantity, price, at, by="execution"):
-    return kit.call(by, FILL, "demo", order.client_order_id, None, number, quantity, price, 0, 0, at)
-
-
-BEFORE, AFTER = "2026-03-02 23:59:59.999+09", "2026-03-03 00:00:00+09"
-BUST = f"select bust_fill('demo', '{SYMBOL}', 'F', '2026-03-02', 'x')"
-
-
-@pytest.mark.parametrize("first", [BEFORE, AFTER])
-def test_an_execution_reported_on_both_sides_of_midnight_counts_once(kit, first):
-    order = kit.live_order("BUY", 10, 70_000)
-    second = AFTER if first == BEFORE else BEFORE
-
-    assert report(kit, order, "F", 4, 70_000, first) == "RECORDED"
-    assert report(kit, order, "F", 4, 70_000, second) == "DUPLICATE"
-    assert report(kit, order, "F", 5, 70_000, second) == "UNMATCHED"
-
-    assert kit.position().qty == 4
-
-
-def test_an_execution_without_a_time_reported_of_parent_and_child_counts_once(kit, fallen, child):  # noqa: F811
-    assert report(kit, fallen, "F", 4, 74_000, None) == "RECORDED"
-    answer(kit, "order_accepted", child, "B-child", 6)
-    kit.advance(days=1)
-
-    assert report(kit, child, "F", 4, 74_000, None) == "DUPLICATE"
-
-    assert kit.position("momo").qty == 6
-
-
-@pytest.mark.parametrize(("quantity", "price"), [(4, 69_900), (5, 70_000), (3, 70_000)])
-def test_a_busted_execution_reported_otherwise_is_recorded_and_uses_up_no_more_of_its_order(
-    kit, quantity, price
-):
-    order = kit.live_order("BUY", 10, 70_000)
-    report(kit, order, "F", 4, 70_000, BEFORE)
-    kit.call("execution", BUST)
-
-    assert report(kit, order, "F", 4, 70_000, BEFORE) == "DUPLICATE", "as it was before it was taken back"
-    assert report(kit, order, "F", quantity, price, BEFORE) == "RECORDED"
-    assert report(kit, order, "F", quantity, price, AFTER) == "DUPLICATE"
-    assert report(kit, order, "F", 4, 70_000, BEFORE) == "DUPLICATE", "old news"
-
-    assert kit.position().qty == quantity
-    assert kit.position().cost == quantity * price
-    row = kit.order(order.order_id)
-    assert (row.filled_qty, row.overfill_qty) == (max(4, quantity), 0)
-    assert kit.intent_row(1).quantity - kit.intent_row(1).filled_qty == row.quantity - row.filled_qty
-
-
-def test_a_corrected_execution_is_taken_back_and_corrected_once_more(kit):
-    order = kit.live_order("BUY", 10, 70_000)
-    for price in (70_000, 69_900, 69_800):
-        assert report(kit, order, "F", 4, price, BEFORE) == "RECORDED"
-        assert kit.call("execution", BUST) == "BUSTED"
-        assert kit.call("execution", BUST) == "DUPLICATE"
-
-    assert (kit.position().qty, kit.balance().cash) == (0, 100_000_000)
-
-
-def test_a_correction_reported_by_two_sessions_at_once_counts_once(kit):
-    order = kit.live_order("BUY", 10, 70_000)
-    report(kit, order, "F", 4, 70_000, BEFORE)
-    kit.call("execution", BUST)
-    first, second = kit.connect("execution"), kit.connect("reconcile")
-    args = ("demo", order.client_order_id, None, "F", 4, 69_900, 0, 0, BEFORE)
-    with first.transaction():
-        kit.call(first, FILL, *args)
-        late = kit.background(second, FILL, *args)
-        kit.wait_for_lock(second)
-
-    assert late.result(20) == [("DUPLICATE",)]
-    assert kit.position().qty == 4
-
-
-def test_two_orders_of_one_number_may_both_be_corrected_for_one_day(kit):
-    one, two = kit.live_order("BUY", 5, 70_000), kit.live_order("BUY", 5, 70_000)
-    report(kit, one, "F", 5, 70_000, BEFORE)
-    report(kit, two, "F", 5, 70_000, AFTER)
-    for day in ("02", "03"):
-        kit.call("execution", BUST.replace("-02'", f"-{day}'"))
-
-    assert report(kit, one, "F", 5, 69_000, AFTER) == "RECORDED"
-    assert report(kit, two, "F", 5, 69_000, AFTER) == "RECORDED"
-    assert kit.position().qty == 10
-
-
-def test_a_total_after_a_bust_counts_from_what_is_left(kit):
-    order = kit.live_order("BUY", 10, 70_000)
-
-    def total(quantity):
-        query = "select record_cumulative('demo', %s, null, %s, %s, 0, 0, null)"
-        return kit.call("execution", query, order.client_order_id, quantity, quantity * 70_000)
-
-    total(4)
-    number, day = kit.look("select broker_fill_id, trade_date from trade.fills")
-    assert (
-        kit.call("execution", f"select bust_fill('demo', '{SYMBOL}', %s, %s, 'x')", number, day) == "BUSTED"
-    )
-
-    assert [total(n) for n in (4, 2, 2, 6)] == ["DUPLICATE", "RECORDED", "DUPLICATE", "RECORDED"]
-    assert kit.position().qty == 6
-    assert kit.order(order.order_id).filled_qty == 6
-
-
-COPY = (
-    "insert into trade.fills (order_id, intent_id, account_id, instrument_id, owner, side, trade_date,"
-    " broker_fill_id, quantity, price, fee, tax, realized_pnl, filled_at, revision, corrected_qty)"
-    " select {order}, intent_id, account_id, instrument_id, owner, side, {day}, broker_fill_id, quantity,"
-    " price, fee, tax, realized_pnl, filled_at, {revision}, {corrected} from trade.fills"
-)
-AS_IT_IS = {"order": "order_id", "day": "trade_date", "revision": "0", "corrected": "0"}
-
-
-@pytest.mark.parametrize(
-    ("changes", "code"),
-    [
-        ({"day": "trade_date + 1"}, "23505"),
-        ({"order": "1"}, "23505"),
-        ({"day": "trade_date + 1", "order": "1", "revision": "-1"}, "23514"),
-        ({"day": "trade_date + 1", "order": "1", "corrected": "quantity + 1"}, "23514"),
-        ({"day": "trade_date + 1", "order": "1"}, None),
-    ],
-)
-def test_an_execution_written_by_hand_is_one_of_its_order_and_of_its_day(kit, changes, code):
-    kit.live_order("BUY", 10, 70_000)
-    order = kit.live_order("BUY", 10, 70_000)
-    kit.fill(order, 4, 70_000)
-
-    query = COPY.format(**AS_IT_IS | changes).encode()
-    with kit.triggers_off() if code is None else kit.db.transaction():
-        assert refusal(lambda: kit.db.execute(query)) == code
-    if code is None:
-        with kit.triggers_off() as db:
-            db.execute("delete from trade.fills where order_id = 1")
-
-
-# -- reports that match nothing ----------------------------------------------------------------------------
-
-
-def test_each_different_fact_that_fits_nothing_is_kept_and_repeats_are_counted(kit):
-    for quantity in (1, 2, 1, 3, 2, 1):
-        query = "select record_fill('demo', 'nobody', null, 'F', %s, 1, 0, 0, null)"
-        assert kit.call("execution", query, quantity) == "UNMATCHED"
-
-    kept = kit.rows("desk", "select facts, times from unmatched_fills order by unmatched_fill_id")
-    assert [(row.facts["quantity"], row.times) for row in kept] == [(1, 3), (2, 2), (3, 1)]
-    subjects = kit.rows(kit.db, "select subject from risk.incidents order by 1")
-    assert [row.subject for row in subjects] == ["demo/nobody/F", "demo/nobody/F (2)", "demo/nobody/F (3)"]
-
-
-def test_a_fact_of_any_length_is_kept_in_little_room(kit):
-    query = "select record_fill('demo', 'nobody', null, repeat(%s, 1000000), 1, 1, 0, 0, null)"
-    for letter in "ab":
-        kit.call("execution", query, letter)
-
-    kept = kit.rows("desk", "select length(facts::text) as size from unmatched_fills")
-    assert len(kept) == 2
-    assert all(row.size < 2_000 for row in kept)
-
-
-def test_what_fits_nothing_is_never_removed(kit):
-    kit.call("execution", "select record_fill('demo', 'nobody', null, 'F', 1, 1, 0, 0, null)")
-
-    for query in ("delete from trade.unmatched_fills", "truncate trade.unmatched_fills"):
-        assert refusal(lambda q=query: kit.db.execute(q.encode())) == "TRL02"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.sql.laws.runs.calls import CODE
+from tests.sql.laws.runs.runs_kit import CODE
 
 
 @pytest.fixture(autouse=True)

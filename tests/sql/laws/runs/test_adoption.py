@@ -3,7 +3,7 @@
 import pytest
 
 from tests.sql.laws.market_kit import refusal
-from tests.sql.laws.runs.calls import CODE, adopt, instance, make_foreign, mode
+from tests.sql.laws.runs.runs_kit import CODE, adopt, instance, make_foreign, mode
 
 
 def test_only_a_person_with_the_code_adopts(kit):

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.sql.laws.market_kit import refusal
-from tests.sql.laws.runs.calls import begin, instance, make_foreign, mode
+from tests.sql.laws.runs.runs_kit import begin, instance, make_foreign, mode
 
 END_OF_LOG = "FFFFFFFF/FFFFFFFF"
 

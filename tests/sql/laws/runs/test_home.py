@@ -3,7 +3,7 @@
 import pytest
 
 from tests.sql.laws.market_kit import refusal
-from tests.sql.laws.runs.calls import begin, instance
+from tests.sql.laws.runs.runs_kit import begin, instance
 
 WORKERS_CALLS = {
     "claim_intents": ("execution", "select order_id from claim_intents({worker}, 10)"),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.sql.laws.runs.calls import make_foreign
+from tests.sql.laws.runs.runs_kit import make_foreign
 
 
 def restored(kit, *, sealed):
