@@ -40,11 +40,11 @@ CHECKS = {
 QUICK_LAWS = {
     "modes": "halt halt_races mode_changes sells_in_halt unknown_mode",
     "reservations": "reservations reservation_races releases",
-    "orders": "lifecycle one_live_order claims doubts answers cancels expiry strays late_facts",
+    "orders": "lifecycle one_live_order claims decisions doubts answers cancels expiry strays late_facts",
     "fills": "fills profit unmatched executions",
     "exits": "exits failed_exits amends amend_answers",
     "prices": "prices",
-    "strategies": "picks",
+    "strategies": "picks gates",
     "history": "history",
 }
 QUICK = [

@@ -3,24 +3,27 @@
 from tests.mutations.kinds import Mutation, code, constraint, trigger
 from tests.mutations.names import INTENTS, ORDERS
 
-ODD_FILL = "test_bounds.py::test_a_fill_out_of_bounds_is_an_incident"
-ODD_TOTAL = "test_bounds.py::test_a_total_out_of_bounds_is_an_incident"
-ODD_PRICE = "test_bounds.py::test_a_price_out_of_bounds_is_quarantined"
-ODD_RULE = "test_bounds.py::test_a_rule_out_of_bounds_is_not_stored"
-HUGE_REASON = "test_bounds.py::test_a_reason_of_268_megabytes_is_refused"
+ODD_FILL = "test_fact_bounds.py::test_a_fill_out_of_bounds_is_an_incident"
+ODD_TOTAL = "test_fact_bounds.py::test_a_total_out_of_bounds_is_an_incident"
+ODD_PRICE = "test_fact_bounds.py::test_a_price_out_of_bounds_is_quarantined"
+ODD_RULE = "test_row_bounds.py::test_a_rule_out_of_bounds_is_not_stored"
+HUGE_REASON = "test_call_bounds.py::test_a_reason_of_268_megabytes_is_refused"
 
 MUTATIONS: tuple[Mutation, ...] = (
     trigger(
-        "bound", INTENTS, "_120_within_bounds", "test_bounds.py::test_an_intent_out_of_bounds_is_not_stored"
+        "bound",
+        INTENTS,
+        "_120_within_bounds",
+        "test_row_bounds.py::test_an_intent_out_of_bounds_is_not_stored",
     ),
     trigger(
-        "bound", ORDERS, "_120_within_bounds", "test_bounds.py::test_an_order_out_of_bounds_is_not_stored"
+        "bound", ORDERS, "_120_within_bounds", "test_row_bounds.py::test_an_order_out_of_bounds_is_not_stored"
     ),
     trigger(
         "bound",
         "strategy.picks",
         "_120_within_bounds",
-        "test_bounds.py::test_a_pick_out_of_bounds_is_not_stored",
+        "test_row_bounds.py::test_a_pick_out_of_bounds_is_not_stored",
     ),
     constraint("bound", "strategy.strategies", "strategies_money_bounded", ODD_RULE),
     constraint("bound", "risk.limits", "limits_value_bounded", ODD_RULE),
@@ -43,42 +46,42 @@ MUTATIONS: tuple[Mutation, ...] = (
         "market.is_timely",
         "((p_seq >= 0) AND (p_seq <= '9000000000000000000'::bigint))",
         "true",
-        "test_bounds.py::test_a_sequence_number_at_the_end_of_its_type_does_not_end_the_feed",
+        "test_fact_bounds.py::test_a_sequence_number_at_the_end_of_its_type_does_not_end_the_feed",
     ),
     code(
         "bound",
         "trade.unused_broker_order_id",
         "bus.is_text(p_broker_order_id, 200) is false",
         "false",
-        "test_bounds.py::test_an_order_number_too_long_to_keep_is_an_incident",
+        "test_fact_bounds.py::test_an_order_number_too_long_to_keep_is_an_incident",
     ),
     code(
         "bound",
         "trade.activate_replacement",
         "bus.is_amount(p_quantity)",
         "true",
-        "test_bounds.py::test_a_quantity_that_an_amend_cannot_have_is_not_believed",
+        "test_fact_bounds.py::test_a_quantity_that_an_amend_cannot_have_is_not_believed",
     ),
     code(
         "bound",
         "api.create_intent",
         "starts_with(p_idempotency_key, 'aegis:')",
         "false",
-        "test_bounds.py::test_no_key_of_a_person_stands_in_the_way_of_a_stop",
+        "test_row_bounds.py::test_no_key_of_a_person_stands_in_the_way_of_a_stop",
     ),
     code(
         "bound",
         "api.fire_exits",
         "'aegis:exit",
         "'exit",
-        "test_bounds.py::test_no_key_of_a_person_stands_in_the_way_of_a_stop",
+        "test_row_bounds.py::test_no_key_of_a_person_stands_in_the_way_of_a_stop",
     ),
     code(
         "bound",
         "api.create_intent",
         "bus.require_duration(",
         "concat(",
-        "test_bounds.py::test_a_time_to_live_is_above_zero_and_has_an_end",
+        "test_row_bounds.py::test_a_time_to_live_is_above_zero_and_has_an_end",
     ),
     *(
         code(

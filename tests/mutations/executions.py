@@ -1,7 +1,9 @@
 """L7: an execution counts once, and a report that matches nothing is kept."""
 
-from tests.mutations.kinds import Mutation, code
-from tests.mutations.names import EXECUTIONS, UNMATCHED
+from tests.mutations.kinds import Mutation, code, constraint
+from tests.mutations.names import EXECUTIONS, FILLS, UNMATCHED
+
+ONE_EXECUTION = "test_executions.py::test_an_execution_written_by_hand_is_one_of_its_order_and_of_its_day"
 
 MUTATIONS: tuple[Mutation, ...] = (
     code(
@@ -45,5 +47,21 @@ MUTATIONS: tuple[Mutation, ...] = (
         "<= 1000",
         "<= 1000000000",
         UNMATCHED + "a_fact_of_any_length_is_kept_in_little_room",
+    ),
+    *(
+        constraint("L7", FILLS, f"fills_{name}", ONE_EXECUTION)
+        for name in (
+            "broker_fill_key",
+            "order_fill_key",
+            "revision_not_negative",
+            "corrected_within_quantity",
+        )
+    ),
+    code(
+        "L7",
+        "trade.known_fill",
+        " or not p_is_time_told or not f.is_time_told",
+        "",
+        EXECUTIONS + "an_execution_without_a_time_reported_of_parent_and_child_counts_once",
     ),
 )

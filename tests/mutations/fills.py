@@ -1,11 +1,10 @@
 """L7: what happened at the broker counts once."""
 
 from tests.mutations.kinds import Mutation, code, constraint, index, trigger
-from tests.mutations.names import EXECUTIONS, FACTS_KEPT, FILLS
+from tests.mutations.names import FACTS_KEPT, FILLS
 
 WRONG_FILL = "test_fills.py::test_a_fill_written_by_hand_counts_once_and_makes_sense"
 BUSTS_KEPT = "test_busts.py::test_a_bust_is_only_added_to_and_of_one_fill"
-ONE_EXECUTION = "test_executions.py::test_an_execution_written_by_hand_is_one_of_its_order_and_of_its_day"
 
 MUTATIONS: tuple[Mutation, ...] = (
     constraint("L7", FILLS, "fills_side_known", WRONG_FILL),
@@ -24,12 +23,6 @@ MUTATIONS: tuple[Mutation, ...] = (
     constraint("L7", "trade.busts", "busts_pkey", BUSTS_KEPT),
     trigger("L7", "trade.busts", "_100_append_only", BUSTS_KEPT),
     trigger("L7", "trade.busts", "_110_no_truncate", BUSTS_KEPT),
-    constraint(
-        "L7",
-        "trade.reconciliation_runs",
-        "reconciliation_runs_answer_known",
-        "test_corrections.py::test_a_comparison_written_by_hand_says_what_came_of_it",
-    ),
     index(
         "L7",
         "risk.incidents_one_open_per_subject",
@@ -177,68 +170,10 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     code(
         "L7",
-        "api.reconcile",
-        "and v_last.differences = v_found || v_waiting",
-        "",
-        "test_corrections.py::test_two_looks_that_differ_from_each_other_prove_nothing",
-    ),
-    code(
-        "L7",
-        "api.reconcile",
-        "v_last.mark = p_mark and",
-        "",
-        "test_corrections.py::test_a_difference_that_outlived_a_change_is_looked_at_twice_again",
-    ),
-    code(
-        "L7",
-        "api.reconcile",
-        "api.holdings_mark(p_account) is distinct from p_mark",
-        "false",
-        "test_corrections.py::test_what_moved_while_the_broker_was_asked_proves_nothing",
-    ),
-    code(
-        "L7",
-        "api.reconcile",
-        "filter (where not d.in_flight)",
-        "filter (where true)",
-        "test_corrections.py::test_while_an_order_is_in_flight_a_difference_proves_nothing_and_an_agreement_does",
-    ),
-    code(
-        "L7",
-        "trade.correct_account",
-        "where not d.in_flight",
-        "where true",
-        "test_corrections.py::test_a_difference_waits_only_where_an_order_is_in_flight",
-    ),
-    code(
-        "L7",
-        "api.reconcile",
-        "trade.is_snapshot(p_snapshot) is not true",
-        "false",
-        "test_corrections.py::test_a_snapshot_that_cannot_be_read_is_reported_and_proves_nothing",
-    ),
-    code(
-        "L7",
-        "trade.correct_holding",
-        "order by p.owner <> 'manual', p.owner",
-        "order by p.owner",
-        "test_corrections.py::test_a_sale_by_hand_takes_from_manual_first_and_then_from_owners_by_name",
-    ),
-    code(
-        "L7",
         "api.record_fill",
         "bus.is_amount(p_quantity) and bus.is_amount(p_price)",
         "true",
         "test_unmatched.py::test_a_fill_that_fits_nothing_is_kept_as_an_incident",
-    ),
-    *(
-        constraint("L7", FILLS, f"fills_{name}", ONE_EXECUTION)
-        for name in (
-            "broker_fill_key",
-            "order_fill_key",
-            "revision_not_negative",
-            "corrected_within_quantity",
-        )
     ),
     code(
         "L7",
@@ -253,12 +188,5 @@ MUTATIONS: tuple[Mutation, ...] = (
         "p_known.quantity = p_quantity",
         "true",
         "test_restatements.py::test_another_quantity_is_kept_as_an_incident",
-    ),
-    code(
-        "L7",
-        "trade.known_fill",
-        " or not p_is_time_told or not f.is_time_told",
-        "",
-        EXECUTIONS + "an_execution_without_a_time_reported_of_parent_and_child_counts_once",
     ),
 )

@@ -7,4 +7,3 @@ MODES_KEPT = "test_unknown_mode.py::test_a_mode_and_its_history_cannot_be_remove
 FACTS_KEPT = "test_fills.py::test_facts_are_only_added_to"
 STRAYS, LOST = "test_strays.py::test_", "test_lost.py::test_"
 EXECUTIONS, UNMATCHED = "test_executions.py::test_", "test_unmatched.py::test_"
-OUTAGES = "test_outages.py::"

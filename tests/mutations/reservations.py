@@ -26,7 +26,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         "L2",
         INTENTS,
         "order_intents_idempotency_key",
-        "test_picks.py::test_a_key_written_by_hand_is_used_once",
+        "test_decisions.py::test_a_key_written_by_hand_is_used_once",
     ),
     trigger("L2", INTENTS, "_500_reserve_new", "test_reservations.py::test_more_than_is_held_cannot_be_sold"),
     trigger(

@@ -3,7 +3,7 @@
 from tests.mutations.kinds import Mutation, code, constraint, trigger, view
 
 TRIGGERS = "test_triggers.py::test_"
-ODD_RULE = "test_bounds.py::test_a_rule_out_of_bounds_is_not_stored"
+ODD_RULE = "test_row_bounds.py::test_a_rule_out_of_bounds_is_not_stored"
 ENOUGH = TRIGGERS + "enough_true_samples_in_a_row_enter_the_mode_with_their_evidence"
 PRIORITY = "test_exits.py::test_of_a_stop_and_a_target_reached_at_once_the_stop_gives_the_reason"
 
@@ -56,7 +56,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         "strategy.size_pick",
         "(array_agg(b.quantity ORDER BY b.quantity NULLS FIRST, b.bound))[1]",
         "max(b.quantity)",
-        "test_picks.py::test_the_tightest_bound_counts_and_is_recorded",
+        "test_gates.py::test_the_tightest_bound_counts_and_is_recorded",
     ),
     code("rule", "api.fire_exits", ", d.priority", ", d.priority desc", PRIORITY),
 )

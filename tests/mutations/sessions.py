@@ -1,13 +1,11 @@
 """L11 and L12: least privilege, open transactions, notifications."""
 
 from tests.mutations.kinds import Mutation, code, trigger, view
-from tests.mutations.names import OUTAGES
 
 REGISTERS_AS_ITSELF = "test_exhaustion.py::test_a_worker_registers_under_the_name_of_its_login_alone"
 WRITES_A_MINUTE = "test_exhaustion.py::test_a_strategy_writes_so_many_errors_a_minute"
-SESSIONS = "test_sessions.py::test_"
-HALT_ENDS = f"{SESSIONS}a_halt_ends_whoever_holds_what_it_needs"
-OVER_LIMIT = f"{SESSIONS}a_transaction_over_its_limit_is_ended_and_named"
+HALT_ENDS = "test_halt_ends_sessions.py::test_a_halt_ends_whoever_holds_what_it_needs"
+OVER_LIMIT = "test_session_limits.py::test_a_transaction_over_its_limit_is_ended_and_named"
 PLAIN_VIEW = """
     create or replace view api.system_mode as
     select s.mode, s.reason, s.changed_by, s.changed_at, s.evidence, null::text as code
@@ -90,13 +88,13 @@ MUTATIONS: tuple[Mutation, ...] = (
         "risk.gate_holders",
         "where not k.granted and b.pid <> 0",
         "where false",
-        f"{SESSIONS}a_halt_passes_a_queue_for_the_events",
+        "test_halt_ends_sessions.py::test_a_halt_passes_a_queue_for_the_events",
     ),
     Mutation(
         "L11",
         "api.system_mode: its with clause",
         PLAIN_VIEW,
-        f"{SESSIONS}no_view_lets_a_login_lock_what_is_behind_it",
+        "test_session_limits.py::test_no_view_lets_a_login_lock_what_is_behind_it",
     ),
     code("L11", "bus.over_limit", "(p_session).idle_in_transaction)", "'01:00:00'::interval)", OVER_LIMIT),
     code("L11", "bus.over_limit", "(p_session).transaction)", "'01:00:00'::interval)", OVER_LIMIT),
@@ -105,81 +103,91 @@ MUTATIONS: tuple[Mutation, ...] = (
         "bus.over_limit",
         "(p_session).statement)",
         "'01:00:00'::interval)",
-        f"{SESSIONS}a_statement_over_its_limit_is_ended",
+        "test_session_limits.py::test_a_statement_over_its_limit_is_ended",
     ),
     code(
         "L11",
         "bus.over_limit",
         "(p_session).idle_in_the_way)",
         "'01:00:00'::interval)",
-        f"{SESSIONS}who_makes_a_fill_wait_is_named_and_ended",
+        "test_blocking_sessions.py::test_who_makes_a_fill_wait_is_named_and_ended",
     ),
     code(
         "L11",
         "bus.over_limit",
         "(p_session).in_the_way)",
         "'01:00:00'::interval)",
-        f"{SESSIONS}who_makes_a_fill_wait_is_named_and_ended",
+        "test_blocking_sessions.py::test_who_makes_a_fill_wait_is_named_and_ended",
     ),
     code(
         "L11",
         "trade.work_behind_locks",
         "from trade.exits_due as d",
         "from (select * from trade.exits_due limit 0) as d",
-        f"{SESSIONS}a_stop_that_is_skipped_is_named_and_its_holder_ended",
+        "test_blocking_sessions.py::test_a_stop_that_is_skipped_is_named_and_its_holder_ended",
     ),
     code(
         "L11",
         "bus.watch_findings",
         "bus.blocking_sessions() as w",
         "bus.blocking_sessions() as w where false",
-        f"{SESSIONS}who_makes_a_fill_wait_is_named_and_ended",
+        "test_blocking_sessions.py::test_who_makes_a_fill_wait_is_named_and_ended",
     ),
     code(
         "L11",
         "api.watch_sessions",
         "v_unrecorded := v_unrecorded || v_finding;",
         "null;",
-        f"{SESSIONS}what_cannot_be_recorded_now_is_recorded_by_the_next_look",
+        "test_session_limits.py::test_what_cannot_be_recorded_now_is_recorded_by_the_next_look",
     ),
-    code("L11", "bus.door_function", "m.name[1]", "p_query", f"{SESSIONS}what_a_session_said_is_not_shown"),
+    code(
+        "L11",
+        "bus.door_function",
+        "m.name[1]",
+        "p_query",
+        "test_session_limits.py::test_what_a_session_said_is_not_shown",
+    ),
     view(
-        "L11", "bus.blocked", "s.waits)", "false)", f"{SESSIONS}of_a_queue_only_the_one_at_its_end_is_ended"
+        "L11",
+        "bus.blocked",
+        "s.waits)",
+        "false)",
+        "test_blocking_sessions.py::test_of_a_queue_only_the_one_at_its_end_is_ended",
     ),
     code(
         "L11",
         "api.run_due_jobs",
         "when lock_not_available then",
         "when division_by_zero then",
-        f"{SESSIONS}a_job_that_gets_no_lock_is_missed_and_reported_when_that_lasts",
+        "test_held_locks.py::test_a_job_that_gets_no_lock_is_missed_and_reported_when_that_lasts",
     ),
     code(
         "L11",
         "api.run_due_jobs",
         "when others then",
         "when division_by_zero then",
-        f"{SESSIONS}a_job_that_fails_is_reported_at_once_and_stops_no_other",
+        "test_held_locks.py::test_a_job_that_fails_is_reported_at_once_and_stops_no_other",
     ),
     code(
         "L11",
         "trade.lock_accounts",
         "continue;  -- leave it out",
         "raise;  -- leave it out",
-        f"{SESSIONS}a_held_account_stops_no_pick_of_another",
+        "test_held_locks.py::test_a_held_account_stops_no_pick_of_another",
     ),
     code(
         "L11",
         "trade.lock_free_intents",
         "perform trade.lock_intents(array[v_id]);",
         "raise lock_not_available;",
-        f"{SESSIONS}what_is_held_of_one_account_stops_no_sweep_of_another",
+        "test_held_locks.py::test_what_is_held_of_one_account_stops_no_sweep_of_another",
     ),
     code(
         "L11",
         "api.make_partitions",
         "perform bus.guard_partition(",
         "lock table bus.events in access exclusive mode; perform bus.guard_partition(",
-        f"{SESSIONS}a_partition_is_made_while_events_are_being_written",
+        "test_held_locks.py::test_a_partition_is_made_while_events_are_being_written",
     ),
     code(
         "L12",
@@ -207,20 +215,20 @@ MUTATIONS: tuple[Mutation, ...] = (
         "api.migration_is_running",
         "AND pg_has_role(a.usesysid, 'aegis_owner'::name, 'MEMBER'::text)",
         "",
-        f"{OUTAGES}test_the_lock_of_a_login_that_may_not_deploy_is_no_migration",
+        "test_health.py::test_the_lock_of_a_login_that_may_not_deploy_is_no_migration",
     ),
     code(
         "L12",
         "bus.has_beaten",
         "ELSE '00:00:08'::interval",
         "ELSE '10:00:00'::interval",
-        f"{OUTAGES}test_after_three_missed_heartbeats_a_worker_is_not_alive_whatever_it_holds",
+        "test_heartbeats.py::test_after_three_missed_heartbeats_a_worker_is_not_alive_whatever_it_holds",
     ),
     code(
         "L12",
         "bus.has_beaten",
         "AND (p_heartbeat_at <= (bus.clock() + '00:00:08'::interval))",
         "",
-        f"{OUTAGES}test_a_heartbeat_from_before_the_clock_was_set_back_proves_nothing",
+        "test_heartbeats.py::test_a_heartbeat_from_before_the_clock_was_set_back_proves_nothing",
     ),
 )

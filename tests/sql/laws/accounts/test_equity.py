@@ -5,13 +5,8 @@ from decimal import Decimal
 
 import pytest
 
+from tests.sql.laws.accounts.accounts_kit import measure
 from tests.sql.laws.market_kit import OTHER, SYMBOL
-
-
-def measure(kit):
-    """Run the scheduled measurement; return the account's row of the day as people see it."""
-    kit.call(kit.db, "select api.measure_equity()")
-    return kit.look("select * from api.performance where account = 'demo' order by day_start desc")
 
 
 def mark(kit):

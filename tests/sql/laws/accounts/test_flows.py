@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from tests.sql.laws.accounts.test_equity import measure
+from tests.sql.laws.accounts.accounts_kit import measure
 from tests.sql.laws.market_kit import SYMBOL
 
 
