@@ -50,9 +50,9 @@ def _mutation_of(item: pytest.Item) -> Mutation:
 
 def run(wanted: Sequence[Mutation]) -> dict[Mutation, str]:
     """Run the tests; return the outcome of each mutation: killed, SURVIVED, broken or never run."""
-    from tests.sql.laws import market_kit
+    from tests.sql.laws import stations
 
-    market_kit.PATIENCE = timedelta(seconds=2)  # most waits time out here, because the guard is missing
+    stations.PATIENCE = timedelta(seconds=2)  # most waits time out here, because the guard is missing
     runner = Runner(wanted)
     nodes = sorted({mutation.node for mutation in wanted})
     pytest.main(

@@ -9,127 +9,46 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any, TypeAlias
 
-import psycopg
-from psycopg.rows import namedtuple_row
 from psycopg.types.json import Jsonb
 
+from tests.sql.laws.direct_rows import INTENT_ROW, ORDER_ROW, SELL_ROW, insert
+from tests.sql.laws.refusals import refusal, refuses_truncate
+from tests.sql.laws.stations import LOGINS, START, Connection, Login, Stations
 from tests.triggers import triggers_off
-from workers.runtime.errors import Refused
 
-Connection: TypeAlias = psycopg.Connection[Any]
-Login: TypeAlias = Callable[[str], Connection]
+__all__ = [
+    "ACCOUNT", "CASH", "FILL", "INTENT", "LOGINS", "MINUTE", "OTHER", "SELL_ROW", "START", "SYMBOL",
+    "Connection", "Kit", "Login", "refusal", "refuses_truncate",
+]  # fmt: skip
+
 Number: TypeAlias = Decimal | int | str
 
-START = dt.datetime(2026, 3, 2, 1, 0, tzinfo=dt.UTC)  # Monday, 10:00 in Seoul
 SYMBOL = "005930"
 OTHER = "000660"
 ACCOUNT = "demo"
 CASH = 100_000_000
 OPENING = ((1, SYMBOL), (2, OTHER))  # the sequence numbers of the first quotes
-PATIENCE = dt.timedelta(seconds=20)  # how long a test waits for a race to show before it fails
-
-LOGINS = {
-    "desk": "aegis_desk",
-    "feed": "aegis_w_price_sync",
-    "router": "aegis_w_router",
-    "exits": "aegis_w_exits",
-    "risk": "aegis_w_risk",
-    "supervisor": "aegis_w_supervisor",
-    "execution": "aegis_w_execution",
-    "reconcile": "aegis_w_reconcile",
-}
+MINUTE = dt.timedelta(minutes=1)
+INTENT = "select create_intent(%s, %s, %s, %s::numeric, %s::numeric, %s, %s, %s, %s, %s::interval)"
+FILL = (
+    "select record_fill(%s, %s, %s, %s, %s::numeric, %s::numeric, %s::numeric, %s::numeric, %s::timestamptz)"
+)
 
 
-class Kit:
+class Kit(Stations):
     """Methods that create and read test data; each returns what the database returned."""
 
     def __init__(self, db: Connection, login: Login, pool: ThreadPoolExecutor) -> None:
-        self.db = db
-        self.now = START
-        self._login = login
-        self.pool = pool
-        self._connections: list[Connection] = []
-        self._stations: dict[str, Connection] = {}
+        super().__init__(db, login, pool)
         self._seq = itertools.count(1 + len(OPENING))
         self._fill_ids = itertools.count(1)
         self._workers: dict[str, int] = {}
-        self._adopt(db)
-
-    # -- sessions and time ---------------------------------------------------------------------------------
-
-    def _adopt(self, conn: Connection) -> Connection:
-        conn.execute("select set_config('aegis.now', %s, false)", [self.now.isoformat()])
-        self._connections.append(conn)
-        return conn
-
-    def connect(self, station: str) -> Connection:
-        """Open a session of a station (desk, router), a login, the `owner` of all or a `superuser`."""
-        if station == "owner":
-            conn = psycopg.connect(self.db.info.dsn, password=self.db.info.password, autocommit=True)
-            conn.execute("set role aegis_owner")
-        elif station == "superuser":
-            conn = psycopg.connect(self.db.info.dsn, password=self.db.info.password, autocommit=True)
-        else:
-            return self._adopt(self._login(LOGINS.get(station, station)))
-        return self._adopt(conn)
-
-    def at(self, station: str) -> Connection:
-        """Return the kit's own session for a station."""
-        if station not in self._stations:
-            self._stations[station] = self.connect(station)
-        return self._stations[station]
-
-    def advance(self, **duration: float) -> None:
-        """Move the clock of every session: `advance(seconds=3)`."""
-        self.now += dt.timedelta(**duration)
-        for conn in self._connections:
-            if not conn.closed:
-                conn.execute("select set_config('aegis.now', %s, false)", [self.now.isoformat()])
-
-    def close(self) -> None:
-        for conn in self._connections:
-            if conn is not self.db:
-                conn.close()
-
-    # -- calling -------------------------------------------------------------------------------------------
-
-    def call(self, station: str | Connection, query: str, *args: Any) -> Any:
-        """Run a query and return its one value."""
-        conn = self.at(station) if isinstance(station, str) else station
-        row = conn.execute(query, args).fetchone()
-        return row[0] if row else None
-
-    def rows(self, station: str | Connection, query: str, *args: Any) -> list[Any]:
-        conn = self.at(station) if isinstance(station, str) else station
-        with conn.cursor(row_factory=namedtuple_row) as cursor:
-            return cursor.execute(query, args).fetchall()
-
-    def look(self, query: str, *args: Any) -> Any:
-        """Run a query as the administrator and return its first row, with column names."""
-        found = self.rows(self.db, query, *args)
-        return found[0] if found else None
-
-    def background(self, conn: Connection, query: str, *args: Any) -> Future[Any]:
-        """Run a query in another thread, for a session that has to wait."""
-        return self.pool.submit(lambda: conn.execute(query, args).fetchall())
-
-    def wait_for_lock(self, conn: Connection) -> None:
-        """Return once another session is seen waiting for a lock; fail if that never happens."""
-        self.wait_until(
-            "select count(*) from pg_stat_activity where pid = %s and wait_event_type = 'Lock'",
-            conn.info.backend_pid,
-        )
-
-    def wait_until(self, query: str, *args: Any) -> None:
-        deadline = dt.datetime.now(dt.UTC) + PATIENCE
-        while not self.call(self.db, query, *args):
-            assert dt.datetime.now(dt.UTC) < deadline, f"never came true: {query}"
 
     # -- the market ----------------------------------------------------------------------------------------
 
@@ -371,65 +290,3 @@ class Kit:
             "send_before": self.now + MINUTE,
         }
         return int(insert(conn or self.db, "trade.orders", row | changes, "order_id"))
-
-
-MINUTE = dt.timedelta(minutes=1)
-
-INTENT = "select create_intent(%s, %s, %s, %s::numeric, %s::numeric, %s, %s, %s, %s, %s::interval)"
-FILL = (
-    "select record_fill(%s, %s, %s, %s, %s::numeric, %s::numeric, %s::numeric, %s::numeric, %s::timestamptz)"
-)
-
-INTENT_ROW: dict[str, Any] = {
-    "account_id": 1,
-    "instrument_id": 1,
-    "owner": "manual",
-    "intent_type": "MANUAL",
-    "side": "BUY",
-    "reason": "direct",
-    "quantity": 1,
-    "worst_price": 70_000,
-    "status": "NEW",
-    "reserved_qty": 0,
-    "reserved_cash": 70_000,
-    "request": "{}",
-}
-
-SELL_ROW: dict[str, Any] = {"side": "SELL", "reserved_qty": 1, "reserved_cash": 0}
-
-ORDER_ROW: dict[str, Any] = {
-    "account_id": 1,
-    "instrument_id": 1,
-    "side": "BUY",
-    "status": "SENDING",
-    "quantity": 1,
-    "limit_price": 70_000,
-}
-
-
-def insert(conn: Connection, table: str, row: dict[str, Any], returning: str) -> Any:
-    columns, places = ", ".join(row), ", ".join(["%s"] * len(row))
-    query = f"insert into {table} ({columns}) values ({places}) returning {returning}"
-    found = conn.execute(query.encode(), list(row.values())).fetchone()
-    assert found is not None
-    return found[0]
-
-
-def refuses_truncate(conn: Connection, table: str) -> bool:
-    """Whether TRUNCATE is refused by this table itself, not only by one that CASCADE reaches."""
-    try:
-        conn.execute(f"truncate {table} cascade".encode())
-    except Refused as refused:
-        return refused.sqlstate == "TRL02" and f"TRUNCATE of {table} is refused" in refused.message
-    return False
-
-
-def refusal(call: Callable[[], Any]) -> str | None:
-    """Return the SQLSTATE with which a call is refused, or None."""
-    try:
-        call()
-    except Refused as refused:
-        return refused.sqlstate
-    except psycopg.DatabaseError as error:
-        return error.sqlstate
-    return None
