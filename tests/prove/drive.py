@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from tests.prove.place import Place
-from tests.prove.walk import STEPS, Walk
+from tests.prove.walk.steps import STEPS, begin, take
 
 T = TypeVar("T")
 
@@ -58,15 +58,14 @@ class Failed(AssertionError):
 def example(place: Place, seed: str, number: int, figures: Figures, most: int = LENGTH) -> None:
     """Walk one example."""
     stream = Stream(f"{seed}/{number}")
-    names, weights = list(STEPS), list(STEPS.values())
+    names, weights = list(STEPS), [weight for _, weight in STEPS.values()]
     stream_of_steps = random.Random(f"{seed}/{number}/steps").choices(names, weights, k=most)
     name = "begin"
     try:
-        walk = Walk(place)
+        walk = begin(place)
         walk.choices = stream
         for name in stream_of_steps:
-            getattr(walk, f"do_{name}")()
-            walk.check()
+            take(walk, name)
             figures.steps += 1
             figures.kinds[name] += 1
     except Exception as error:
@@ -80,14 +79,14 @@ def example(place: Place, seed: str, number: int, figures: Figures, most: int = 
 def walk(place: Place, steps: int, seed: str = "0", first: int = 0, every: float | None = None) -> Figures:
     """Walk examples until this many steps are done; print the progress every `every` seconds."""
     figures = Figures()
-    began = told = time.monotonic()
+    began = reported = time.monotonic()
     number = first
     while figures.steps < steps:
         example(place, seed, number, figures)
         number += 1
         figures.seconds = time.monotonic() - began
-        if every is not None and time.monotonic() - told > every:
-            told = time.monotonic()
+        if every is not None and time.monotonic() - reported > every:
+            reported = time.monotonic()
             print(
                 f"{figures.steps:,} steps, {figures.steps / figures.seconds:,.0f}/s,"
                 f" go on with --seed {seed} --first {number}",

@@ -13,7 +13,8 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 
 from tests.prove import drive
 from tests.prove.place import Place
-from tests.prove.walk import STEPS, Violation, Walk
+from tests.prove.walk.steps import STEPS, begin, take
+from tests.prove.walk.walker import Violation
 
 T = TypeVar("T")
 
@@ -50,14 +51,13 @@ class Machine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.walk = Walk(self.place)
+        self.walk = begin(self.place)
 
 
 def _rule(name: str) -> Callable[..., None]:
     def step(machine: Machine, data: st.DataObject) -> None:
         machine.walk.choices = Drawn(data)
-        getattr(machine.walk, f"do_{name}")()
-        machine.walk.check()
+        take(machine.walk, name)
         Machine.steps += 1
 
     step.__name__ = name
