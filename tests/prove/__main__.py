@@ -16,7 +16,7 @@ from concurrent.futures import ProcessPoolExecutor
 
 from tests.prove.drive import Failed, Figures, walk
 from tests.prove.place import Place, scratch_server
-from tests.prove.storm import storm
+from tests.prove.storm.run import storm
 
 
 def walks(seed: str, first: int, steps: int) -> Figures:

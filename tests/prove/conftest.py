@@ -10,7 +10,9 @@ from cli.database import logins
 from cli.database.secrets import password_of
 from tests.conftest import Databases, PgServer
 from tests.prove.place import STRATEGY, Connect, Connection, Place
+from tests.prove.race import LEVELS, Race
 from tests.sql.laws.conftest import database, db, kit, market, mutation, threads
+from tests.sql.laws.market_kit import Kit
 
 __all__ = ["database", "db", "kit", "market", "mutation", "threads"]
 
@@ -38,3 +40,15 @@ def place(connect: Connect) -> Iterator[Place]:
     place = Place(connect)
     yield place
     place.close()
+
+
+@pytest.fixture(params=LEVELS)
+def race(request: pytest.FixtureRequest, kit: Kit) -> Race:
+    return Race(kit, request.param)
+
+
+@pytest.fixture(params=[False, True], ids=["waiting", "with an old snapshot"])
+def old(request: pytest.FixtureRequest, race: Race) -> bool:
+    if request.param and race.level == "read committed":
+        pytest.skip("read committed has no old snapshots")
+    return bool(request.param)

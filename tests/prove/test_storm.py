@@ -4,7 +4,7 @@ To run it for a minute: python -m tests.prove storm --seconds 60
 """
 
 from tests.prove.place import Connect
-from tests.prove.storm import storm
+from tests.prove.storm.run import storm
 
 
 def test_a_storm_meets_no_deadlock_and_breaks_no_law(connect: Connect) -> None:
