@@ -1,28 +1,12 @@
 """A deployment applies completely or not at all, and leaves exactly what the files define."""
 
-from __future__ import annotations
-
-from concurrent.futures import ThreadPoolExecutor
-
 import psycopg
 import pytest
 
 from cli.database.connect import Database
 from cli.database.errors import MigrationError
-from cli.database.files import read_source
 from cli.database.migrate import status
-from tests.sql.deploy_kit import Folders
 from workers.runtime.settings import Settings
-
-
-@pytest.fixture
-def shop(tmp_path, new_database):
-    return Folders.tiny(tmp_path, new_database())
-
-
-@pytest.fixture
-def aegis(tmp_path, new_database):
-    return Folders.real(tmp_path, new_database())
 
 
 @pytest.fixture
@@ -108,9 +92,6 @@ def oids_of_functions(aegis):
         select array_agg(oid order by oid) from pg_proc
         where pronamespace in (select oid from pg_namespace where nspowner = 'aegis_owner'::regrole)
     """)
-
-
-# What a deployment can change
 
 
 def test_a_changed_argument_leaves_no_old_overload(shop):
@@ -203,152 +184,3 @@ def test_a_law_that_leans_on_sql_is_not_dropped_with_it(shop):
         shop.deploy(force=True)
 
     assert shop.value("select column_default from information_schema.columns where column_name = 'note'")
-
-
-# What is refused
-
-
-def refusals():
-    def changed(shop):
-        shop.migration("0001_items.sql", "-- another text\n" + (shop.schema / "0001_items.sql").read_text())
-
-    def missing(shop):
-        (shop.schema / "0001_items.sql").rename(shop.schema / "0003_items.sql")
-        shop.migration("0002_more.sql", "")
-
-    def newer(shop):
-        (shop.schema / "0001_items.sql").unlink()
-
-    def late(shop):
-        shop.migration("0000_late.sql", "select 1;")
-
-    def twice(shop):
-        shop.migration("0001_again.sql", "select 1;")
-
-    def misnamed(shop):
-        shop.migration("2_more.sql", "select 1;")
-
-    def view(shop):
-        shop.migration("0002_view.sql", "create view shop.v as select 1 as one;")
-
-    def commit(shop):
-        shop.migration("0002_commit.sql", "create table shop.half ();\ncommit;\nselect 1 / 0;")
-
-    return {
-        "0001_items.sql has changed": changed,
-        "no file 0001": missing,
-        "newer than this code": newer,
-        "0000_late.sql is new, but": late,
-        "have the same number": twice,
-        "not named like a migration": misnamed,
-        "creates a view or a trigger": view,
-        "ends the transaction": commit,
-    }
-
-
-@pytest.mark.parametrize("message", refusals())
-def test_refused_before_anything_is_touched(shop, message):
-    shop.deploy()
-    shop.code("'a '", "'an '")
-    refusals()[message](shop)
-
-    with pytest.raises(MigrationError, match=message) as refusal:
-        shop.deploy()
-
-    assert refusal.value.hint
-    assert shop.value("select shop.describe('pear')") == "a pear"
-
-
-def test_a_database_keeps_its_kind(shop):
-    with pytest.raises(MigrationError, match="needs a kind"):
-        shop.deploy(kind=None)
-    shop.deploy(kind="demo")
-
-    with pytest.raises(MigrationError, match="created as demo and cannot become live"):
-        shop.deploy(kind="live")
-
-    assert shop.deploy(kind=None).kind == "demo"
-
-
-def test_an_error_names_the_file_and_the_line(shop):
-    shop.code("create or replace view api.items as", "create or replace view api.items of")
-
-    with pytest.raises(MigrationError, match=r"sql/100_items\.sql:21: syntax error"):
-        shop.deploy()
-
-
-def test_an_error_in_a_body_is_found_before_it_runs_and_names_the_function(shop):
-    shop.code("raise exception 'note", "raise exceptio 'note")
-
-    with pytest.raises(MigrationError, match=r"sql/100_items\.sql") as refusal:
-        shop.deploy()
-
-    assert "tg_items__check" in (refusal.value.hint or "")
-
-
-def test_a_file_that_names_no_schema_is_refused(shop):
-    """Otherwise the object would land wherever the deploying login's search path points."""
-    shop.migration("0002_stray.sql", "create table stray ();")
-
-    with pytest.raises(MigrationError, match=r"0002_stray\.sql.*permission denied"):
-        shop.deploy()
-
-
-# The virtual clock
-
-
-def test_only_replay_and_test_databases_get_the_virtual_file(aegis):
-    for kind, virtual in (("live", False), ("demo", False), ("replay", True), ("test", True)):
-        titles = [migration.title for migration in read_source(kind).migrations]
-
-        assert titles[0] == ("0001_time.virtual" if virtual else "0001_time")
-        assert len(titles) == len({title[:4] for title in titles})
-
-
-@pytest.mark.parametrize("kind", ["live", "demo"])
-def test_a_database_that_trades_cannot_be_told_another_time(aegis, kind):
-    aegis.deploy(kind=kind)
-    aegis.conn.execute("set aegis.now = '2001-01-01 00:00:00+00'")
-
-    assert aegis.value("select bus.now() > '2020-01-01' and bus.clock() > '2020-01-01'")
-    assert (
-        aegis.value("""
-        select count(*) from pg_proc
-        where pronamespace = 'bus'::regnamespace and proname in ('now', 'clock')
-          and pg_get_functiondef(oid) ~ 'current_setting'
-    """)
-        == 0
-    )
-
-
-# Running workers are notified
-
-
-HELD = """
-select count(*) from pg_locks
-where locktype = 'advisory' and objid = 11428176
-  and database = (select oid from pg_database where datname = current_database())
-"""
-
-
-def test_workers_are_woken_to_see_its_lock_only_when_it_gets_heavy(shop, pg_server):
-    """Workers check the lock, so it is taken before they are notified."""
-    shop.deploy()
-    with pg_server.connect(shop.conn.info.dbname) as listener, ThreadPoolExecutor(1) as pool:
-        listener.execute("listen command")
-        shop.code("'a '", "'an '")
-        shop.deploy()
-        assert list(listener.notifies(timeout=0)) == []
-
-        shop.migration("0002_more.sql", "alter table shop.items add column more text;")
-        with listener.transaction():
-            listener.execute("lock table shop.items in access share mode")
-            deployed = pool.submit(shop.deploy)
-            with pg_server.connect(shop.conn.info.dbname) as other:
-                while not other.execute(HELD).fetchone()[0]:
-                    pass
-        deployed.result(20)
-
-        (told,) = listener.notifies(timeout=10, stop_after=1)
-        assert told.payload == ""
-        assert listener.execute(HELD).fetchone() == (0,)

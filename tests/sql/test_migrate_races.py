@@ -1,7 +1,5 @@
 """Deployments that collide with other sessions: another migrator, a long transaction, a killed connection."""
 
-from __future__ import annotations
-
 import threading
 from datetime import timedelta
 
@@ -11,7 +9,7 @@ import pytest
 from cli.database import logins
 from cli.database import secrets as passwords
 from cli.database.errors import MigrationError
-from tests.sql.deploy_kit import HOLD, HOLD_SQL, Folders, in_thread
+from tests.sql.deploy_kit import HOLD, HOLD_SQL, in_thread
 
 SOON = timedelta(milliseconds=50)
 WAITING = """
@@ -19,11 +17,6 @@ WAITING = """
     where locktype = 'advisory' and not granted and (objid = %s) = %s
       and database = (select oid from pg_database where datname = %s)
 """
-
-
-@pytest.fixture
-def shop(tmp_path, new_database):
-    return Folders.tiny(tmp_path, new_database())
 
 
 @pytest.fixture
