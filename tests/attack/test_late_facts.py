@@ -64,10 +64,10 @@ def test_an_order_that_the_broker_forgot_ends_and_frees_its_cash(
         "select status, reserved_cash, closed_reason from trade.order_intents where intent_id = %s", [intent]
     )
     assert ended == [("CANCELLED", 0, "the broker no longer has it")]
-    told = (
+    reported = (
         "select count(*) from risk.incidents where kind = 'lost_order' and subject = %s and closed_at is null"
     )
-    assert quick.value(told, [f"order {order}"]) == 1
+    assert quick.value(reported, [f"order {order}"]) == 1
 
 
 def test_an_order_that_arrives_at_the_broker_after_we_gave_it_up_is_cancelled_there(quick: System) -> None:

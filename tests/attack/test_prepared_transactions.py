@@ -59,7 +59,7 @@ def test_it_is_named_by_the_halt_that_it_blocks_by_the_watcher_and_by_doctor() -
                     desk.execute("select halt('blocked')")
                 admin.execute("select api.watch_sessions()")
                 (found,) = admin.execute("select kind, subject from risk.incidents").fetchall()
-                told = doctor(place)
+                findings = doctor(place)
                 admin.execute("rollback prepared 'forgotten'")
                 with database.desk() as desk:
                     desk.execute("select halt('free')")
@@ -68,6 +68,6 @@ def test_it_is_named_by_the_halt_that_it_blocks_by_the_watcher_and_by_doctor() -
 
     assert found[0] == "transaction_held"
     assert found[1].startswith(WHO)
-    assert [row["state"] for row in told] == ["warn", "warn"]
-    assert "'forgotten'" in told[0]["what"]
-    assert "up to 5 prepared transactions" in told[1]["what"]
+    assert [row["state"] for row in findings] == ["warn", "warn"]
+    assert "'forgotten'" in findings[0]["what"]
+    assert "up to 5 prepared transactions" in findings[1]["what"]

@@ -23,7 +23,7 @@ select pg_terminate_backend(pid) from pg_stat_activity where datname = %s and pi
 NOTHING_WRITTEN = "select exists (select from api.health where problem = 'nothing was written')"
 OUTAGE = "select detail from api.incidents where kind = 'outage'"
 TELLERS = """
-select count(distinct told ->> 'worker') from api.incidents, jsonb_array_elements(detail -> 'workers') as told
+select count(distinct w ->> 'worker') from api.incidents, jsonb_array_elements(detail -> 'workers') as w
 where kind = 'outage'
 """
 

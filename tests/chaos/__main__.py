@@ -25,7 +25,7 @@ def main(rounds: int, seed: int) -> None:
         finally:
             system.close()
             cluster.server.stop("immediate")
-    click.echo("\n".join(["", *figures.told()]))
+    click.echo("\n".join(["", *figures.lines()]))
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ class Figures:
     refused: int = 0
     cut_off: int = 0
 
-    def told(self) -> list[str]:
+    def lines(self) -> list[str]:
         """The figures as lines."""
         intents, orders, fills, doubted, never, late = self.moves
         return [
@@ -65,8 +65,8 @@ def campaign(system: System, rounds: int, seed: int, tell: Callable[[str], None]
             load.flow()
             system.wait_for_fills(3)
             for number in range(1, rounds + 1):
-                told = _round(system, blows, load, figures)
-                tell(f"round {number}: {told}")
+                outcome = _round(system, blows, load, figures)
+                tell(f"round {number}: {outcome}")
         finally:
             load.end()
     figures.rounds, figures.seconds = rounds, time.monotonic() - began

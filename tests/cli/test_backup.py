@@ -101,10 +101,10 @@ def test_a_backup_is_restored_halted_with_its_logins_and_adopted(house):
     for secret in (house.place / "secrets").iterdir():
         secret.unlink()  # as on another machine: passwords are not in a backup
 
-    told = house.does("restore", str(path))
+    output = house.does("restore", str(path))
 
     (aside,) = (house.place / "server").glob("data.before-restore-*")
-    assert str(aside) in told
+    assert str(aside) in output
     assert house.notes() == ["before"]
     assert json.loads(house.does("status", "--json"))["mode"] == "HALT"
     assert "aegis adopt" in house.does("status")
@@ -199,10 +199,10 @@ def test_a_moment_the_log_does_not_reach_leaves_everything_as_it_was(house):
     house.note("after")
     house.does("down")
 
-    told = house.refuses("restore", str(path), "--to", "2999-01-01 00:00")
+    output = house.refuses("restore", str(path), "--to", "2999-01-01 00:00")
 
-    assert "the previous state is back" in told
-    assert "recovery ended before configured recovery target was reached" in told
+    assert "the previous state is back" in output
+    assert "recovery ended before configured recovery target was reached" in output
     house.does("db", "migrate")
     assert house.notes() == ["after"]
 
@@ -243,12 +243,12 @@ def test_a_damaged_backup_is_not_restored(house):
         subprocess.run(["cp", "-a", path, spoiled], check=True)
         damage(spoiled / "data")
 
-        told = house.refuses("restore", str(spoiled))
+        output = house.refuses("restore", str(spoiled))
 
         if "manifest" in what:
-            assert "backup_manifest" in told
+            assert "backup_manifest" in output
         else:
-            assert what in told
+            assert what in output
         assert house.data.is_dir()
         subprocess.run(["rm", "-r", spoiled], check=True)
     unfinished = house.place / "unfinished"
@@ -355,9 +355,9 @@ def test_a_dump_restored_into_another_server_is_halted_and_readers_and_seals_go_
         lower = "select min(xid::text::bigint) from bus.events where generation = 2"
         higher = "select max(xid::text::bigint) from bus.events where generation = 1"
         assert conn.execute(f"select ({lower}) < ({higher})".encode()).fetchone() == (True,)
-        told = conn.execute("select change, entity from api.read_events('reader', 10000)").fetchall()
+        events = conn.execute("select change, entity from api.read_events('reader', 10000)").fetchall()
         conn.execute("select api.seal_events(10000)")
-    assert [change for change, entity in told if entity == "test"] == [
+    assert [change for change, entity in events if entity == "test"] == [
         "sealed only",
         "not even sealed",
         "before the first start there",

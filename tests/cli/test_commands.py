@@ -218,9 +218,9 @@ def test_explain_refuses_what_does_not_exist(command, market):
 
 
 def test_status_is_one_record(command, traded):
-    told = json.loads(command("status", "--json").output)
+    status = json.loads(command("status", "--json").output)
 
-    assert (told["mode"], told["open_positions"], told["is_simulated"]) == ("NORMAL", 1, True)
+    assert (status["mode"], status["open_positions"], status["is_simulated"]) == ("NORMAL", 1, True)
     assert "mode             NORMAL" in command("status").output
 
 

@@ -67,9 +67,9 @@ def test_lines_tell_each_event_once_and_the_state_every_few_seconds(traded):
     dashboard = Dashboard()
     first = look(traded.desk)
     dashboard.take(first)
-    told = list(dashboard.lines(first))
-    assert sum("fill " in line for line in told) == 1
-    assert "SIMULATED NORMAL" in told[-1]
+    lines = list(dashboard.lines(first))
+    assert sum("fill " in line for line in lines) == 1
+    assert "SIMULATED NORMAL" in lines[-1]
 
     again = look(traded.desk, after_event=dashboard.last_event)
     dashboard.take(again)

@@ -94,8 +94,8 @@ def test_a_refused_migration_is_a_message_and_a_hint(aegis, db):
         "error: schema/0002_rooms.sql has changed since it ran here",
         "hint: Restore the released file and put the change into a new migration.",
     ]
-    told = json.loads(aegis("--json", "db", "migrate").stderr)
-    assert told["error"]["hint"].startswith("Restore")
+    output = json.loads(aegis("--json", "db", "migrate").stderr)
+    assert output["error"]["hint"].startswith("Restore")
 
 
 def test_psql_opens_the_door_as_the_desk(aegis):

@@ -162,7 +162,7 @@ def test_the_strategies_and_their_parameters_can_be_chosen(person, recording):
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         (["--step", "soon"], "is not a time such as 50ms"),
         (["--step", "0ms"], "is not a time such as 50ms"),
@@ -170,11 +170,11 @@ def test_the_strategies_and_their_parameters_can_be_chosen(person, recording):
         (["--set", "other.slow=1"], "does not set a parameter of momentum, mean_reversion"),
     ],
 )
-def test_a_wrong_option_is_reported_before_anything_starts(recording, options, told):
+def test_a_wrong_option_is_reported_before_anything_starts(recording, options, message):
     done = CliRunner().invoke(cli, ["replay", str(recording), *options])
 
     assert done.exit_code != 0
-    assert told in done.output
+    assert message in done.output
 
 
 def test_a_file_that_is_no_recording_is_refused(tmp_path):
@@ -242,7 +242,7 @@ def test_tick_and_lot_can_be_named(tmp_path, tick, table):
 
 
 @pytest.mark.parametrize(
-    ("rows", "how", "told"),
+    ("rows", "how", "message"),
     [
         ([row(0, "X", "1.03", "1", "2", "2")], {"tick": "0.05"}, "1 rows .* off its tick:\n  line 2 has"),
         ([row(0, "X", "2001", "1", "2002", "2")], {"venue": "KRX"}, "off its tick"),
@@ -252,8 +252,8 @@ def test_tick_and_lot_can_be_named(tmp_path, tick, table):
         (["bad"] * 12, {}, r"holds no event; 12 rows are malformed:\n(  line .*\n){9}  line 11 .*$"),
     ],
 )  # fmt: skip
-def test_a_recording_that_cannot_be_played_says_why_before_the_run(tmp_path, rows, how, told):
-    with pytest.raises(AegisError, match=told) as error:
+def test_a_recording_that_cannot_be_played_says_why_before_the_run(tmp_path, rows, how, message):
+    with pytest.raises(AegisError, match=message) as error:
         planned(tmp_path, *rows, **how)
     assert error.value.hint
 

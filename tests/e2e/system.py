@@ -265,11 +265,11 @@ class System:
 
     def story(self) -> str:
         """The state to look at when a wait failed: rows and the last lines of the logs."""
-        told = [f"{query}\n    {self.rows(query)}" for query in STORY]
+        story = [f"{query}\n    {self.rows(query)}" for query in STORY]
         for process in self.processes:
             lines = process.log.read_text(errors="replace").splitlines()[-5:]
-            told += [process.log.name, *(f"    {line[:500]}" for line in lines)]
-        return "\n".join(told)
+            story += [process.log.name, *(f"    {line[:500]}" for line in lines)]
+        return "\n".join(story)
 
     # The end
 

@@ -5,7 +5,7 @@ import signal
 
 from tests.e2e.system import LOGINS, System, wait_until_gone
 
-TOLD = "select data ->> 'message' from api.events where entity = 'error'"
+ERRORS = "select data ->> 'message' from api.events where entity = 'error'"
 
 
 def test_each_worker_may_be_killed_while_trading(trading: System) -> None:
@@ -19,10 +19,10 @@ def test_each_worker_may_be_killed_while_trading(trading: System) -> None:
         )
         trading.wait_for_fills(1)
 
-    told = [text for (text,) in trading.rows(TOLD)]
+    messages = [text for (text,) in trading.rows(ERRORS)]
     for login in LOGINS:
         name = login.removeprefix("aegis_w_").replace("aegis_s_", "strategy.")
-        assert any(message.startswith(f"{name} ended by SIGKILL") for message in told), (name, told)
+        assert any(message.startswith(f"{name} ended by SIGKILL") for message in messages), (name, messages)
 
 
 def test_the_supervisor_may_be_killed_and_everything_ends_and_goes_on(trading: System) -> None:

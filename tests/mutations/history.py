@@ -15,7 +15,7 @@ WRONG_POSITION = "test_history.py::test_a_position_has_a_cost_and_a_beginning_on
 EVENTS_KEPT = "test_history.py::test_events_are_only_added_to"
 SEALS_KEPT = "test_partitions.py::test_seals_are_only_added_to_and_one_of_each_event"
 GATES_KEPT = "test_history.py::test_the_answers_of_the_gates_are_only_added_to"
-EACH_TOLD = "test_history.py::test_each_change_of_an_intent_is_one_event_with_its_actor"
+EACH_RECORDED = "test_history.py::test_each_change_of_an_intent_is_one_event_with_its_actor"
 ON_DISK = "test_durable.py::test_its_transaction_waits_for_the_disk"
 NO_SLIP = "test_forgery.py::test_history_is_not_dropped_by_a_slip"
 
@@ -29,12 +29,12 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     constraint("L10", POSITIONS, "positions_opened_iff_held", WRONG_POSITION),
     constraint("L10", POSITIONS, "positions_cost_while_held", WRONG_POSITION),
-    trigger("L9", INTENTS, "_950_record_new", EACH_TOLD),
-    trigger("L9", INTENTS, "_960_record_change", EACH_TOLD),
-    trigger("L9", ORDERS, "_950_record_new", EACH_TOLD),
-    trigger("L9", ORDERS, "_960_record_change", EACH_TOLD),
-    trigger("L9", FILLS, "_900_record", EACH_TOLD),
-    trigger("L9", POSITIONS, "_900_record", EACH_TOLD),
+    trigger("L9", INTENTS, "_950_record_new", EACH_RECORDED),
+    trigger("L9", INTENTS, "_960_record_change", EACH_RECORDED),
+    trigger("L9", ORDERS, "_950_record_new", EACH_RECORDED),
+    trigger("L9", ORDERS, "_960_record_change", EACH_RECORDED),
+    trigger("L9", FILLS, "_900_record", EACH_RECORDED),
+    trigger("L9", POSITIONS, "_900_record", EACH_RECORDED),
     trigger(
         "L9",
         "risk.incidents",

@@ -69,7 +69,7 @@ def example(place: Place, seed: str, number: int, figures: Figures, most: int = 
             figures.steps += 1
             figures.kinds[name] += 1
     except Exception as error:
-        raise Failed(seed, number, name, error, place.told()) from error
+        raise Failed(seed, number, name, error, place.as_script()) from error
     figures.examples += 1
     figures.reached += walk.reached
     if number % 50 == 49:

@@ -92,7 +92,7 @@ def fill_of(order: Any, kit: Kit) -> Call:
     return "execution", FILL, args
 
 
-def told_again(kit: Kit) -> Call:
+def reported_again(kit: Kit) -> Call:
     """A known execution, reported again with another price, fee and tax."""
     station, query, args = fill_of(resting(kit), kit)
     assert kit.call(station, query, *args) == "RECORDED"
@@ -225,7 +225,7 @@ CALLS: dict[str, Callable[[Kit], Call]] = {
     "record_fill": lambda kit: fill_of(resting(kit), kit),
     "record_fill, a child": lambda kit: fill_of(child(kit), kit),
     "record_fill, one that had ended": lambda kit: fill_of(given_up(kit), kit),
-    "record_fill, told otherwise": told_again,
+    "record_fill, at another price": reported_again,
     "record_cumulative": cumulative,
     "bust_fill": busted,
     "reconcile": disagreeing,

@@ -176,7 +176,7 @@ class Place:
         while self.db.execute("select bus.worker_is_alive(%s)", [worker]).fetchone() == (True,):
             pass
 
-    def told(self) -> str:
+    def as_script(self) -> str:
         """The calls since the last wipe as a script, to read or to run again."""
         lines = []
         with psycopg.ClientCursor(self.db) as cursor:

@@ -78,7 +78,7 @@ def test_ten_thousand_steps_break_no_law(walked: Place) -> None:
     try:
         run_state_machine_as_test(Rules, settings=BY_HYPOTHESIS)
     except BaseException as error:
-        error.add_note(walked.told())
+        error.add_note(walked.as_script())
         raise
     assert Machine.steps > 500
 
@@ -94,7 +94,7 @@ WANTED = (
     "AGREES", "CORRECTED", "DIFFERS", "amend", "amend first", "attempt 2", "breach", "buy shed",
     "child in its parent's place", "child refused", "fill before the answer", "fill of a closed order",
     "fill of a pending child", "fill of a waiting intent", "fills first", "orphan", "sell shed",
-    "sold more than known", "told otherwise", "fee in kind told later",
+    "sold more than known", "restated at another price", "restated with a fee in kind",
     "stray", "stray child", "stray gone", "lost", "corrected after a bust",
 )  # fmt: skip
 

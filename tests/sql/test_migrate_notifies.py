@@ -27,6 +27,6 @@ def test_workers_are_woken_to_see_its_lock_only_when_it_gets_heavy(shop, pg_serv
                     pass
         deployed.result(20)
 
-        (told,) = listener.notifies(timeout=10, stop_after=1)
-        assert told.payload == ""
+        (notification,) = listener.notifies(timeout=10, stop_after=1)
+        assert notification.payload == ""
         assert listener.execute(HELD).fetchone() == (0,)

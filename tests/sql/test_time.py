@@ -49,9 +49,9 @@ def test_a_live_database_cannot_be_fooled(
     migrate(conn, kind=kind)
 
     conn.execute("select set_config('aegis.now', %s, false)", [LONG_AGO.isoformat()])
-    (told,) = conn.execute(f"select {clock}").fetchone() or (None,)
+    (now,) = conn.execute(f"select {clock}").fetchone() or (None,)
 
-    assert abs(datetime.now(UTC) - told) < timedelta(minutes=1)
+    assert abs(datetime.now(UTC) - now) < timedelta(minutes=1)
 
 
 @pytest.mark.parametrize("kind", ["live", "demo"])

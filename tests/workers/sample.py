@@ -17,7 +17,7 @@ create table api.todo (id int generated always as identity, task text not null, 
 grant select, update, insert on api.todo to aegis_engine;
 create function api.tg_todo() returns trigger language plpgsql as $$
     begin notify new_pick; return null; end $$;
-create trigger told after insert on api.todo for each statement execute function api.tg_todo();
+create trigger notify_workers after insert on api.todo for each statement execute function api.tg_todo();
 """
 CLAIM = """
 update api.todo as t set done_by = pg_backend_pid()

@@ -77,21 +77,21 @@ def test_plain_and_gzipped_files_with_either_line_end_are_read(record, name, end
     ],
 )
 def test_a_malformed_row_is_reported_with_its_line_and_the_others_are_kept(record, row):
-    told = []
-    recording = Recording(record(QUOTE, row, TRADE), told.append)
+    reported = []
+    recording = Recording(record(QUOTE, row, TRADE), reported.append)
 
     assert len(list(recording.events())) == 2
-    assert [malformed.line for malformed in told] == [3]
+    assert [malformed.line for malformed in reported] == [3]
     assert recording.malformed == 1
 
 
 def test_each_of_many_malformed_rows_is_reported(record):
-    told = []
-    recording = Recording(record(*[QUOTE, "bad"] * 500), told.append)
+    reported = []
+    recording = Recording(record(*[QUOTE, "bad"] * 500), reported.append)
 
     assert len(list(recording.events())) == 500
-    assert [malformed.line for malformed in told] == list(range(3, 1002, 2))
-    assert str(told[0]) == "line 3 has 1 column, not 8: 'bad'"
+    assert [malformed.line for malformed in reported] == list(range(3, 1002, 2))
+    assert str(reported[0]) == "line 3 has 1 column, not 8: 'bad'"
 
 
 def test_a_zero_or_negative_price_is_the_databases_to_judge(record):
@@ -148,26 +148,26 @@ def test_sorting_orders_what_is_below_the_microsecond(record):
 
 
 def test_a_price_off_its_tick_is_counted_and_where_it_matters_refuses_its_row(record):
-    told = []
-    recording = Recording(record(at(1), at(2), at(1, "OTHER")), told.append)
+    reported = []
+    recording = Recording(record(at(1), at(2), at(1, "OTHER")), reported.append)
     recording.grids = {"ETHUSDT": Grid([(Decimal(0), Decimal(2))])}
     assert len(list(recording.events())) == 3
-    assert (recording.malformed, recording.off_tick, told) == (0, 2, [])
+    assert (recording.malformed, recording.off_tick, reported) == (0, 2, [])
     recording.strict = True
 
     assert [event.symbol for event in recording.events()] == ["OTHER"]
     assert (recording.malformed, recording.off_tick) == (2, 2)
-    assert str(told[0]).startswith("line 2 has the price 3, which is off the tick of ETHUSDT: ")
+    assert str(reported[0]).startswith("line 2 has the price 3, which is off the tick of ETHUSDT: ")
 
 
 async def test_a_feed_names_the_first_ten_malformed_rows_and_counts_the_rest(record):
-    told = []
-    feed = RecordingFeed(record(QUOTE, *["bad"] * 50, at(1)), speed=None, tell=told.append)
+    reported = []
+    feed = RecordingFeed(record(QUOTE, *["bad"] * 50, at(1)), speed=None, tell=reported.append)
 
     events = [event async for batch in feed.batches() for event in batch]
 
     assert len(events) == 2
-    assert [row.line for row in told] == list(range(3, 13))
+    assert [row.line for row in reported] == list(range(3, 13))
     assert feed.progress() == "100%, 2 quotes, 0 trades, 50 malformed, 1 late"
 
 

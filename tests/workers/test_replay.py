@@ -143,13 +143,13 @@ async def test_another_input_gives_another_history(run, plan, digest_of_plan):
 
 
 async def test_every_event_is_applied_superseded_or_quarantined(run, plan):
-    told = []
+    malformed_rows = []
 
     done, _, ((quarantine,), (feed,)) = await run(
         plan,
         "select symbol, reason from api.quarantine",
         "select * from api.feeds",
-        malformed=told.append,
+        malformed=malformed_rows.append,
     )
 
     counts = done.counts
@@ -157,7 +157,7 @@ async def test_every_event_is_applied_superseded_or_quarantined(run, plan):
     assert tuple(quarantine) == ("NOBODY", "unknown symbol")
     assert counts.quarantined == 1
     assert counts.applied == feed["quotes_applied"] + feed["trades_applied"]
-    assert [row.line for row in told] == [EVENTS // 2 + 2]
+    assert [row.line for row in malformed_rows] == [EVENTS // 2 + 2]
     assert feed["status"] == "ENDED"
 
 

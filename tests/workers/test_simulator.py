@@ -217,7 +217,7 @@ def test_a_feed_is_made_from_its_setting():
 
 
 @pytest.mark.parametrize(
-    ("spec", "speed", "told"),
+    ("spec", "speed", "message"),
     [
         ("simulator", "1", "unknown feed 'simulator'"),
         ("replay:", "1", "unknown feed 'replay:'"),
@@ -230,8 +230,8 @@ def test_a_feed_is_made_from_its_setting():
         ("sim", "-1", "the speed (or max)"),
     ],
 )
-def test_a_wrong_feed_setting_says_what_would_be_right(spec, speed, told):
+def test_a_wrong_feed_setting_says_what_would_be_right(spec, speed, message):
     with pytest.raises(FeedError) as error:
         make_feed(spec, speed)
 
-    assert told in str(error.value)
+    assert message in str(error.value)

@@ -64,7 +64,7 @@ def test_parameters_have_defaults_and_the_row_overrides_them():
 
 
 @pytest.mark.parametrize(
-    ("parameters", "told"),
+    ("parameters", "message"),
     [
         ({"windw": 5}, "Idle has no parameter 'windw', it has: window, width; did you mean window?"),
         ({"window": 1}, "window is a whole number from 2 to 100, not 1"),
@@ -76,11 +76,11 @@ def test_parameters_have_defaults_and_the_row_overrides_them():
         ({"on_data": 5}, "Idle has no parameter 'on_data'"),
     ],
 )
-def test_a_wrong_parameter_names_itself_and_what_would_be_right(parameters, told):
+def test_a_wrong_parameter_names_itself_and_what_would_be_right(parameters, message):
     with pytest.raises(StrategyError) as error:
         Idle(["X"], parameters)
 
-    assert told in str(error.value)
+    assert message in str(error.value)
 
 
 def test_a_subclass_inherits_parameters_and_may_change_a_default():
@@ -111,7 +111,7 @@ def test_a_strategy_is_loaded_by_module(where):
 
 
 @pytest.mark.parametrize(
-    ("where", "told"),
+    ("where", "message"),
     [
         ("Momentum", "names no strategy: use package.module:Class"),
         ("workers.strategies.momentum:", "names no strategy"),
@@ -123,11 +123,11 @@ def test_a_strategy_is_loaded_by_module(where):
         ("/no/such/file.py:Thing", "there is no file /no/such/file.py"),
     ],
 )
-def test_a_wrong_class_says_what_would_be_right(where, told):
+def test_a_wrong_class_says_what_would_be_right(where, message):
     with pytest.raises(StrategyError) as error:
         load_strategy(where)
 
-    assert told in str(error.value)
+    assert message in str(error.value)
 
 
 def test_a_strategy_without_on_data_is_refused_by_name(tmp_path):

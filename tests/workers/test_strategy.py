@@ -163,8 +163,8 @@ async def test_a_refused_proposal_is_logged_with_code_and_hint_and_life_goes_on(
     with caplog.at_level(logging.WARNING):
         assert await worker.drain() == 1
 
-    (told,) = [record for record in caplog.records if "000660" in record.getMessage()]
-    assert (told.code, told.hint) == ("TRI04", "select symbols from my_strategy;")
+    (record,) = [record for record in caplog.records if "000660" in record.getMessage()]
+    assert (record.code, record.hint) == ("TRI04", "select symbols from my_strategy;")
     assert len(db.execute(PICKS).fetchall()) == 1
 
 
@@ -201,9 +201,9 @@ async def test_the_process_ends_with_an_error_in_the_strategy_and_reports_its_tr
     with caplog.at_level(logging.ERROR), pytest.raises(StrategyCrashed):
         await asyncio.wait_for(worker.run(), 20)
 
-    (told,) = db.execute("select data from bus.events where entity = 'error'").fetchone()
-    assert "mine.py" in told["detail"]["traceback"]
-    assert "price.bid / 0" in told["detail"]["traceback"]
+    (event,) = db.execute("select data from bus.events where entity = 'error'").fetchone()
+    assert "mine.py" in event["detail"]["traceback"]
+    assert "price.bid / 0" in event["detail"]["traceback"]
     assert "price.bid / 0" in caplog.text
 
 
@@ -221,8 +221,8 @@ async def test_a_wrong_parameter_stops_the_start_and_is_reported(add, dsn, db):
 
     with pytest.raises(StrategyError, match="did you mean times"):
         await asyncio.wait_for(worker.run(), 20)
-    (told,) = db.execute("select data ->> 'message' from bus.events where entity = 'error'").fetchone()
-    assert "did you mean times" in told
+    (message,) = db.execute("select data ->> 'message' from bus.events where entity = 'error'").fetchone()
+    assert "did you mean times" in message
 
 
 async def test_a_login_without_a_strategy_is_refused(connect):

@@ -85,8 +85,8 @@ def restate(model: Model, known: Fill, later: Fill) -> str:
     same = (later.notional, later.fee, later.tax) == (known.notional, known.fee, known.tax) and not more
     if known.busted or same:
         return "DUPLICATE"
-    model.reached["told otherwise"] += later.notional != known.notional
-    model.reached["fee in kind told later"] += more > 0
+    model.reached["restated at another price"] += later.notional != known.notional
+    model.reached["restated with a fee in kind"] += more > 0
     known.notional, known.fee, known.tax = later.notional, later.fee, later.tax
     known.fee_qty += more
     holding = known.order.intent.holding

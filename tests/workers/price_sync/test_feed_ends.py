@@ -30,8 +30,10 @@ async def test_a_recording_that_breaks_off_is_reported_and_the_worker_lives(dsn,
 
         assert "breaks off after line" in counted(universe)[4]
         assert counted(universe)[3] == "DISCONNECTED"
-        told = universe.execute("select data ->> 'message' from bus.events where entity = 'error'").fetchone()
-        assert "breaks off after line" in told[0]
+        error = universe.execute(
+            "select data ->> 'message' from bus.events where entity = 'error'"
+        ).fetchone()
+        assert "breaks off after line" in error[0]
 
 
 async def test_a_bug_in_a_feed_ends_the_process(dsn, universe):

@@ -21,8 +21,8 @@ async def test_a_killed_process_is_started_again(db, supervise):
     os.kill(pid, signal.SIGKILL)
 
     await until(lambda: (found := db.execute(ALIVE).fetchone()) and found[0] != pid)
-    told = await row(db, "select data -> 'detail' ->> 'status' from api.events where entity = 'error'")
-    assert told == "ended by SIGKILL"
+    status = await row(db, "select data -> 'detail' ->> 'status' from api.events where entity = 'error'")
+    assert status == "ended by SIGKILL"
 
 
 async def test_a_process_that_is_asked_to_stop_by_somebody_else_is_started_again(db, supervise):

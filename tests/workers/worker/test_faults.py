@@ -44,9 +44,9 @@ async def test_a_failing_drain_is_reported_counted_and_tried_again(db, todo, wor
     assert worker.errors == 1
     assert worker.last_error == "ValueError: the task says so"
     assert "a drain failed: the task says so" in caplog.text
-    told = db.execute("select entity_id, data from api.events where entity = 'error'").fetchone()
-    assert told[0] == worker.id
-    assert told[1]["message"] == "the task says so"
+    error = db.execute("select entity_id, data from api.events where entity = 'error'").fetchone()
+    assert error[0] == worker.id
+    assert error[1]["message"] == "the task says so"
 
 
 async def test_a_refusal_in_a_drain_is_reported_with_its_code(db, todo, work):

@@ -101,11 +101,13 @@ def test_a_parent_that_was_filled_wholly_is_not_amended(kit, fallen):
     assert amends(kit) == []
 
 
-@pytest.mark.parametrize("told", [6, None, 0], ids=["told", "not told", "told nothing"])
-def test_a_fill_of_the_parent_while_the_child_is_under_way_makes_the_child_smaller(kit, fallen, child, told):
+@pytest.mark.parametrize("reported", [6, None, 0], ids=["six", "not reported", "nothing"])
+def test_a_fill_of_the_parent_while_the_child_is_under_way_makes_the_child_smaller(
+    kit, fallen, child, reported
+):
     sold(kit, fallen, 4)
 
-    answer(kit, "order_accepted", child, "B-child", told)
+    answer(kit, "order_accepted", child, "B-child", reported)
 
     assert (kit.order(child.order_id).quantity, statuses(kit, fallen, child)) == (
         6,

@@ -168,8 +168,8 @@ def test_costs_that_are_reported_later_are_booked_then(kit, order):
 
     assert kit.balance().cash == 100_000_000 - 700_000 - Decimal("106.5")
     assert kit.position().realized_pnl == -Decimal("106.5")
-    told = kit.look("select fee, tax, realized_pnl from api.fills")
-    assert tuple(told) == (Decimal("99.5"), 7, -Decimal("106.5"))
+    fill = kit.look("select fee, tax, realized_pnl from api.fills")
+    assert tuple(fill) == (Decimal("99.5"), 7, -Decimal("106.5"))
     assert kit.audit() == []
 
 

@@ -81,15 +81,15 @@ def test_one_number_on_another_day_is_another_fill_of_another_order_only(kit, or
     assert kit.fill(other, 4, 70_000, fill_id="F") == "RECORDED"
 
 
-@pytest.mark.parametrize("first", ["now", None], ids=["told", "not told"])
+@pytest.mark.parametrize("first", ["now", None], ids=["reported", "not reported"])
 def test_a_fill_reported_without_its_time_counts_once_whatever_the_day(kit, order, first):
     report(kit, order.client_order_id, "F", at=first)
-    told_at = kit.now
+    reported_at = kit.now
     kit.advance(days=1)
 
     assert report(kit, order.client_order_id, "F", at=None) == "DUPLICATE"
     if first is None:
-        assert report(kit, order.client_order_id, "F", at=told_at - dt.timedelta(days=2)) == "DUPLICATE"
+        assert report(kit, order.client_order_id, "F", at=reported_at - dt.timedelta(days=2)) == "DUPLICATE"
         assert report(kit, order.client_order_id, "F") == "DUPLICATE"
 
     assert kit.position().qty == 1

@@ -84,7 +84,7 @@ def test_another_price_of_a_buy_is_another_cost(kit, order):
     assert holding(kit) == (10, 699_905, -100)
     assert kit.balance().cash == CASH - 699_905 - 100
     assert shown(kit) == (10, Decimal("69990.5"), 100, 0, 0, -100)
-    assert kit.look("select price from trade.fills").price == 70_000, "what was told first stays"
+    assert kit.look("select price from trade.fills").price == 70_000, "what was reported first stays"
     assert kit.audit() == []
 
 
@@ -178,7 +178,7 @@ def test_a_fee_in_kind_that_is_reported_later_is_taken_then(kit, order):
 
     assert tell(kit, order, 10, 70_000, fee_qty="0.5") == "RESTATED"
     assert tell(kit, order, 10, 70_000, fee_qty="0.5") == "DUPLICATE"
-    assert tell(kit, order, 10, 70_000) == "DUPLICATE", "one that is not told again was not given back"
+    assert tell(kit, order, 10, 70_000) == "DUPLICATE", "one that is not reported again was not given back"
 
     assert holding(kit) == (Decimal("9.5"), 700_000, 0)
     assert shown(kit) == (10, 70_000, 0, 0, Decimal("0.5"), 0)

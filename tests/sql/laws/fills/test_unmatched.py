@@ -89,8 +89,8 @@ def test_of_a_fill_that_fits_nothing_every_report_is_kept(kit):
     report(kit, "not ours", "F", price=70_000)
     report(kit, "not ours", "F", price=71_000)
 
-    told = [(event.change, event.data["detail"]["price"]) for event in kit.events("incident")]
-    assert told == [("opened", 70_000), ("opened", 71_000)]
+    opened = [(event.change, event.data["detail"]["price"]) for event in kit.events("incident")]
+    assert opened == [("opened", 70_000), ("opened", 71_000)]
 
 
 def test_a_fill_of_another_account_does_not_touch_ours(kit, order):

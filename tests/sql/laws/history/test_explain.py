@@ -9,7 +9,7 @@ def story(kit, number, function="explain"):
     return [(row.station, row.what) for row in kit.rows("desk", f"select * from {function}(%s)", number)]
 
 
-def told(kit, number, station, function="explain"):
+def explained(kit, number, station, function="explain"):
     return [what for where, what in story(kit, number, function) if where == station]
 
 
@@ -82,12 +82,12 @@ def test_what_changed_is_reported_where_the_status_stays(kit):
     kit.call("execution", "select order_cancelled(%s, %s, 0)", claimed.order_id, claimed.fence)
 
     number, worker = order.order_id, kit.worker()
-    assert told(kit, intent, "order")[2:] == [
+    assert explained(kit, intent, "order")[2:] == [
         f"{number}: asked to cancel",
         f"{number}: worker {worker} answers for it now, fence {claimed.fence}",
         f"{number}: CANCELLED: cancelled",
     ]
-    assert told(kit, intent, "intent")[-1] == "CANCELLED: its order was cancelled"
+    assert explained(kit, intent, "intent")[-1] == "CANCELLED: its order was cancelled"
 
 
 def test_a_doubt_is_reported_with_its_cause_and_each_answer(kit):
@@ -101,7 +101,7 @@ def test_a_doubt_is_reported_with_its_cause_and_each_answer(kit):
         kit.call("execution", "select order_not_found(%s, %s)", asked.order_id, asked.fence)
         kit.advance(seconds=30)
 
-    lines = told(kit, intent, "order")
+    lines = explained(kit, intent, "order")
 
     assert f"{order.order_id}: IN_DOUBT" in lines
     assert f"order {order.order_id}: unknown answer by aegis_w_execution: timeout" in lines
@@ -117,8 +117,10 @@ def test_a_resting_sell_that_a_stop_escalates_says_so_and_so_does_its_amend(kit)
     kit.call("exits", "select fire_exits()")
     (amend,) = kit.rows("execution", "select * from claim_amends(%s, 1)", kit.worker())
 
-    assert any(line.startswith("escalated by a stop (STOP_LOSS)") for line in told(kit, intent, "intent"))
-    lines = told(kit, intent, "order")
+    assert any(
+        line.startswith("escalated by a stop (STOP_LOSS)") for line in explained(kit, intent, "intent")
+    )
+    lines = explained(kit, intent, "order")
     assert any(line.startswith(f"{order.order_id}: its rest shall go at ") for line in lines)
     assert any(f"in the place of order {order.order_id}" in line for line in lines)
     assert amend.order_id != order.order_id
@@ -130,7 +132,7 @@ def test_an_approval_names_who_and_why(kit):
     intent = kit.sell(5)
     kit.call("desk", "select approve(%s, 'get out')", intent)
 
-    assert told(kit, intent, "intent")[1:] == [
+    assert explained(kit, intent, "intent")[1:] == [
         "NEW, approved by aegis_desk",
         "approved by aegis_desk: get out",
     ]

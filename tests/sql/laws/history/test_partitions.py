@@ -59,7 +59,7 @@ def verify(kit):
     return [tuple(row) for row in kit.rows("desk", "select * from verify_seals()")]
 
 
-def told(kit):
+def recorded_drops(kit):
     return [event.data for event in kit.events("history") if event.change == "retention"]
 
 
@@ -160,7 +160,7 @@ def test_what_is_old_and_sealed_is_dropped_and_that_is_an_event(kit, old):
     assert drop(kit) == 2
 
     assert not set(old) & set(partitions(kit))
-    (event,) = told(kit)
+    (event,) = recorded_drops(kit)
     first = int(old[0].rpartition("_")[2])
     assert event["partitions"] == 2
     assert event["dropped"] == [{"from": first + n, "to": first + n + 9} for n in (0, 10)]
@@ -184,7 +184,7 @@ def test_a_later_drop_names_the_earlier_ones_too(kit, old):
     kit.advance(hours=1)
 
     assert drop(kit) > 0
-    assert len(told(kit)[-1]["dropped"]) > 2
+    assert len(recorded_drops(kit)[-1]["dropped"]) > 2
     seal(kit)
     assert verify(kit) == []
 
@@ -214,7 +214,7 @@ def test_what_is_not_sealed_stays(kit):
 
     assert drop(kit) == 0
     assert set(partitions(kit)) == made
-    assert told(kit)[-1]["dropped"] == []
+    assert recorded_drops(kit)[-1]["dropped"] == []
 
 
 def test_one_event_that_is_not_sealed_keeps_its_partition(kit):

@@ -67,7 +67,7 @@ def outcome(case: Case, answer: str) -> str:
         assert live.quantity - live.filled_qty == rest or live.cancel_requested_at, (
             "what can trade is reserved"
         )
-    told = kit.rows(
+    incidents = kit.rows(
         kit.db,
         "select kind from risk.incidents where closed_at is null and (subject like %s or subject like %s"
         " or subject like %s or subject like %s) order by kind",
@@ -78,7 +78,7 @@ def outcome(case: Case, answer: str) -> str:
     )
     return (
         f"{answer}: {', '.join(words)}; {intent.status} {intent.filled_qty}+{intent.overfill_qty},"
-        f" reserves {rest}+{strays}; {', '.join(i.kind for i in told) or '-'}"
+        f" reserves {rest}+{strays}; {', '.join(i.kind for i in incidents) or '-'}"
     )
 
 

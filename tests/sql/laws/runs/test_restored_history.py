@@ -38,8 +38,8 @@ def test_in_a_server_with_lower_transaction_numbers_the_history_keeps_its_order(
     kit.call("desk", "select halt('after it')")
     kit.db.execute("select api.seal_events(100000)")
 
-    told = kit.rows("desk", "select * from read_events('test', 100)")
-    assert [event.data["reason"].split(":")[0] for event in told if event.entity == "mode"] == [
+    events = kit.rows("desk", "select * from read_events('test', 100)")
+    assert [event.data["reason"].split(":")[0] for event in events if event.entity == "mode"] == [
         "before the first start",
         "restored or copied database",
         "after it",
@@ -56,7 +56,7 @@ def test_what_was_not_yet_read_in_the_old_server_is_not_passed_over(kit):
 
     assert [event.entity for event in kit.rows("desk", "select * from read_events('test', 100)")] == []
     make_foreign(kit)
-    told = kit.rows("desk", "select * from read_events('test', 1000)")
+    events = kit.rows("desk", "select * from read_events('test', 1000)")
 
-    reasons = [event.data["reason"].split(":")[0] for event in told if event.entity == "mode"]
+    reasons = [event.data["reason"].split(":")[0] for event in events if event.entity == "mode"]
     assert reasons[-3:] == ["in the old server", "before the first start", "restored or copied database"]

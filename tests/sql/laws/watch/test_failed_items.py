@@ -177,9 +177,9 @@ def test_an_account_that_cannot_be_measured_hides_no_other(kit: Kit) -> None:
     assert kit.call("desk", "select account from performance where measured_at = %s", kit.now) == "second"
 
 
-@pytest.mark.parametrize(("code", "told"), [("22012", [("job_missed", True)]), ("55P03", [])])
+@pytest.mark.parametrize(("code", "incidents"), [("22012", [("job_missed", True)]), ("55P03", [])])
 def test_a_job_that_fails_is_due_again_after_its_time_and_the_others_run(
-    kit: Kit, code: str, told: list[tuple[str, bool]]
+    kit: Kit, code: str, incidents: list[tuple[str, bool]]
 ) -> None:
     sabotage(kit, "bus.seals", "true", "insert", code)
     kit.db.execute("update bus.jobs set next_run_at = %s", [kit.now])
@@ -187,7 +187,7 @@ def test_a_job_that_fails_is_due_again_after_its_time_and_the_others_run(
     assert [kit.call("risk", "select run_due_jobs()") for _ in range(4)] == [1, 1, 1, 0]
 
     assert kit.call("desk", "select count(*) from performance") == 1
-    assert kit.incidents() == told
+    assert kit.incidents() == incidents
 
 
 def test_a_paper_order_that_fails_keeps_no_other_waiting(kit: Kit) -> None:

@@ -20,7 +20,7 @@ def test_reports_of_one_time_are_one_incident(kit, worker):
 
     (incident,) = kit.rows("desk", INCIDENT)
     assert first == second
-    assert [told["worker"] for told in incident.detail["workers"]] == ["risk", "exits"]
+    assert [reporter["worker"] for reporter in incident.detail["workers"]] == ["risk", "exits"]
     assert incident.detail["message"] == (
         "exits, risk could not write for 45.0 s until 00:59:59 UTC: the database is read-only"
     )
