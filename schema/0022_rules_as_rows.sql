@@ -172,3 +172,7 @@ comment on column risk.trigger_states.samples is 'True samples in a row.';
 comment on column risk.trigger_states.true_since is 'When the first of these was measured; null when it is not true.';
 comment on column risk.trigger_states.measured_at is 'When it was measured.';
 comment on column risk.trigger_states.fired_at is 'When it last changed the mode; null when it never did.';
+
+-- A mark is a price; this is a fingerprint.
+alter table trade.reconciliation_runs rename column mark to fingerprint;
+comment on column trade.reconciliation_runs.fingerprint is 'What we held and had in flight, see api.holdings_fingerprint.';

@@ -1316,8 +1316,8 @@ create table trade.reconciliation_runs (
     account_id  bigint not null,
     -- AGREES, DIFFERS (seen once), WAITS (an order in flight may explain it) or CORRECTED (seen twice and put right by recorded rows).
     answer      text not null,
-    -- What we held and had in flight, see api.holdings_mark.
-    mark        text not null,
+    -- What we held and had in flight, see api.holdings_fingerprint.
+    fingerprint text not null,
     -- Each item with ours and theirs.
     differences jsonb not null default '[]'::jsonb,
     -- When.

@@ -87,7 +87,7 @@ grant execute on function
     api.accounts_to_execute,
     api.accounts_to_reconcile,
     api.advance_fills_cursor,
-    api.holdings_mark,
+    api.holdings_fingerprint,
     api.reconcile,
     api.paper_place,
     api.paper_replace,

@@ -1,7 +1,7 @@
 """Ask each broker for an account's holdings, and let the database compare them.
 
-The mark is read before the broker is asked.  If the account changed meanwhile, the snapshot proves nothing
-and the account stays due.
+The fingerprint is read before the broker is asked.  If the account changed meanwhile, the snapshot proves
+nothing and the account stays due.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ class Reconcile(Worker):
     async def drain(self) -> int:
         """Compare the accounts that are due; return 0, so that those still due wait for the next wake-up."""
         brokers = Brokers(self.db)
-        due = await self.db.fetch("select account, broker, mark from api.accounts_to_reconcile()")
+        due = await self.db.fetch("select account, broker, fingerprint from api.accounts_to_reconcile()")
         await self.in_turn(self._compare(brokers, **row) for row in due)
         return 0
 
-    async def _compare(self, brokers: Brokers, account: str, broker: str, mark: str) -> int:
+    async def _compare(self, brokers: Brokers, account: str, broker: str, fingerprint: str) -> int:
         snapshot = await brokers.of(broker).snapshot(account)
         answer = await self.db.fetchval(
-            "select api.reconcile($1, $2, $3::jsonb)", account, mark, json.dumps(snapshot)
+            "select api.reconcile($1, $2, $3::jsonb)", account, fingerprint, json.dumps(snapshot)
         )
         if answer in ("DIFFERS", "UNREADABLE"):
             self.log.error("account %s and its broker: %s", account, answer)

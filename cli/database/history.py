@@ -134,7 +134,7 @@ def find_pending(state: State, source: Source) -> tuple[Migration, ...]:
     return pending
 
 
-def settle_kind(state: State, asked: str | None) -> str:
+def decide_kind(state: State, asked: str | None) -> str:
     kind = asked or state.kind
     if kind not in KINDS:
         raise MigrationError(

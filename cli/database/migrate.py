@@ -21,7 +21,7 @@ from cli.database import catalog, history
 from cli.database.catalog import Connection
 from cli.database.errors import MigrationError
 from cli.database.files import Migration, Source, SqlFile, read_source
-from cli.database.history import State, find_pending, read_state, settle_kind, status
+from cli.database.history import State, decide_kind, find_pending, read_state, status
 
 __all__ = ["LOCK_TIMEOUT", "Report", "migrate", "status"]
 
@@ -90,7 +90,7 @@ def migrate(
     if conn.info.transaction_status != TransactionStatus.IDLE:
         raise MigrationError("a migration needs a connection with no open transaction")
     state = read_state(conn)
-    kind = settle_kind(state, kind)
+    kind = decide_kind(state, kind)
     source = read_source(kind, schema_dir, sql_dir)
     deployment = _Deployment(kind, source, force, lock_timeout)
     if deployment.is_done(state):
@@ -128,7 +128,7 @@ def _deploy(conn: Connection, wanted: _Deployment, *, rebuild: bool) -> Report:
             _limit_waits(conn, wanted.lock_timeout)
             _wait_for_other_migrators(conn)
             state = read_state(conn)  # again: another migrator may have finished while we waited
-            settle_kind(state, wanted.kind)
+            decide_kind(state, wanted.kind)
             if wanted.is_done(state):
                 return Report(wanted.kind)
             conn.execute(_SESSION.encode(), prepare=False)

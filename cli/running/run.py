@@ -226,7 +226,7 @@ class Run:
             and feed["last_heard_at"] > self.before.at
             for feed in snapshot.feeds
         )
-        self._calm = self._calm + 1 if self.recording and ended and snapshot.is_settled() else 0
+        self._calm = self._calm + 1 if self.recording and ended and snapshot.is_quiet() else 0
         if self._calm > 2:
             self._end("the recording has ended")
 

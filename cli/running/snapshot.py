@@ -129,7 +129,7 @@ class Snapshot:
     def quotes(self) -> int:
         return int(self.totals["quotes"])
 
-    def is_settled(self) -> bool:
+    def is_quiet(self) -> bool:
         """Whether there is no live intent and no live order."""
         return not self.status["live_intents"] and not self.status["live_orders"]
 

@@ -34,4 +34,4 @@ select * from ingest_quotes(
 
 -- An account trades only after its books were compared with its broker's.
 set session authorization aegis_w_reconcile;
-select reconcile('demo', holdings_mark('demo'), paper_snapshot('demo'));
+select reconcile('demo', holdings_fingerprint('demo'), paper_snapshot('demo'));

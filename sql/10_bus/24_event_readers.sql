@@ -1,13 +1,13 @@
 -- 24_event_readers: reading events with a cursor. No reader can skip an event, in whatever order transactions commit.
 
-create or replace view bus.settled_events as
+create or replace view bus.final_events as
 select e.*
 from bus.events as e
 cross join bus.instance as n
 where e.generation < n.generation
    or (e.generation = n.generation and e.xid < pg_snapshot_xmin(pg_current_snapshot()));
 
-comment on view bus.settled_events is
+comment on view bus.final_events is
     'Events whose transactions, and all earlier ones, have ended: no event can appear among them any more. Events of '
     'the next generation, written before the database was started here, appear once that generation has begun.';
 
@@ -35,7 +35,7 @@ begin
 
     return query
     select e.*
-    from bus.settled_events as e
+    from bus.final_events as e
     where (e.generation, e.xid, e.event_id) > (v_consumer.generation, v_consumer.xid, v_consumer.event_id)
     order by e.generation, e.xid, e.event_id
     limit p_limit;
@@ -43,7 +43,7 @@ end;
 $$;
 
 comment on function api.read_events is
-    'The next settled events for a reader, in their durable order. Reading does not move its cursor; '
+    'The next events for a reader whose order is final, in their durable order. Reading does not move its cursor; '
     'advance_consumer does. Raises TRI01.';
 
 create or replace function api.advance_consumer(
@@ -62,7 +62,7 @@ begin
         xid = e.xid,
         event_id = e.event_id,
         changed_at = bus.clock()
-    from bus.settled_events as e
+    from bus.final_events as e
     where c.consumer = p_consumer
       and e.event_id = p_event_id
       and (e.generation, e.xid, e.event_id) > (c.generation, c.xid, c.event_id);

@@ -52,7 +52,7 @@ begin
 
     for v_event in
         select e.*
-        from bus.settled_events as e
+        from bus.final_events as e
         where v_last.seal_no = 0
            or (e.generation, e.xid, e.event_id) > (v_last.generation, v_last.xid, v_last.event_id)
         order by e.generation, e.xid, e.event_id
@@ -70,7 +70,7 @@ end;
 $$;
 
 comment on function api.seal_events is
-    'Seals settled events in order, off the hot path; returns how many. Raises 55P03 if it cannot get a lock within '
+    'Seals events whose order is final, off the hot path; returns how many. Raises 55P03 if it cannot get a lock within '
     '200 ms.';
 
 create or replace view bus.dropped_events as

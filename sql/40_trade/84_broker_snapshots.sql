@@ -87,7 +87,7 @@ comment on function trade.holdings_differences is
     'Where the broker''s holdings and cash differ from the sum over our owners, for symbols in our universe, and '
     'whether an order in flight may explain it.';
 
-create or replace function api.holdings_mark(p_account text)
+create or replace function api.holdings_fingerprint(p_account text)
 returns text
 language sql
 stable
@@ -111,7 +111,7 @@ begin atomic
     group by a.account_id;
 end;
 
-comment on function api.holdings_mark is
+comment on function api.holdings_fingerprint is
     'A hash of all that an account holds and has in flight. Read it before asking the broker; if it has changed since, '
     'the broker''s answer proves nothing.';
 

@@ -145,9 +145,9 @@ comment on function trade.report_reconciliation is
     'that has lasted a minute.';
 
 create or replace function api.reconcile(
-    p_account  text,
-    p_mark     text,
-    p_snapshot jsonb
+    p_account     text,
+    p_fingerprint text,
+    p_snapshot    jsonb
 )
 returns text
 language plpgsql
@@ -174,7 +174,7 @@ begin
     perform risk.end_incident('unreadable_snapshot', p_account);
     perform trade.lock_holdings(v_account_id);
 
-    if api.holdings_mark(p_account) is distinct from p_mark then
+    if api.holdings_fingerprint(p_account) is distinct from p_fingerprint then
         return 'CHANGED';
     end if;
 
@@ -186,7 +186,7 @@ begin
     from trade.holdings_differences(v_account_id, p_snapshot) as d;
 
     v_last := trade.last_reconciliation(v_account_id);
-    v_is_again := v_last.mark = p_mark and v_last.differences = v_found || v_waiting;
+    v_is_again := v_last.fingerprint = p_fingerprint and v_last.differences = v_found || v_waiting;
     v_answer := case
         when v_found <> '[]' and v_is_again and v_last.answer = 'DIFFERS' then 'CORRECTED'
         when v_found <> '[]' then 'DIFFERS'
@@ -200,8 +200,8 @@ begin
 
     -- Store a wait once, not once per check.
     if v_answer <> 'WAITS' or v_is_again is not true or v_last.answer <> 'WAITS' then
-        insert into trade.reconciliation_runs (account_id, answer, mark, differences)
-        values (v_account_id, v_answer, p_mark, v_found || v_waiting);
+        insert into trade.reconciliation_runs (account_id, answer, fingerprint, differences)
+        values (v_account_id, v_answer, p_fingerprint, v_found || v_waiting);
     end if;
 
     perform trade.report_unknown_holdings(a, p_snapshot) from trade.accounts as a where a.account_id = v_account_id;
@@ -213,7 +213,7 @@ $$;
 comment on function api.reconcile is
     'Compares a broker''s snapshot {"holdings": {symbol: quantity}, "cash": amount} with our books: AGREES, DIFFERS '
     '(seen once), CORRECTED (seen twice, corrected by recorded rows), WAITS (an order in flight may explain it; an '
-    'incident when that lasts a minute), CHANGED (our books have changed since p_mark: ask again) or UNREADABLE (kept '
+    'incident when that lasts a minute), CHANGED (our books have changed since p_fingerprint: ask again) or UNREADABLE (kept '
     'as an incident). Raises TRI02, TRM02.';
 
 create or replace function trade.enable_account_claims(
@@ -256,13 +256,13 @@ comment on function trade.enable_account_claims is
     'had to wait.';
 
 create or replace function api.accounts_to_reconcile()
-returns table (account text, broker text, mark text)
+returns table (account text, broker text, fingerprint text)
 language sql
 stable
 security definer
 set search_path = pg_catalog, pg_temp
 begin atomic
-    select a.account, a.broker, api.holdings_mark(a.account)
+    select a.account, a.broker, api.holdings_fingerprint(a.account)
     from trade.accounts as a
     where a.reconciled_run is distinct from (select n.run_number from bus.instance as n)
        or a.reconciled_at not between bus.clock() - interval '30 s' and bus.clock()
@@ -271,7 +271,7 @@ end;
 
 comment on function api.accounts_to_reconcile is
     'Accounts to compare with their broker: those that have not agreed with it since the start or for 30 seconds. Pass '
-    'the mark on to reconcile.';
+    'the fingerprint on to reconcile.';
 
 create or replace function api.accounts_to_execute()
 returns table (account text, broker text, fills_cursor text)

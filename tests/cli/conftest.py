@@ -70,9 +70,9 @@ class Market:
     def reconcile(self) -> None:
         """Reconcile the account, so that it may trade."""
         with self.login("aegis_w_reconcile") as conn:
-            (mark,) = conn.execute("select holdings_mark('mine')").fetchone()
+            (fingerprint,) = conn.execute("select holdings_fingerprint('mine')").fetchone()
             (snapshot,) = conn.execute("select paper_snapshot('mine')").fetchone()
-            conn.execute("select reconcile('mine', %s, %s)", [mark, Jsonb(snapshot)])
+            conn.execute("select reconcile('mine', %s, %s)", [fingerprint, Jsonb(snapshot)])
 
     def buy(self, quantity: int) -> int:
         """Buy for the strategy until the fill is recorded; return the intent's id."""

@@ -146,8 +146,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     code(
         "null",
-        "strategy.gate_portfolio",
-        "nulls first",
+        "strategy.size_pick",
+        "NULLS FIRST",
         "",
         "test_picks.py::test_a_bound_that_cannot_be_computed_lets_nothing_through",
     ),

@@ -41,7 +41,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     code("L9", "bus.record_event", "(n.run_number > 0 and not bus.is_home(n))::integer", "0", LOWER_NUMBERS),
     view(
         "L9",
-        "bus.settled_events",
+        "bus.final_events",
         "(e.generation = n.generation)",
         "true",
         "test_restored_history.py::test_what_was_not_yet_read_in_the_old_server_is_not_passed_over",

@@ -19,14 +19,14 @@ MUTATIONS: tuple[Mutation, ...] = (
     code(
         "L7",
         "api.reconcile",
-        "v_last.mark = p_mark and",
+        "v_last.fingerprint = p_fingerprint and",
         "",
         "test_differences.py::test_a_difference_that_outlived_a_change_is_looked_at_twice_again",
     ),
     code(
         "L7",
         "api.reconcile",
-        "api.holdings_mark(p_account) is distinct from p_mark",
+        "api.holdings_fingerprint(p_account) is distinct from p_fingerprint",
         "false",
         "test_differences.py::test_what_moved_while_the_broker_was_asked_proves_nothing",
     ),

@@ -147,11 +147,11 @@ def disagreeing(kit: Kit) -> Call:
     for order in kit.rows(kit.db, "select order_id, fence from trade.orders where closed_at is null"):
         kit.call("execution", "select order_cancelled(%s, %s, 0)", order.order_id, order.fence)
     kit.call("risk", "select expire_due()")
-    mark = kit.call("reconcile", "select holdings_mark('demo')")
+    fingerprint = kit.call("reconcile", "select holdings_fingerprint('demo')")
     snapshot = Jsonb({"holdings": {SYMBOL: 3, OTHER: 25}, "cash": 5})
     query = "select reconcile('demo', %s, %s)"
-    assert kit.call("reconcile", query, mark, snapshot) == "DIFFERS"
-    return "reconcile", query, (mark, snapshot)
+    assert kit.call("reconcile", query, fingerprint, snapshot) == "DIFFERS"
+    return "reconcile", query, (fingerprint, snapshot)
 
 
 def busted(_: Kit) -> Call:

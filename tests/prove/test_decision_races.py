@@ -9,9 +9,9 @@ from tests.sql.laws.market_kit import SYMBOL, Kit
 
 
 def reconcile(kit: Kit, held: int) -> tuple[str, Query]:
-    mark = kit.call("reconcile", "select holdings_mark('demo')")
+    fingerprint = kit.call("reconcile", "select holdings_fingerprint('demo')")
     query = "select reconcile('demo', %s, %s)"
-    return "reconcile", (query, mark, Jsonb({"holdings": {SYMBOL: held}}))
+    return "reconcile", (query, fingerprint, Jsonb({"holdings": {SYMBOL: held}}))
 
 
 def test_a_reconciliation_that_a_fill_overtakes_proves_nothing(race: Race, old: bool) -> None:

@@ -49,8 +49,8 @@ def old_place(connect: Connect) -> Iterator[Place]:
 
 
 def _agree(place: Place, account: str) -> None:
-    mark = place.ask("reconcile", "select holdings_mark(%s)", account)
-    place.ask("reconcile", "select reconcile(%s, %s, %s)", account, mark, Jsonb({"holdings": {}}))
+    fingerprint = place.ask("reconcile", "select holdings_fingerprint(%s)", account)
+    place.ask("reconcile", "select reconcile(%s, %s, %s)", account, fingerprint, Jsonb({"holdings": {}}))
 
 
 def _quote(place: Place, symbol: str, bid: int) -> None:
@@ -134,11 +134,11 @@ CALLS: dict[str, tuple[str, str, Callable[[Place], tuple[Any, ...]]]] = {
     "enforce_modes": ("risk", "select enforce_modes()", lambda _: ()),
     "next_due": ("risk", "select next_due()", lambda _: ()),
     "measure_equity": ("risk", "select run_due_jobs()", lambda _: ()),
-    "holdings_mark": ("reconcile", "select holdings_mark(%s)", lambda _: (ACCOUNTS[0],)),
+    "holdings_fingerprint": ("reconcile", "select holdings_fingerprint(%s)", lambda _: (ACCOUNTS[0],)),
     "accounts_to_reconcile": ("reconcile", "select * from accounts_to_reconcile()", lambda _: ()),
     "reconcile": (
         "reconcile",
-        "select reconcile(%s, holdings_mark(%s), '{\"holdings\": {}}')",
+        "select reconcile(%s, holdings_fingerprint(%s), '{\"holdings\": {}}')",
         lambda _: (ACCOUNTS[0], ACCOUNTS[0]),
     ),
     "orders_waiting": ("execution", "select * from orders_waiting()", lambda _: ()),

@@ -15,7 +15,9 @@ def record_cash(model: Model, account: str, amount: Decimal) -> Decimal:
     return model.accounts[account].cash
 
 
-def reconcile(model: Model, name: str, holdings: dict[str, Decimal], cash: Decimal | None, mark: str) -> str:
+def reconcile(
+    model: Model, name: str, holdings: dict[str, Decimal], cash: Decimal | None, fingerprint: str
+) -> str:
     account = model.accounts[name]
     found = differences(model, name, holdings, cash)
     moving = in_flight(model, name)
@@ -24,8 +26,8 @@ def reconcile(model: Model, name: str, holdings: dict[str, Decimal], cash: Decim
     if found and found.keys() == waiting:
         answer = "WAITS"
     elif found:
-        answer = "CORRECTED" if account.last_run == ("DIFFERS", found, mark) else "DIFFERS"
-    account.last_run = answer, dict(found), mark
+        answer = "CORRECTED" if account.last_run == ("DIFFERS", found, fingerprint) else "DIFFERS"
+    account.last_run = answer, dict(found), fingerprint
     model.reached[answer] += 1
     if answer == "AGREES":
         account.reconciled_run = model.run

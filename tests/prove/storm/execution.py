@@ -79,6 +79,6 @@ def doubts(client: Client) -> None:
 
 def reconcile(client: Client) -> None:
     account = client.random.choice(ACCOUNTS)
-    ((mark,),) = client.ask("select holdings_mark(%s)", account)
+    ((fingerprint,),) = client.ask("select holdings_fingerprint(%s)", account)
     holdings = {STOCK: client.random.randint(0, 100)} if client.random.random() < 0.2 else {}
-    client.ask("select reconcile(%s, %s, %s)", account, mark, Jsonb({"holdings": holdings}))
+    client.ask("select reconcile(%s, %s, %s)", account, fingerprint, Jsonb({"holdings": holdings}))

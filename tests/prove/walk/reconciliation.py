@@ -33,10 +33,10 @@ def reconcile(walk: Walk, account: str, holdings: dict[str, Decimal], cash: Deci
     snapshot: dict[str, Any] = {"holdings": {s: str(q) for s, q in holdings.items()}}
     if cash is not None:
         snapshot["cash"] = str(cash)
-    mark = walk.place.ask("reconcile", "select holdings_mark(%s)", account)
+    fingerprint = walk.place.ask("reconcile", "select holdings_fingerprint(%s)", account)
     walk.both(
         "reconcile",
         "select reconcile(%s, %s, %s)",
-        (account, mark, Jsonb(snapshot)),
-        lambda: accounts_model.reconcile(walk.model, account, holdings, cash, mark),
+        (account, fingerprint, Jsonb(snapshot)),
+        lambda: accounts_model.reconcile(walk.model, account, holdings, cash, fingerprint),
     )

@@ -78,7 +78,7 @@ class Kit(Stations):
 
     def open_account(self, account: str = ACCOUNT) -> None:
         """Let an account trade: reconcile it with a snapshot that agrees."""
-        mark = self.call("reconcile", "select holdings_mark(%s)", account)
+        mark = self.call("reconcile", "select holdings_fingerprint(%s)", account)
         holdings = dict(
             self.db.execute(
                 "select i.symbol, sum(p.qty)::text from trade.positions p"

@@ -8,7 +8,7 @@ RECONCILE = "select reconcile('demo', %s, %s)"
 
 
 def mark(kit):
-    return kit.call("reconcile", "select holdings_mark('demo')")
+    return kit.call("reconcile", "select holdings_fingerprint('demo')")
 
 
 def look(kit, holdings, cash=None, seen=None):

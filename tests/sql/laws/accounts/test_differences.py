@@ -63,7 +63,7 @@ def test_a_difference_of_one_account_is_no_look_at_another(kit):
     kit.add_account("second")
     kit.hold(10)
     look(kit, {SYMBOL: 8})
-    second = kit.call("reconcile", "select holdings_mark('second')")
+    second = kit.call("reconcile", "select holdings_fingerprint('second')")
     query = "select reconcile('second', %s, %s)"
     assert kit.call("reconcile", query, second, Jsonb({"holdings": {SYMBOL: 8}})) == "DIFFERS"
 
@@ -201,6 +201,6 @@ def test_a_snapshot_that_could_miss_an_order_in_flight_is_refused(kit, level):
 
 
 def test_a_comparison_written_by_hand_says_what_came_of_it(kit):
-    query = "insert into trade.reconciliation_runs (account_id, answer, mark) values (1, 'MAYBE', '')"
+    query = "insert into trade.reconciliation_runs (account_id, answer, fingerprint) values (1, 'MAYBE', '')"
 
     assert refusal(lambda: kit.db.execute(query)) == "23514"

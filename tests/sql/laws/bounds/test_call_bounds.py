@@ -95,7 +95,7 @@ BY_NAME: dict[str, str] = QUOTE | {
     "p_intent_id": "{intent}::bigint",
     "p_client_order_id": "'{client}'",
     "p_filled_at": "'2026-03-02 01:00+00'::timestamptz",
-    "p_mark": "api.holdings_mark('demo')",
+    "p_mark": "api.holdings_fingerprint('demo')",
     "p_snapshot": """'{"holdings": {}}'::jsonb""",
     "p_trade_date": "'2026-03-02'::date",
     "p_transient": "false",

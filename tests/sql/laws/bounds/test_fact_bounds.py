@@ -54,7 +54,7 @@ def test_a_sequence_number_at_the_end_of_its_type_does_not_end_the_feed(kit: Kit
 
 
 def test_a_snapshot_out_of_bounds_is_unreadable(kit: Kit) -> None:
-    query = "select reconcile('demo', holdings_mark('demo'), %s)"
+    query = "select reconcile('demo', holdings_fingerprint('demo'), %s)"
 
     for odd in ("1e999", "1e-30", HUGE):
         for snapshot in ({"holdings": {SYMBOL: odd}}, {"holdings": {}, "cash": odd}):

@@ -138,7 +138,7 @@ def test_its_books_agree_with_ours_after_a_round_trip(kit):
             order, fill.quantity, fill.price, fee=fill.fee, tax=fill.tax, fill_id=str(fill.broker_fill_id)
         )
 
-    mark = kit.call("reconcile", "select holdings_mark('demo')")
+    mark = kit.call("reconcile", "select holdings_fingerprint('demo')")
     answer = kit.call("reconcile", "select reconcile('demo', %s, paper_snapshot('demo'))", mark)
 
     assert answer == "AGREES"

@@ -258,7 +258,7 @@ def test_a_position_is_valued_by_sound_sides_alone(kit):
 def test_what_a_reconciliation_finds_is_valued_at_the_mark(kit):
     book(kit, 900_000, 9, 800_000, 9)
     for _ in range(2):
-        mark = kit.call("reconcile", "select holdings_mark('demo')")
+        mark = kit.call("reconcile", "select holdings_fingerprint('demo')")
         kit.call("reconcile", "select reconcile('demo', %s, %s)", mark, '{"holdings": {"005930": 3}}')
         kit.advance(seconds=10)
 

@@ -19,7 +19,8 @@ WORKERS_CALLS = {
 # The other worker functions: they record an answer, read, end something, or act only in this database.
 HANDS_OUT_NOTHING = {
     "accounts_to_execute", "accounts_to_reconcile", "advance_fills_cursor", "begin_run", "bust_fill",
-    "enforce_modes", "expire_due", "heartbeat", "hold_worker_lock", "holdings_mark", "log_error", "next_due",
+    "enforce_modes", "expire_due", "heartbeat", "hold_worker_lock", "holdings_fingerprint", "log_error",
+    "next_due",
     "order_accepted", "order_cancelled", "order_not_found", "order_rejected", "order_unknown",
     "orders_waiting", "paper_cancel", "paper_fills_since", "paper_match", "paper_order", "paper_place",
     "paper_replace", "paper_snapshot", "raise_incident", "reconcile", "record_cumulative", "record_fill",

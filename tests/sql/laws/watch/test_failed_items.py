@@ -204,7 +204,7 @@ def test_a_paper_order_that_fails_keeps_no_other_waiting(kit: Kit) -> None:
 
 def test_a_holding_that_cannot_be_corrected_leaves_the_others_corrected(kit: Kit) -> None:
     snapshot = f'{{"holdings": {{"{SYMBOL}": 3, "{OTHER}": 5}}}}'
-    query = "select reconcile('demo', holdings_mark('demo'), %s::jsonb)"
+    query = "select reconcile('demo', holdings_fingerprint('demo'), %s::jsonb)"
     sabotage(kit, "trade.reconciliations", "new.instrument_id = 1")
 
     assert [kit.call("reconcile", query, snapshot) for _ in range(2)] == ["DIFFERS", "CORRECTED"]

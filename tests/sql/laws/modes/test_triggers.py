@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.sql.laws.market_kit import refusal
+from tests.sql.laws.refusals import refusal
 
 EVALUATE = "select evaluate_triggers()"
 STATE = "select * from risk.trigger_states where trigger_name = 'stale_reconciliation'"
