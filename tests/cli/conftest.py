@@ -1,7 +1,7 @@
 """Fixtures that run a command on a test's database, as on an external server, and set up a small market."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -12,6 +12,8 @@ from click.testing import CliRunner, Result
 from psycopg.types.json import Jsonb
 
 from cli.main import cli
+from tests.cli.house import House, make
+from tests.cli.launcher import scratch
 
 Connection: TypeAlias = psycopg.Connection[Any]
 Command: TypeAlias = Callable[..., Result]
@@ -101,3 +103,10 @@ class Market:
 @pytest.fixture
 def market(login) -> Market:
     return Market(login)
+
+
+@pytest.fixture
+def house() -> Iterator[House]:
+    """A migrated database on a server of its own."""
+    with scratch() as place:
+        yield make(place / "one")

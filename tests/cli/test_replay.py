@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
 import re
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
-from decimal import Decimal
-from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
@@ -23,78 +16,20 @@ from click.testing import CliRunner
 from cli.database.embedded import Server
 from cli.database.postmaster import answering
 from cli.main import cli
-from cli.replaying.plan import Wish
 from tests.cli.launcher import scratch
-from workers.feeds import Quote
+from tests.cli.replay_kit import Person, record, row
 from workers.feeds.recording import HEADER
-from workers.feeds.simulator import Market
-from workers.runtime.errors import AegisError
 
-ROOT = Path(__file__).parents[2]
-COMMAND = [sys.executable, "-c", "from cli.main import main; main()", "replay"]
 SAMPLE = os.environ.get("AEGIS_SAMPLE_RECORDING", "")
 SAMPLE_EVENTS_PER_SECOND = 5000
 EVENTS = 2000
 INTERRUPTED = 130
 
 
-class Person:
-    """A user with a new home directory."""
-
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        self.data = home / "data"
-        env = {name: value for name, value in os.environ.items() if not name.startswith(("AEGIS_", "PG"))}
-        self.environment = env | {
-            "HOME": str(home),
-            "AEGIS_DATA_DIR": str(self.data),
-            "PYTHONPATH": str(ROOT),
-        }
-
-    def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [*COMMAND, *map(str, arguments)],
-            cwd=self.home,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def replay(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        with self.start(*arguments) as process:
-            out, err = process.communicate(timeout=600)
-        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
-
-    def json(self, *arguments: str | Path) -> dict[str, Any]:
-        done = self.replay(*arguments, "--json")
-        assert done.returncode == 0, done.stderr
-        answer: dict[str, Any] = json.loads(done.stdout)
-        return answer
-
-    def databases(self) -> list[str]:
-        with psycopg.connect(Server.attach(self.data / "server").url("postgres")) as conn:
-            query = "select datname from pg_database where datname ^@ 'replay' order by 1"
-            return [name for (name,) in conn.execute(query)]
-
-
 @pytest.fixture
 def person() -> Iterator[Person]:
     with scratch() as home:
         yield Person(home)
-
-
-def record(file: Path, events: int, *broken: str) -> Path:
-    lines = []
-    for event in islice(Market(7, rate=150).events(datetime(2025, 1, 2, tzinfo=UTC)), events):
-        ts = event.ts.isoformat(timespec="microseconds").replace("+00:00", "Z")
-        if isinstance(event, Quote):
-            lines.append(f"{ts},{event.symbol},{event.bid},{event.bid_size},{event.ask},{event.ask_size},,\n")
-        else:
-            lines.append(f"{ts},{event.symbol},,,,,{event.price},{event.size}\n")
-    with gzip.open(file, "wt") as out:
-        out.writelines([HEADER + "\n", *lines, *broken])
-    return file
 
 
 @pytest.fixture
@@ -185,77 +120,6 @@ def test_a_file_that_is_no_recording_is_refused(tmp_path):
 
     assert "is not a recording" in CliRunner().invoke(cli, ["replay", str(file)]).output
     assert "holds no event" in CliRunner().invoke(cli, ["replay", str(empty)]).output
-
-
-TABLES = {
-    "KRX": [(Decimal(0), Decimal(1)), (Decimal(2000), Decimal(5))],
-    **{name: [(Decimal(0), Decimal(name))] for name in ("0.1", "0.01", "0.0001", "0.00000001")},
-}
-
-
-def planned(tmp_path, *rows, venue="BINANCE", tick=None, lot=None, sort=False):
-    file = tmp_path / "day.csv"
-    file.write_text("\n".join([HEADER, *rows]) + "\n")
-    lot = None if lot is None else Decimal(lot)
-    return Wish.of(file, [], [], "scalp", "50ms", venue, None, None, tick, lot, sort, False).plan(TABLES)[0]
-
-
-def row(second, symbol, *numbers):
-    return f"2024-01-01T00:00:{second:02}Z,{symbol},{','.join(numbers)},,"
-
-
-def test_ticks_and_lots_are_the_steps_in_which_prices_and_sizes_move(tmp_path):
-    plan = planned(
-        tmp_path,
-        row(0, "BTC", "61800.20", "2.500", "61800.30", "7"),
-        row(1, "ETH", "10.05", "1", "10.06", "2"),
-    )
-
-    assert [(i.symbol, i.tick_table, i.lot_size) for i in plan.instruments] == [
-        ("BTC", "0.1", "0.1"),
-        ("ETH", "0.01", "1"),
-    ]
-    assert (plan.grids, plan.tick_tables) == ({}, {})
-
-
-def test_a_tick_finer_than_any_table_gets_one_of_its_own(tmp_path):
-    plan = planned(tmp_path, row(0, "PEPE", "0.0000000123", "1", "1.24e-8", "7"))
-
-    assert [(i.symbol, i.tick_table) for i in plan.instruments] == [("PEPE", "0.0000000001")]
-    assert plan.tick_tables == {"0.0000000001": Decimal("1e-10")}
-
-
-def test_the_tails_of_floats_make_neither_ticks_nor_lots(tmp_path):
-    plan = planned(tmp_path, row(0, "BTC", "7106.330000000001", "27.643747620000003", "7106.34", "1"))
-
-    assert [(i.tick_table, i.lot_size) for i in plan.instruments] == [("0.01", "0.00000001")]
-    assert plan.grids["BTC"].price("7106.330000000001") == "7106.33"
-
-
-@pytest.mark.parametrize(("tick", "table"), [("0.01", "0.01"), ("0.05", "0.05"), ("KRX", "KRX")])
-def test_tick_and_lot_can_be_named(tmp_path, tick, table):
-    plan = planned(tmp_path, row(0, "X", "100", "1.55", "101", "2"), tick=tick, lot="0.1")
-
-    assert [(i.tick_table, i.lot_size) for i in plan.instruments] == [(table, "0.1")]
-    assert plan.tick_tables == ({} if table in TABLES else {"0.05": Decimal("0.05")})
-    assert plan.grids["X"].size("1.55") == "1.5"
-
-
-@pytest.mark.parametrize(
-    ("rows", "how", "message"),
-    [
-        ([row(0, "X", "1.03", "1", "2", "2")], {"tick": "0.05"}, "1 rows .* off its tick:\n  line 2 has"),
-        ([row(0, "X", "2001", "1", "2002", "2")], {"venue": "KRX"}, "off its tick"),
-        ([row(0, "X", "1", "1", "2", "2")], {"tick": "coarse"}, "there is no tick table coarse"),
-        ([row(n, "X", "1", "1", "2", "2") for n in (1, 0)], {}, "1 of 2 events .* first on line 3"),
-        (["2024-01-01T00:00:00Z,X,,,,,1,1"], {}, "holds only trades: 1 trades and no quote"),
-        (["bad"] * 12, {}, r"holds no event; 12 rows are malformed:\n(  line .*\n){9}  line 11 .*$"),
-    ],
-)  # fmt: skip
-def test_a_recording_that_cannot_be_played_says_why_before_the_run(tmp_path, rows, how, message):
-    with pytest.raises(AegisError, match=message) as error:
-        planned(tmp_path, *rows, **how)
-    assert error.value.hint
 
 
 @pytest.mark.parametrize("lot", ["0", "-1", "NaN", "Infinity", "1e-19", "x"])

@@ -1,7 +1,5 @@
 """Triggers: when a measure that is beyond its threshold changes a mode, and when it does not."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.sql.laws.refusals import refusal
