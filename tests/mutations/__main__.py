@@ -12,7 +12,7 @@ import pytest
 from tests.mutations import MUTATIONS, Mutation
 
 
-@dataclass(eq=False)  # pytest keeps plugins in sets
+@dataclass(eq=False)  # pytest keeps its plugins in sets, so they must be hashable
 class Runner:
     """A pytest plugin that runs each test once for each mutation that names it and keeps the outcomes."""
 

@@ -13,6 +13,7 @@ from tests.mutations import IMPLIED, LAWS, MUTATIONS
 
 ROOT = Path(__file__).parents[3]
 HANDFUL = [
+    "risk.gate.gate_stays_empty",
     "trade.positions.positions_locked_within_qty",
     "trade.balances.balances_locked_within_cash",
     "trade.order_intents._210_check_move",
