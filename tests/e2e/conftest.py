@@ -38,7 +38,7 @@ def shared(cluster: Cluster) -> Iterator[System]:
 def trading(shared: System, request: pytest.FixtureRequest) -> Iterator[System]:
     """A system that trades; if the test passes, its books are verified."""
     if not set(LOGINS) <= set(shared.pids()):
-        shared.start()
+        shared.restart()
     if shared.value("select mode <> 'NORMAL' from risk.system_mode"):
         with shared.desk() as desk:
             desk.execute("select resume('the next test', %s)", [CODE])

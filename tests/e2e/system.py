@@ -150,6 +150,12 @@ class System:
         self.wait_until(self._all_live, what="every worker to live")
         self.wait_for("select is_open from api.accounts", what="the account to be reconciled")
 
+    def restart(self) -> None:
+        """Start the supervisor, after ending one that still runs but has given up a worker."""
+        if self.supervisor is not None and self.supervisor.popen.poll() is None:
+            self.supervisor.stop()
+        self.start()
+
     def _all_live(self) -> bool:
         assert self.supervisor is not None
         status = self.supervisor.popen.poll()
