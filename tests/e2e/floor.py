@@ -25,7 +25,7 @@ class Floor:
         system.login("aegis_w_supervisor").execute("select begin_run()")
         with system.login("aegis_w_reconcile") as conn:
             conn.execute(
-                "select reconcile(a.account, a.mark, paper_snapshot(a.account))"
+                "select reconcile(a.account, a.fingerprint, paper_snapshot(a.account))"
                 " from accounts_to_reconcile() as a"
             )
         self.feed = system.login("aegis_w_price_sync")

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 
 from tests.workers.sample import TABLE
@@ -27,12 +28,11 @@ async def test_a_process_that_hangs_is_killed_and_started_again(db, supervise, m
     await row(db, "select count(*) from api.workers where name = 'router' and detail <> '{}'", 1)
 
     os.kill(pid, signal.SIGSTOP)
-    db.execute(AGE, ["sample"])
+    db.execute(AGE, ["router"])
 
     await until(lambda: (found := db.execute(ALIVE).fetchone()) and found[0] != pid)
     said = await row(db, "select detail ->> 'message' from api.incidents where kind = 'hung_worker'")
-    assert said.startswith("sample was killed: no heartbeat for 1")
-    assert said.endswith(" s and is started again")
+    assert re.fullmatch(r"sample was killed: no heartbeat for 1\d s and is started again", said)
 
 
 async def test_nobody_is_killed_while_our_own_heartbeats_are_missed(db, supervise):
