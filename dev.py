@@ -212,7 +212,8 @@ def check(env: Environment) -> list[str]:
 def test(env: Environment, arguments: list[str]) -> int:
     """Run all linters, the type checker and the tests, pytest last."""
     failed = check(env)
-    # All tests in parallel, distributed by file and in collection order: folders with slow files come first.
+    # File by file, in collection order: folders with slow files come first.
+    # tests/conftest.py gives all tests of whole trading systems to one process.
     side_by_side = ["-n", str(min(os.cpu_count() or 1, 4)), "--dist", "loadfile", "--no-loadscope-reorder"]
     how = [*side_by_side, *QUICK] if arguments == ["--quick"] else arguments or side_by_side
     status = subprocess.run([str(env.python), "-m", "pytest", *how], cwd=ROOT, check=False).returncode

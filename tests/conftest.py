@@ -21,6 +21,7 @@ import pytest
 from psycopg import conninfo, sql
 from pytest_postgresql import factories
 from pytest_postgresql.executors import NoopExecutor
+from xdist.scheduler import LoadFileScheduling
 
 from cli.database import logins
 from cli.database.embedded import Server
@@ -30,6 +31,22 @@ from cli.database.secrets import password_of
 Connection: TypeAlias = psycopg.Connection[Any]
 Login: TypeAlias = Callable[[str], Connection]
 Dsn: TypeAlias = Callable[[str], str]
+
+
+WHOLE_SYSTEMS = ("tests/attack/", "tests/chaos/", "tests/e2e/", "tests/cli/test_up.py")
+"""Where tests run whole trading systems.  One system takes more than a core: two at a time starve."""
+
+
+class OneSystemAtATime(LoadFileScheduling):
+    """Gives each file to one process, and all tests of whole systems to the same one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "systems" if nodeid.startswith(WHOLE_SYSTEMS) else str(super()._split_scope(nodeid))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:
+    """Distribute the tests as above with `--dist loadfile`, which dev.py asks for."""
+    return OneSystemAtATime(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @dataclass(frozen=True)
