@@ -28,8 +28,12 @@ from trade.order_intents as i
 join market.prices_best as q on q.instrument_id = i.instrument_id
 where i.intent_id = %s
 """
-
-
+DUE = """
+update trade.position_exits as e
+set stop_price = q.bid * 1.05
+from market.prices_best as q
+where q.instrument_id = e.instrument_id and e.is_armed
+"""
 HELD = """
 select exists (
     select
@@ -122,7 +126,8 @@ def test_no_code_reaches_the_log_of_the_server_or_of_a_command(halted: System) -
 
 
 def test_a_stop_approved_in_a_halt_goes_out_at_todays_price(halted: System) -> None:
-    """The simulated market moves, so stops come due within seconds and their prices are soon old."""
+    """Every stop is moved above its bid; the simulated market moves, so the price of the sale is soon old."""
+    halted.admin.execute(DUE)
     halted.wait_for(f"select exists ({WAITING})", what="a stop to wait for approval", within=60)
     waiting = halted.value(WAITING)
 

@@ -1,6 +1,7 @@
 """A universe of symbols, a connection, a price_sync without a feed, and a recording."""
 
 import gzip
+from decimal import Decimal
 
 import asyncpg
 import pytest
@@ -39,9 +40,9 @@ def sync(link):
 
 @pytest.fixture
 def recording(tmp_path):
-    def write(count, tail=""):
+    def write(count, tail="", every="0.000001"):
         rows = [
-            f"2024-08-08T00:00:00.{n:06}Z,BTCUSDT,{60_000 + n % 7},1,{60_010 + n % 7},2,,"
+            f"2024-08-08T00:00:{n * Decimal(every):09.6f}Z,BTCUSDT,{60_000 + n % 7},1,{60_010 + n % 7},2,,"
             for n in range(1, count + 1)
         ]
         path = tmp_path / "sim_day.csv.gz"

@@ -64,7 +64,7 @@ def test_a_wrong_feed_is_refused_before_anything_is_opened():
 
 
 async def test_a_reader_that_replaces_a_dead_one_goes_on_where_that_stopped(dsn, universe, recording):
-    path = f"replay:{recording(3000)}"
+    path = f"replay:{recording(3000, every='0.01')}"
     async with running(dsn, path, "1") as first:
         await until(lambda: first.counts.total > 0)
         first._reader.cancel()
