@@ -216,8 +216,9 @@ class Run:
 
     def _enough(self, snapshot: Snapshot) -> None:
         """End the run if its time is over or the recording has ended."""
-        if self.first_fill is None and snapshot.totals["fills"] > self.before.totals["fills"]:
-            self.first_fill = self.elapsed
+        fill = next((event for event in snapshot.events if event["entity"] == "fill"), None)
+        if self.first_fill is None and fill is not None:
+            self.first_fill = (fill["at"] - self.before.at).total_seconds()
         if self.seconds is not None and self.elapsed >= self.seconds:
             self._end("time limit reached")
         ended = any(
