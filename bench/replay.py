@@ -59,8 +59,8 @@ async def _replay(scratch: Scratch, file: Path) -> dict[str, int]:
         stdout=PIPE,
         stderr=DEVNULL,
     )
-    told, _ = await process.communicate()
-    answer: dict[str, int] = json.loads(told)
+    output, _ = await process.communicate()
+    answer: dict[str, int] = json.loads(output)
     return answer
 
 

@@ -14,7 +14,7 @@ OLDEST = 150000  # as server_version_num
 DURABLE = """
 select name from pg_settings where name in ('fsync', 'full_page_writes') and setting = 'off' order by name
 """
-SETTING_TODO = "aegis db migrate sets it, unless alter role ... in database ... overrides it."
+SETTING_ADVICE = "aegis db migrate sets it, unless alter role ... in database ... overrides it."
 
 
 def check_binaries(app: App) -> Found:
@@ -56,7 +56,7 @@ def check_settings(app: App) -> Found:
             wrong = role_settings.unlike(conn, login)
         for name, value, wanted in wrong:
             differing += 1
-            yield fail(f"{login} has {name} = '{value}', not '{wanted}'", SETTING_TODO)
+            yield fail(f"{login} has {name} = '{value}', not '{wanted}'", SETTING_ADVICE)
     if not differing:
         yield ok("each login has the settings it needs")
 

@@ -122,11 +122,11 @@ begin
     insert into trade.reconciliations (account_id, instrument_id, owner, quantity, price, reason, fill_id)
     select
         p_fill.account_id, p_fill.instrument_id, p_fill.owner, -v_added.fee_qty, 0,
-        'fee in kind, told after the execution', p_fill.fill_id
+        'fee in kind, reported after the execution', p_fill.fill_id
     where v_added.fee_qty > 0;
 
     insert into trade.cash_entries (account_id, kind, amount, fill_id, note)
-    select p_fill.account_id, e.kind, e.amount, p_fill.fill_id, 'told after the execution'
+    select p_fill.account_id, e.kind, e.amount, p_fill.fill_id, 'reported after the execution'
     from (
         values ('fill', v_sign * v_added.notional), ('fee', -v_added.fee), ('tax', -v_added.tax)
     ) as e (kind, amount)

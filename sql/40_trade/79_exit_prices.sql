@@ -1,5 +1,5 @@
 -- 79_exit_prices: the rules of 78 in one view.  Each deployment builds it from the rows of trade.exit_kinds, so that
--- nothing is planned anew when prices arrive.
+-- no query has to be planned when prices arrive.
 
 do $$
 declare

@@ -1,5 +1,5 @@
 -- 34_pick_size: the quantity of a pick is its smallest bound.  Each deployment joins the bounds of 31 and 32 into one
--- query, from the rows of strategy.pick_bounds, so that nothing is planned anew for a pick.
+-- query, from the rows of strategy.pick_bounds, so that no query has to be planned for a pick.
 
 do $$
 declare

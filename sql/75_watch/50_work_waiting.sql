@@ -46,7 +46,7 @@ $build$;
 
 comment on view trade.fills_waiting is
     'Accounts whose broker may have a fill to read now, some more than once. Built at each deployment from '
-    'trade.brokers.fills_view, so that nothing is planned anew at run time.';
+    'trade.brokers.fills_view, so that no query has to be planned at run time.';
 
 create or replace function api.orders_waiting(
     out cancels boolean,

@@ -1,7 +1,7 @@
 -- 70_triggers: what changes a mode by itself.  A trigger is a row of risk.triggers over a measure; every sample that is
 -- beyond its threshold counts, and enough of them in a row enter the mode of the trigger in the scope of the measure.
 
--- Each deployment builds one view from all measures, so that nothing is planned anew at each evaluation.
+-- Each deployment builds one view from all measures, so that no query has to be planned at an evaluation.
 do $$
 declare
     v_measures text;

@@ -76,7 +76,7 @@ def test_ctrl_c_ends_everything_and_the_next_start_goes_on_also_halted(aegis):
     assert "The mode is HALT since" in again.said
     assert "A restart does not change the mode" in again.said
     assert "fill  " not in again.said
-    assert "The override code, needed to leave HALT, is" not in again.said, "it is told once"
+    assert "The override code, needed to leave HALT, is" not in again.said, "it is shown once"
     still = re.search(r"still held +(\d+)", again.said)
     assert (held and held[1]) == (still and still[1])
 

@@ -234,8 +234,8 @@ class RecordingFeed:
             "prices put on their tick": sum(grid.snapped for grid in r.grids.values()),
             "sizes cut to their lot": sum(grid.cut for grid in r.grids.values()),
         }
-        told = "".join(f", {count} {what}" for what, count in odd.items() if count)
-        return f"{r.done:.0%}, {r.quotes} quotes, {r.trades} trades{told}"
+        oddities = "".join(f", {count} {what}" for what, count in odd.items() if count)
+        return f"{r.done:.0%}, {r.quotes} quotes, {r.trades} trades{oddities}"
 
 
 def _first(most: int, tell: Callable[[Malformed], None]) -> Callable[[Malformed], None]:

@@ -80,9 +80,9 @@ class Survey:
                 hint="Another tick: aegis replay --tick; for aegis up, aegis universe add with --tick.",
             )
         if not self.events and self.is_whole:
-            told = f"; {self.malformed} rows are malformed:{self._rows()}" if self.malformed else ""
+            malformed = f"; {self.malformed} rows are malformed:{self._rows()}" if self.malformed else ""
             raise FeedError(
-                f"{self.file} holds no event{told}", hint="aegis replay --help names the columns."
+                f"{self.file} holds no event{malformed}", hint="aegis replay --help names the columns."
             )
         if not self.quotes and self.is_whole:
             raise FeedError(

@@ -87,7 +87,7 @@ async def connect_direct(
 def direct_url(settings: Settings) -> str:
     if settings.database_url is None:
         raise SettingsError(
-            "AEGIS_DATABASE_URL is not set: a worker must be told its own login",
+            "AEGIS_DATABASE_URL is not set: a worker needs the address of its own login",
             hint="aegis up and aegis worker run NAME set it.",
         )
     return settings.database_url
