@@ -1,6 +1,6 @@
 """`python -m bench [NAME ...]`: run the benchmarks and print their figures.
 
-NAME is latency, ingest, intents, replay, memory or flat; without one, all of them.
+NAME is latency, ingest, intents, replay, memory, flat or processor; without one, all of them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from importlib import import_module
 
 from bench.scratch import scratch
 
-BENCHES = ("latency", "ingest", "intents", "replay", "memory", "flat")
+BENCHES = ("latency", "ingest", "intents", "replay", "memory", "flat", "processor")
 
 
 def main(names: list[str]) -> int:

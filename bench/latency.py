@@ -146,7 +146,7 @@ async def _one_exit(feed: Connection, desk: Connection, admin: Connection, seq: 
     await until(lambda: admin.fetchval(ARMED))
     await asyncio.sleep(0.005)  # the workers have just worked: let them go back to sleep
     await feed.execute(QUOTE, seq + 1, 99)
-    await feed.execute("select pg_notify('quotes', 'S0')")
+    await feed.execute("select pg_notify('prices_reached', '')")
     await asyncio.sleep(0.02)  # polling at once would take a processor core from what is measured
     quoted = await admin.fetchval(COMMITTED)
     await until(lambda: admin.fetchval(FLAT))

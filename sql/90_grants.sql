@@ -33,7 +33,8 @@ grant execute on function
     api.feed_position,
     api.feed_status,
     api.ingest_quotes,
-    api.ingest_trades
+    api.ingest_trades,
+    api.prices_reach
 to aegis_feed;
 grant execute on function api.record_late_exits to aegis_feed;
 grant select on api.prices, api.instruments, api.tick_sizes to aegis_feed;

@@ -54,7 +54,7 @@ class Execution(Worker):
     """Sends and cancels orders, asks about orders in doubt, and imports fills."""
 
     name = "execution"
-    channels = ("new_intent", "order_work", "quotes")
+    channels = ("new_intent", "order_work", "prices_reached")
     poll = timedelta(seconds=1)
     monotonic = staticmethod(time.monotonic)
 

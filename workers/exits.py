@@ -1,4 +1,4 @@
-"""Compare stops and targets with the newest prices, at every quote.
+"""Compare stops and targets with the newest prices when one of them is reached.
 
 Each run compares all armed positions, not only those of the symbols a notification names: the comparison is
 one set-based query, and a lost notification must not delay a stop.
@@ -15,7 +15,7 @@ class Exits(Worker):
     """Calls `api.fire_exits`."""
 
     name = "exits"
-    channels = ("quotes",)
+    channels = ("prices_reached",)
     poll = timedelta(milliseconds=200)  # the shortest poll interval of any session phase
 
     async def drain(self) -> int:

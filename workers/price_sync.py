@@ -4,10 +4,11 @@ No event is lost or counted twice.  Events are numbered as they arrive, and they
 their batch has committed.  When the connection breaks during a commit, it is unknown whether the commit
 succeeded.  Then the feed is opened again, and the next number that the database expects answers that.
 
-After a commit, other workers are notified on `quotes`, at most once every few milliseconds.  The notification
-has its own transaction that writes nothing (a NOTIFY inside a writing commit would queue behind the WAL
-flush), and it runs concurrently with the next batch.  So prices never wait for a notification, nor for a
-session that floods the notification queue.
+After a commit, others are notified: on `prices_reached` at once when the new prices have reached an exit or
+an order, and for the strategies on `quotes`, at most once every HINT_GAP.  A notification has its own
+transaction that writes nothing (a NOTIFY inside a writing commit would queue behind the WAL flush), and it
+runs concurrently with the next batch.  So prices never wait for a notification, nor for a session that floods
+the notification queue.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from decimal import Decimal
@@ -32,7 +33,9 @@ from workers.runtime.worker import Worker
 
 BATCH = 1000  # events passed to SQL at once
 BUFFER = 20 * BATCH  # events in memory before the feed has to wait
-HINT_GAP = 0.003  # seconds between two notifications
+HINT_GAP = (
+    0.02  # seconds between two notifications of strategies: each costs every strategy a look at its prices
+)
 HINT_BYTES = 1000  # a longer list of symbols is sent as empty, which means all symbols
 HEARTBEAT = 1.0  # seconds between two status reports of a feed
 
@@ -40,7 +43,8 @@ OPEN = "select api.open_feed($1, $2, $3)"
 POSITION = "select api.feed_position($1)"
 STATUS = "select api.feed_status($1, $2, $3)"
 HINT = """
-select set_config('synchronous_commit', 'off', true), pg_notify('quotes', $1)
+select set_config('synchronous_commit', 'off', true), count(pg_notify(h.channel, h.payload))
+from unnest($1::text[], $2::text[]) as h (channel, payload)
 where pg_notification_queue_usage() < 0.25
 """  # same limit as bus.notify; other notifying commits wait for this one, so it does not wait for the disk
 LATE_EXITS = "select api.record_late_exits($1, $2, $3, $4, $5)"
@@ -64,6 +68,7 @@ class PriceSync(Worker):
 
     name = "price_sync"
     poll = timedelta(seconds=HEARTBEAT)
+    is_timed = False
 
     def __init__(
         self, settings: Settings | None = None, *args: str, db: Queries | None = None, worker_id: int = 0
@@ -80,7 +85,9 @@ class PriceSync(Worker):
         self._room = asyncio.Event()
         self._reader: asyncio.Task[None] | None = None
         self._touched: set[str] = set()  # symbols not yet notified
+        self._reached = False  # whether prices reached an exit or an order and nobody was notified yet
         self._hint: asyncio.Task[None] | None = None
+        self._later: asyncio.TimerHandle | None = None
         self._hint_due = self._word_due = 0.0
 
     async def start(self) -> None:
@@ -92,6 +99,8 @@ class PriceSync(Worker):
         if self._reader is not None:
             self._reader.cancel()
             await asyncio.gather(self._reader, return_exceptions=True)
+        if self._later is not None:
+            self._later.cancel()
         if self._hint is not None:
             await asyncio.gather(self._hint, return_exceptions=True)
         if self._link is not None and not self.lockstep:
@@ -113,7 +122,9 @@ class PriceSync(Worker):
         batch = list(islice(self._buffer, BATCH))
         try:
             if batch:
-                self.counts.add(await ingest(self._link, self.feed.name, self._next_seq, batch))
+                counts, reached = await ingest(self._link, self.feed.name, self._next_seq, batch)
+                self.counts.add(counts)
+                self._reached |= reached
                 await checkpoint("price_sync.ingested")
                 self._committed(len(batch))
                 self._touched.update([event.symbol for event in batch])
@@ -192,15 +203,8 @@ class PriceSync(Worker):
     async def _tell(self) -> None:
         """Notify which prices changed, and report that the feed is alive or how it ended."""
         now = asyncio.get_running_loop().time()
-        if self._hint is not None and not self._hint.done():
-            pass  # it wakes us when it has been sent
-        elif self._touched and now >= self._hint_due:
-            symbols = ",".join(sorted(self._touched))
-            self._touched.clear()
-            self._hint_due = now + HINT_GAP
-            self._hint = asyncio.create_task(self._send_hint(symbols if len(symbols) <= HINT_BYTES else ""))
-        elif self._touched:
-            asyncio.get_running_loop().call_later(self._hint_due - now, self.bus.wake.set)
+        if self._hint is None or self._hint.done():  # else it wakes us when it has been sent
+            self._hint_others(now)
         if self._has_ended:
             return
         if self._reader is not None and self._reader.done() and not self._buffer:
@@ -209,13 +213,30 @@ class PriceSync(Worker):
             self._word_due = now + HEARTBEAT
             await self._say("CONNECTED", self.feed.progress())
 
-    async def _send_hint(self, symbols: str) -> None:
+    def _hint_others(self, now: float) -> None:
+        """Start to notify those who are due, or come back when the strategies are."""
+        hints: dict[str, str] = {}
+        if self._reached:
+            self._reached = False
+            hints["prices_reached"] = ""
+        if self._touched and now >= self._hint_due:
+            symbols = ",".join(sorted(self._touched))
+            self._touched.clear()
+            self._hint_due = now + HINT_GAP
+            hints["quotes"] = symbols if len(symbols) <= HINT_BYTES else ""
+        if hints:
+            self._hint = asyncio.create_task(self._send(hints))
+        elif self._touched and (self._later is None or self._later.when() <= now):
+            loop = asyncio.get_running_loop()
+            self._later = loop.call_at(self._hint_due, self.bus.wake.set)
+
+    async def _send(self, hints: Mapping[str, str]) -> None:
         """Notify other workers; when that fails, they find the prices at their next poll."""
         try:
-            await self.db.execute(HINT, symbols)
+            await self.db.execute(HINT, list(hints), list(hints.values()))
         except Exception as error:
             self.log.log(logging.DEBUG if is_away(error) else logging.WARNING, "no hint was sent: %s", error)
-        if self._touched:
+        if self._touched or self._reached:
             self.bus.wake.set()
 
     async def _finish(self, error: BaseException | None) -> None:

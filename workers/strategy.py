@@ -57,6 +57,7 @@ class StrategyWorker(Worker):
     name = "strategy"
     channels = ("quotes",)
     poll = timedelta(seconds=1)
+    is_timed = False
 
     def __init__(
         self, settings: Settings | None = None, *args: str, db: Queries | None = None, worker_id: int = 0

@@ -33,9 +33,8 @@ comment on function api.paper_fills_since is
 
 create or replace view paper.fills_waiting as
 select a.account_id
-from paper.orders as o
-join trade.accounts as a on a.account = o.account
-where o.status = 'OPEN'
+from paper.matchable as m
+join trade.accounts as a on a.account = m.account
 union all
 select a.account_id
 from trade.accounts as a
@@ -47,7 +46,8 @@ where exists (
 );
 
 comment on view paper.fills_waiting is
-    'Accounts for which the paper broker may have a fill to read: once for each open order, and once if a fill is unread.';
+    'Accounts for which the paper broker may have a fill to read: once for each order that can be matched now, and once '
+    'if a fill is unread.';
 
 create or replace function api.paper_snapshot(p_account text)
 returns jsonb

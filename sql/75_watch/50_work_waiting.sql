@@ -4,7 +4,7 @@
 
 -- Until the block below has read the rows of the brokers: any account.
 create or replace view trade.fills_waiting as
-select a.account_id
+select a.account_id, false as is_known
 from trade.accounts as a;
 
 do $build$
@@ -28,14 +28,14 @@ begin
         end if;
 
         v_built := v_built || v_broker.fills_view;
-        v_query := v_query || format(' union all select w.account_id from %s as w', v_broker.fills_view);
+        v_query := v_query || format(' union all select w.account_id, true from %s as w', v_broker.fills_view);
     end loop;
 
     -- Only a view that is built in keeps its broker's accounts out of the first part: a row changed later is obeyed at
     -- the next deployment, and until then the broker is asked too often rather than never.
     execute format(
         'create or replace view trade.fills_waiting as
-        select a.account_id
+        select a.account_id, false as is_known
         from trade.accounts as a
         join trade.brokers as b on b.broker = a.broker
         where (b.fills_view = any(%L::text[])) is not true',
@@ -45,8 +45,9 @@ end;
 $build$;
 
 comment on view trade.fills_waiting is
-    'Accounts whose broker may have a fill to read now, some more than once. Built at each deployment from '
-    'trade.brokers.fills_view, so that no query has to be planned at run time.';
+    'Accounts whose broker may have a fill to read now, some more than once; is_known when the broker''s own view says '
+    'so, false when it may have one at any time. Built at each deployment from trade.brokers.fills_view, so that no '
+    'query has to be planned at run time.';
 
 create or replace function api.orders_waiting(
     out cancels boolean,
@@ -111,3 +112,34 @@ end;
 $$;
 
 comment on function api.work_waiting is 'Whether each worker may find something to do now.';
+
+create or replace function api.prices_reach(p_symbols text[])
+returns boolean
+language plpgsql
+volatile  -- it must see the prices that the same statement has just stored
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- Ask what is cheap first, in a statement of its own: nearly always no bid has reached a price of an exit rule.
+    if exists (
+        select
+        from market.instruments as i
+        join trade.exit_prices as x on x.instrument_id = i.instrument_id
+        join market.prices_best as b on b.instrument_id = i.instrument_id
+        where i.symbol = any(p_symbols)
+          and (b.bid <= x.sell_below or b.bid >= x.sell_above)
+    ) then
+        if exists (select from trade.exits_due as d where d.symbol = any(p_symbols))
+            or exists (select from trade.stops_to_escalate as s where s.symbol = any(p_symbols)) then
+            return true;
+        end if;
+    end if;
+
+    return exists (select from trade.fills_waiting as w where w.is_known);
+end;
+$$;
+
+comment on function api.prices_reach is
+    'Whether the newest prices of these symbols have reached an exit that can fire, a resting sell whose stop is reached, '
+    'or an order at a broker that fills at our prices: then execution has work now.';

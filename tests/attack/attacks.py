@@ -32,6 +32,7 @@ CHANNELS = (
         "command",
         "alert",
         "quotes",
+        "prices_reached",
     ),
     *("event", "no_such_channel"),
 )

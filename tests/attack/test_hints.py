@@ -10,7 +10,16 @@ import pytest
 from tests.e2e.system import CODE, Connection, System
 
 CHANNELS = (
-    *("command", "quotes", "new_intent", "new_pick", "order_work", "system_mode", "strategy_changed"),
+    *(
+        "command",
+        "quotes",
+        "prices_reached",
+        "new_intent",
+        "new_pick",
+        "order_work",
+        "system_mode",
+        "strategy_changed",
+    ),
     *("alert", "event", "no_such_channel"),
 )
 PAYLOADS = ("drain", "", "go on", '{"mode": "HALT"}', "x" * 7900, "\x01\t\n\x7f", "'; drop table x --")

@@ -40,7 +40,7 @@ def ended(file: Path) -> str:
 
 
 def market(feed: Connection, phase: int) -> Callable[[], None]:
-    """Return a function that quotes every symbol once as the feed's login and notifies `quotes`."""
+    """Return a function that quotes every symbol once as the feed's login and notifies `prices_reached`."""
     numbers = count(phase * 1_000_000 + 1)
 
     def quote() -> None:
@@ -49,7 +49,7 @@ def market(feed: Connection, phase: int) -> Callable[[], None]:
             list(column) for column in zip(*(book[phase] for book in BOOKS.values()), strict=True)
         ]
         feed.execute(INGEST, [list(BOOKS), [now] * len(BOOKS), [next(numbers) for _ in BOOKS], *columns])
-        feed.execute("select pg_notify('quotes', '')")
+        feed.execute("select pg_notify('prices_reached', '')")
 
     return quote
 

@@ -12,6 +12,7 @@ OUT_SIDE = "test_sides.py::test_a_side_outside_the_limits_of_the_day_is_not_soun
 SIDES_STORED = "test_sides.py::test_the_sides_stored_make_sense"
 NO_BID = "test_sides.py::test_at_the_lower_limit_nobody_bids_no_stop_can_fire_and_that_is_shown"
 MARKS = "test_sides.py::test_a_mark_is_never_above_the_sound_ask_nor_below_the_sound_bid"
+AT_ITS_PRICE = "test_matching.py::test_an_open_order_may_have_news_at_a_price_it_trades_at"
 AWAY = "test_rounding.py::test_stop_and_target_are_rounded_away_from_the_trade"
 NO_GRID = "test_universe.py::test_a_tick_table_that_makes_no_grid_is_refused"
 FINITE = "test_universe.py::test_no_writer_makes_a_step_that_is_no_number"
@@ -76,13 +77,16 @@ MUTATIONS: tuple[Mutation, ...] = (
         FRESH,
         "test_sides.py::test_the_second_gate_asks_for_the_side_of_the_pick",
     ),
-    code(
-        "L8",
-        "paper.match_order",
-        "(case v_order.side when 'BUY' then v_price.ask_is_sound else v_price.bid_is_sound end) is not true",
-        "v_price.bid is null and v_price.ask is null",
-        EACH_SIDE,
+    view("L8", "paper.matchable", "s.is_sound", "(b.bid_is_sound OR b.ask_is_sound)", EACH_SIDE),
+    view(
+        "numbers",
+        "paper.matchable",
+        "s.size > COALESCE(t.quantity, (0)::numeric)",
+        "s.size > (0)::numeric",
+        "test_matching.py::test_each_quotes_size_counts_once",
     ),
+    view("L8", "paper.matchable", "s.price <= o.limit_price", "s.price >= o.limit_price", AT_ITS_PRICE),
+    view("L8", "paper.matchable", "s.price >= o.limit_price", "s.price <= o.limit_price", AT_ITS_PRICE),
     view("L8", "trade.exits_blocked", "NOT q.bid_is_sound", "false", NO_BID),
     code("L8", "market.mark", "THEN p_mark", "THEN p_last", MARKS),
     code(
@@ -96,8 +100,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     code(
         "numbers",
         "paper.match_order",
-        "trunc(v_qty * v_touch * v_fees.taker_rate, 8)",
-        "round(v_qty * v_touch * v_fees.taker_rate, 8)",
+        "trunc(v_qty * v_match.price * v_fees.taker_rate, 8)",
+        "round(v_qty * v_match.price * v_fees.taker_rate, 8)",
         "test_sides.py::test_a_paper_order_pays_at_most_what_was_reserved_for_it",
     ),
     code(

@@ -7,7 +7,30 @@ ODD_RULE = "test_row_bounds.py::test_a_rule_out_of_bounds_is_not_stored"
 ENOUGH = TRIGGERS + "enough_true_samples_in_a_row_enter_the_mode_with_their_evidence"
 PRIORITY = "test_exits.py::test_of_a_stop_and_a_target_reached_at_once_the_stop_gives_the_reason"
 
+REACHED = "test_reached.py::test_"
+
 MUTATIONS: tuple[Mutation, ...] = (
+    code(
+        "L12",
+        "api.prices_reach",
+        "b.bid <= x.sell_below or b.bid >= x.sell_above",
+        "false",
+        REACHED + "a_bid_at_or_beyond_a_trigger_is_reached",
+    ),
+    code(
+        "L12",
+        "api.prices_reach",
+        "where d.symbol = any(p_symbols)",
+        "where false",
+        REACHED + "a_bid_at_or_beyond_a_trigger_is_reached",
+    ),
+    code(
+        "L12",
+        "api.prices_reach",
+        "where s.symbol = any(p_symbols)",
+        "where false",
+        REACHED + "a_resting_sell_whose_stop_is_reached_is_found",
+    ),
     constraint("bound", "trade.exit_rules", "exit_rules_value_bounded", ODD_RULE),
     constraint("bound", "risk.triggers", "triggers_threshold_bounded", ODD_RULE),
     trigger(

@@ -50,11 +50,10 @@ def test_nothing_waits_at_the_paper_broker_when_all_is_read_and_nothing_open(pap
 @pytest.mark.parametrize(
     "news",
     [
-        "update paper.orders set status = 'OPEN'",
         "update trade.accounts set fills_cursor = '0'",
         "update trade.accounts set fills_cursor = 'no number'",
     ],
-    ids=["an order is open", "a fill is unread", "a cursor of another kind"],
+    ids=["a fill is unread", "a cursor of another kind"],
 )
 def test_the_paper_broker_may_have_news(paper, news):
     paper.execute(news)

@@ -13,20 +13,21 @@ from typing import Any, Protocol
 from workers.feeds import Event, Quote, Trade
 
 ONLY_QUOTES = """
-select q.applied, q.superseded, q.quarantined
+select q.applied, q.superseded, q.quarantined, api.prices_reach($2::text[])
 from api.ingest_quotes(
     $1, $2::text[], $3::text::timestamptz[], $4::text::bigint[],
     $5::text::numeric[], $6::text::numeric[], $7::text::numeric[], $8::text::numeric[]
 ) as q
 """
 ONLY_TRADES = """
-select t.applied, t.superseded, t.quarantined
+select t.applied, t.superseded, t.quarantined, false
 from api.ingest_trades(
     $1, $2::text[], $3::text::timestamptz[], $4::text::bigint[], $5::text::numeric[], $6::text::numeric[]
 ) as t
 """
 BOTH = """
-select q.applied + t.applied, q.superseded + t.superseded, q.quarantined + t.quarantined
+select q.applied + t.applied, q.superseded + t.superseded, q.quarantined + t.quarantined,
+    api.prices_reach($2::text[])
 from api.ingest_quotes(
     $1, $2::text[], $3::text::timestamptz[], $4::text::bigint[],
     $5::text::numeric[], $6::text::numeric[], $7::text::numeric[], $8::text::numeric[]
@@ -61,8 +62,11 @@ class Counts:
         return self.applied + self.superseded + self.quarantined
 
 
-async def ingest(db: Database, feed: str, first_seq: int, events: Sequence[Event]) -> Counts:
-    """Pass a batch to SQL in one transaction, its events numbered in order from `first_seq`."""
+async def ingest(db: Database, feed: str, first_seq: int, events: Sequence[Event]) -> tuple[Counts, bool]:
+    """Pass a batch to SQL in one transaction, its events numbered in order from `first_seq`.
+
+    Return also whether the new prices have reached an exit or an order.
+    """
     quotes: list[Quote] = []
     trades: list[Trade] = []
     quote_seqs: list[int] = []
@@ -80,7 +84,8 @@ async def ingest(db: Database, feed: str, first_seq: int, events: Sequence[Event
         row = await db.fetchrow(ONLY_TRADES, feed, *_trades(trades, trade_seqs))
     else:
         row = await db.fetchrow(BOTH, feed, *_quotes(quotes, quote_seqs), *_trades(trades, trade_seqs))
-    return Counts(*row)
+    *counts, reached = row
+    return Counts(*counts), reached
 
 
 def _quotes(quotes: list[Quote], seqs: list[int]) -> tuple[object, ...]:

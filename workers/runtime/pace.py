@@ -13,7 +13,7 @@ import asyncio
 import time
 
 WINDOW = 0.1  # seconds
-SHARE = 40  # wake-ups per sender and window: price_sync sends at most one notification every 3 ms
+SHARE = 40  # wake-ups per sender and window
 ALL = 100  # wake-ups of all senders in a window
 LATER = 0.05  # seconds until notifications over the limit wake the worker
 FLOOD = 1000  # with more notifications than this in a window, even reading them costs too much

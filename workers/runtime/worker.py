@@ -58,6 +58,8 @@ class Worker:
     channels: ClassVar[tuple[str, ...]] = ()
     poll: ClassVar[timedelta] = timedelta(seconds=1)
     """The longest delay that a lost notification can cause."""
+    is_timed: ClassVar[bool] = True
+    """Whether work can fall due for this worker by time alone, which `api.next_due` tells."""
     goodbye: ClassVar[float] = 5.0
     """Seconds allowed for each step of the shutdown: `release`, `stop`, and closing each connection."""
 
@@ -227,7 +229,7 @@ class Worker:
         if self.wake.is_set():
             return
         await checkpoint(f"{self.name}.idle")
-        due: timedelta | None = await self.db.fetchval("select api.next_due()")
+        due: timedelta | None = await self.db.fetchval("select api.next_due()") if self.is_timed else None
         waits = [] if due is None else [max(0.0, due.total_seconds()) + JUST_AFTER]
         if self.settings.poll:
             waits.append(self._poll_seconds())
