@@ -134,7 +134,7 @@ async def _exit_order(scratch: Scratch) -> Section:
     section.add_latency("  intent to order claimed", to_claim)
     section.add_latency("  order claimed to placed at the broker", to_broker)
     section.notes.append(
-        "limit: two wake-ups by NOTIFY and three commits with a WAL flush, one behind the other"
+        "limit: one wake-up by NOTIFY and two commits with a WAL flush, one behind the other"
     )
     return section
 

@@ -1112,26 +1112,7 @@ create table trade.order_intents (
     constraint order_intents_idempotency_key UNIQUE (account_id, idempotency_key),
     constraint order_intents_account_fkey FOREIGN KEY (account_id) REFERENCES trade.accounts(account_id),
     constraint order_intents_instrument_fkey FOREIGN KEY (instrument_id) REFERENCES market.instruments(instrument_id),
-    constraint order_intents_type_fkey FOREIGN KEY (intent_type, side) REFERENCES trade.intent_types(intent_type, side),
-    constraint order_intents_approved_together CHECK ((approved_by IS NULL) = (approved_at IS NULL)),
-    constraint order_intents_filled_iff_whole CHECK (status <> 'FILLED'::text OR filled_qty = quantity),
-    constraint order_intents_filled_within_quantity CHECK (filled_qty >= 0::numeric AND filled_qty <= quantity),
-    constraint order_intents_limit_is_worst CHECK (limit_price IS NULL OR limit_price = worst_price),
-    constraint order_intents_overfill_not_negative CHECK (overfill_qty >= 0::numeric),
-    constraint order_intents_prices_positive CHECK (worst_price > 0::numeric AND limit_price > 0::numeric),
-    constraint order_intents_quantity_positive CHECK (quantity > 0::numeric),
-    constraint order_intents_reserves_one_side CHECK (
-CASE side
-    WHEN 'BUY'::text THEN reserved_qty = 0::numeric AND reserved_cash >= 0::numeric
-    ELSE reserved_cash = 0::numeric AND reserved_qty >= 0::numeric
-END),
-    constraint order_intents_reserves_the_rest CHECK (closed_at IS NOT NULL OR
-CASE side
-    WHEN 'BUY'::text THEN reserved_cash = ((quantity - filled_qty) * worst_price * (1::numeric + reserve_rate))
-    ELSE reserved_qty = (quantity - filled_qty)
-END),
-    constraint order_intents_terminal_iff_closed CHECK ((status = ANY (ARRAY['FILLED'::text, 'CANCELLED'::text, 'REJECTED'::text, 'EXPIRED'::text])) = (closed_at IS NOT NULL)),
-    constraint order_intents_terminal_iff_released CHECK ((status = ANY (ARRAY['FILLED'::text, 'CANCELLED'::text, 'REJECTED'::text, 'EXPIRED'::text])) = (reserved_qty = 0::numeric AND reserved_cash = 0::numeric))
+    constraint order_intents_type_fkey FOREIGN KEY (intent_type, side) REFERENCES trade.intent_types(intent_type, side)
 );
 CREATE INDEX order_intents_by_pick ON trade.order_intents USING btree (pick_id) WHERE (pick_id IS NOT NULL);
 CREATE INDEX order_intents_entries ON trade.order_intents USING btree (account_id, created_at) WHERE ((side = 'BUY'::text) AND (filled_qty > (0)::numeric));
@@ -1216,18 +1197,7 @@ create table trade.orders (
     constraint orders_client_order_id_key UNIQUE (client_order_id),
     constraint orders_claimed_by_fkey FOREIGN KEY (claimed_by) REFERENCES bus.workers(worker_id),
     constraint orders_intent_fkey FOREIGN KEY (intent_id) REFERENCES trade.order_intents(intent_id),
-    constraint orders_parent_fkey FOREIGN KEY (parent_order_id) REFERENCES trade.orders(order_id),
-    constraint orders_amend_has_price CHECK ((amend_at IS NULL) = (amend_price IS NULL)),
-    constraint orders_client_order_id_short CHECK (length(client_order_id) >= 1 AND length(client_order_id) <= 36),
-    constraint orders_closed_iff_terminal CHECK ((closed_at IS NOT NULL) = (status = ANY (ARRAY['FILLED'::text, 'CANCELLED'::text, 'REJECTED'::text, 'EXPIRED'::text, 'REPLACED'::text]))),
-    constraint orders_filled_within_quantity CHECK (filled_qty >= 0::numeric AND filled_qty <= quantity),
-    constraint orders_overfill_not_negative CHECK (overfill_qty >= 0::numeric),
-    constraint orders_pending_is_child CHECK (NOT is_pending OR parent_order_id IS NOT NULL),
-    constraint orders_quantity_positive CHECK (quantity > 0::numeric AND limit_price > 0::numeric),
-    constraint orders_sending_has_owner CHECK (status <> 'SENDING'::text OR claimed_by IS NOT NULL),
-    constraint orders_side_known CHECK (side = ANY (ARRAY['BUY'::text, 'SELL'::text])),
-    constraint orders_stray_is_being_cancelled CHECK (stray_since IS NULL OR closed_at IS NOT NULL AND broker_ended_at IS NULL AND cancel_requested_at IS NOT NULL AND filled_qty < quantity),
-    constraint orders_type_known CHECK (order_type = ANY (ARRAY['LIMIT'::text, 'MARKET'::text]))
+    constraint orders_parent_fkey FOREIGN KEY (parent_order_id) REFERENCES trade.orders(order_id)
 );
 CREATE INDEX orders_amend_due ON trade.orders USING btree (amend_at) WHERE ((amend_at IS NOT NULL) AND (closed_at IS NULL));
 CREATE UNIQUE INDEX orders_broker_order_id_key ON trade.orders USING btree (account_id, broker_order_id) WHERE (broker_order_id IS NOT NULL);

@@ -32,7 +32,7 @@ from workers.runtime.worker import Worker
 
 BATCH = 50
 
-CLAIM = "select * from api.claim_intents($1, $2)"
+CLAIM = "select * from api.claim_intents($1, $2, p_fire_exits => $3)"
 UNSEND = "select api.unsend($1, $2)"
 WAITING = "select * from api.orders_waiting()"
 AMENDS = "select * from api.claim_amends($1, $2)"
@@ -77,7 +77,8 @@ class Execution(Worker):
 
     async def _send_claimed(self) -> int:
         asked_at = self.monotonic()
-        orders = [Order(**row) for row in await self.db.fetch(CLAIM, self.id, BATCH)]
+        reached = self.bus.was_heard("prices_reached")
+        orders = [Order(**row) for row in await self.db.fetch(CLAIM, self.id, BATCH, reached)]
         await checkpoint("execution.claimed")
         await self._each(self._send(order, asked_at) for order in orders)
         return len(orders)

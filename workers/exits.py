@@ -1,4 +1,4 @@
-"""Compare stops and targets with the newest prices when one of them is reached.
+"""Compare stops and targets with the newest prices: the poll behind execution, which fires them as it claims.
 
 Each run compares all armed positions, not only those of the symbols a notification names: the comparison is
 one set-based query, and a lost notification must not delay a stop.
@@ -15,8 +15,8 @@ class Exits(Worker):
     """Calls `api.fire_exits`."""
 
     name = "exits"
-    channels = ("prices_reached",)
     poll = timedelta(milliseconds=200)  # the shortest poll interval of any session phase
+    is_timed = False
 
     async def drain(self) -> int:
         """Fire all exits that are due; return how many were fired."""

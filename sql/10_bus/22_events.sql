@@ -25,6 +25,45 @@ comment on function bus.cause_of is
     'The api function in the outermost frame of a call stack, or direct SQL if that frame names none, as for a DO '
     'block. Other frames are ignored: they hold text of the caller, such as the body of a DO block.';
 
+create or replace function bus.event_origin(
+    out generation integer,
+    out cause      text
+)
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_context text;
+    v_frame   text;
+begin
+    get diagnostics v_context = pg_context;
+    v_frame := split_part(v_context, e'\n', -1);
+    cause := split_part(split_part(v_frame, ' api.', 2), '(', 1);
+
+    if cause = '' then
+        cause := bus.cause_of(v_frame);
+    end if;
+
+    if current_setting('synchronous_commit') = 'off' then
+        perform bus.make_durable();
+    end if;
+
+    -- If this is not where the last run began, it is a copy or a restored dump that was not started yet. Its events
+    -- belong to the generation that begin_run will open: its transaction ids may be lower than earlier ones.
+    select n.generation + case
+        when n.home_path = pg_relation_filepath('bus.instance') and n.home_started_at = pg_postmaster_start_time()
+            then 0
+        else (n.run_number > 0 and not bus.is_home(n))::integer
+    end
+    into strict generation
+    from bus.instance as n;
+end;
+$$;
+
+comment on function bus.event_origin is
+    'The generation and the cause of the events that are about to be written; makes their transaction durable.';
+
 create or replace function bus.record_event(
     p_entity    text,
     p_entity_id bigint,
@@ -38,41 +77,14 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_context  text;
-    v_frame    text;
-    v_cause    text;
+    v_origin   record := bus.event_origin();
     v_event_id bigint;
 begin
-    get diagnostics v_context = pg_context;
-    v_frame := split_part(v_context, e'\n', -1);
-    v_cause := split_part(split_part(v_frame, ' api.', 2), '(', 1);
-
-    -- Keep this call separate: inside the insert below, its plan would be initialised for every event.
-    if v_cause = '' then
-        v_cause := bus.cause_of(v_frame);
-    end if;
-
-    if current_setting('synchronous_commit') = 'off' then
-        perform bus.make_durable();
-    end if;
-
-    -- If this is not where the last run began, it is a copy or a restored dump that was not started yet. Its events
-    -- belong to the generation that begin_run will open: its transaction ids may be lower than earlier ones.
     insert into bus.events (generation, cause, entity, entity_id, change, intent_id, correlation_id, data)
-    select
-        n.generation + case
-            when n.home_path = pg_relation_filepath('bus.instance') and n.home_started_at = pg_postmaster_start_time()
-                then 0
-            else (n.run_number > 0 and not bus.is_home(n))::integer
-        end,
-        v_cause,
-        p_entity,
-        p_entity_id,
-        p_change,
-        p_intent_id,
-        (select i.correlation_id from trade.order_intents as i where i.intent_id = p_intent_id),
-        p_data
-    from bus.instance as n
+    values (
+        v_origin.generation, v_origin.cause, p_entity, p_entity_id, p_change, p_intent_id,
+        (select i.correlation_id from trade.order_intents as i where i.intent_id = p_intent_id), p_data
+    )
     returning event_id into v_event_id;
 
     return v_event_id;

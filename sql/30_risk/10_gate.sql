@@ -45,6 +45,32 @@ $$;
 comment on function risk.lock_gate_shared is
     'Holds the gate until the transaction ends, so that the next statement reads the mode in force. Raises TRM02.';
 
+create or replace function risk.refuse_action(
+    p_mode    text,
+    p_action  text,
+    p_verdict text
+)
+returns void
+language plpgsql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if p_verdict = 'APPROVE' then
+        raise exception 'this intent needs a person''s approval'
+            using errcode = 'TRM03',
+                  hint = 'It may be stored as PENDING_APPROVAL: select * from approvals;';
+    end if;
+
+    raise exception 'mode % forbids %', coalesce(p_mode, 'UNKNOWN'), lower(replace(p_action, '_', ' '))
+        using errcode = 'TRM01',
+              hint = 'select mode, reason from system_mode; resume(reason, code) leaves HALT.';
+end;
+$$;
+
+comment on function risk.refuse_action is
+    'Refuses an action by what the mode says about it: it needs a person''s approval, or is forbidden. Raises TRM01, TRM03.';
+
 create or replace function risk.require_mode_allows(
     p_account_id bigint,
     p_action     text
@@ -65,9 +91,7 @@ begin
       and v.action = p_action;
 
     if v_row.verdict in ('ALLOW', 'APPROVE') is not true then
-        raise exception 'mode % forbids %', coalesce(v_row.mode, 'UNKNOWN'), lower(replace(p_action, '_', ' '))
-            using errcode = 'TRM01',
-                  hint = 'select mode, reason from system_mode; resume(reason, code) leaves HALT.';
+        perform risk.refuse_action(v_row.mode, p_action, v_row.verdict);
     end if;
 
     return v_row.verdict;

@@ -94,42 +94,85 @@ returns trigger
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
+set enable_nestloop = off  -- the plan is kept, and may have been made for one row
 as $$
 declare
-    v_before numeric := 0;
+    v_origin record;
 begin
-    if tg_op = 'UPDATE' then
-        v_before := old.breach_qty;
+    -- Most updates change only a reservation, which the event of the intent tells.
+    if not exists (
+        select
+        from old_rows as o
+        join new_rows as n using (account_id, instrument_id, owner)
+        where (n.version, n.breach_qty) is distinct from (o.version, o.breach_qty)
+    ) then
+        return null;
     end if;
 
-    if tg_op = 'INSERT' or old.version <> new.version or old.breach_qty <> new.breach_qty then
-        perform bus.record_event(
-            'position', new.instrument_id, case tg_op when 'INSERT' then 'created' else 'changed' end,
-            null, jsonb_build_object(
-                'account_id', new.account_id, 'owner', new.owner, 'qty', new.qty, 'locked_qty', new.locked_qty,
-                'breach_qty', new.breach_qty, 'cost', new.cost, 'realized_pnl', new.realized_pnl,
-                'version', new.version
-            )
-        );
-    end if;
+    v_origin := bus.event_origin();
 
-    if new.breach_qty <> v_before then
-        perform trade.note_breach(
-            format('position %s/%s/%s', new.account_id, new.instrument_id, new.owner), v_before, new.breach_qty,
-            jsonb_build_object('qty', new.qty, 'locked_qty', new.locked_qty)
-        );
-    end if;
+    insert into bus.events (generation, cause, entity, entity_id, change, data)
+    select
+        v_origin.generation, v_origin.cause, 'position', n.instrument_id, 'changed', jsonb_build_object(
+            'account_id', n.account_id, 'owner', n.owner, 'qty', n.qty, 'locked_qty', n.locked_qty,
+            'breach_qty', n.breach_qty, 'cost', n.cost, 'realized_pnl', n.realized_pnl, 'version', n.version
+        )
+    from old_rows as o
+    join new_rows as n using (account_id, instrument_id, owner)
+    where (n.version, n.breach_qty) is distinct from (o.version, o.breach_qty)
+    order by n.account_id, n.instrument_id, n.owner;
+
+    perform trade.note_breach(
+        format('position %s/%s/%s', n.account_id, n.instrument_id, n.owner), o.breach_qty, n.breach_qty,
+        jsonb_build_object('qty', n.qty, 'locked_qty', n.locked_qty)
+    )
+    from old_rows as o
+    join new_rows as n using (account_id, instrument_id, owner)
+    where n.breach_qty <> o.breach_qty;
 
     return null;
 end;
 $$;
 
 comment on function trade.tg_positions__record is
-    'L9: records one event for each change of a position; keeps an incident open during a breach.';
+    'L9: records one event for each change of the facts of a position; keeps an incident open during a breach.';
 
-create or replace trigger _900_record
-after insert or update on trade.positions
-for each row execute function trade.tg_positions__record();
+create or replace trigger _900_record_change
+after update on trade.positions
+referencing old table as old_rows new table as new_rows
+for each statement execute function trade.tg_positions__record();
+
+create or replace function trade.tg_positions__record_new()
+returns trigger
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform bus.record_event('position', n.instrument_id, 'created', null, jsonb_build_object(
+        'account_id', n.account_id, 'owner', n.owner, 'qty', n.qty, 'locked_qty', n.locked_qty,
+        'breach_qty', n.breach_qty, 'cost', n.cost, 'realized_pnl', n.realized_pnl, 'version', n.version
+    ))
+    from new_rows as n;
+
+    perform trade.note_breach(
+        format('position %s/%s/%s', n.account_id, n.instrument_id, n.owner), 0, n.breach_qty,
+        jsonb_build_object('qty', n.qty, 'locked_qty', n.locked_qty)
+    )
+    from new_rows as n
+    where n.breach_qty <> 0;
+
+    return null;
+end;
+$$;
+
+comment on function trade.tg_positions__record_new is
+    'L9: records one event for each new position, which is rare; opens an incident if it begins in breach.';
+
+create or replace trigger _910_record_new
+after insert on trade.positions
+referencing new table as new_rows
+for each statement execute function trade.tg_positions__record_new();
 
 create or replace function trade.tg_balances__record()
 returns trigger

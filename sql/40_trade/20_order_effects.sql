@@ -26,21 +26,54 @@ when (
 )
 execute function trade.tg_orders__notify();
 
+create or replace function trade.order_facts(p_order trade.orders)
+returns jsonb
+language sql
+stable
+begin atomic
+    select jsonb_build_object(
+        'client_order_id', p_order.client_order_id, 'broker_order_id', p_order.broker_order_id, 'side', p_order.side,
+        'quantity', p_order.quantity, 'limit_price', p_order.limit_price, 'filled_qty', p_order.filled_qty,
+        'overfill_qty', p_order.overfill_qty, 'claimed_by', p_order.claimed_by, 'fence', p_order.fence,
+        'cancel_requested_at', p_order.cancel_requested_at, 'closed_reason', p_order.closed_reason,
+        'parent_order_id', p_order.parent_order_id, 'amend_price', p_order.amend_price,
+        'not_found_count', p_order.not_found_count, 'stray_since', p_order.stray_since,
+        'broker_ended_at', p_order.broker_ended_at
+    );
+end;
+
+comment on function trade.order_facts is 'What an event says of an order.';
+
 create or replace function trade.tg_orders__record()
 returns trigger
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
+set enable_nestloop = off  -- the plan is kept, and may have been made for one row
 as $$
+declare
+    v_origin record := bus.event_origin();
 begin
-    perform bus.record_event('order', new.order_id, new.status, new.intent_id, jsonb_build_object(
-        'client_order_id', new.client_order_id, 'broker_order_id', new.broker_order_id, 'side', new.side,
-        'quantity', new.quantity, 'limit_price', new.limit_price, 'filled_qty', new.filled_qty,
-        'overfill_qty', new.overfill_qty, 'claimed_by', new.claimed_by, 'fence', new.fence,
-        'cancel_requested_at', new.cancel_requested_at, 'closed_reason', new.closed_reason,
-        'parent_order_id', new.parent_order_id, 'amend_price', new.amend_price, 'not_found_count', new.not_found_count,
-        'stray_since', new.stray_since, 'broker_ended_at', new.broker_ended_at
-    ));
+    if tg_op = 'INSERT' then
+        insert into bus.events (generation, cause, entity, entity_id, change, intent_id, correlation_id, data)
+        select
+            v_origin.generation, v_origin.cause, 'order', n.order_id, n.status, n.intent_id,
+            (select i.correlation_id from trade.order_intents as i where i.intent_id = n.intent_id),
+            trade.order_facts(row(n.*)::trade.orders)
+        from new_rows as n
+        order by n.order_id;
+    else
+        insert into bus.events (generation, cause, entity, entity_id, change, intent_id, correlation_id, data)
+        select
+            v_origin.generation, v_origin.cause, 'order', n.order_id, n.status, n.intent_id,
+            (select i.correlation_id from trade.order_intents as i where i.intent_id = n.intent_id),
+            trade.order_facts(row(n.*)::trade.orders)
+        from old_rows as o
+        join new_rows as n on n.order_id = o.order_id
+        where n is distinct from o
+        order by n.order_id;
+    end if;
+
     return null;
 end;
 $$;
@@ -49,10 +82,10 @@ comment on function trade.tg_orders__record is 'L9: records one event for each c
 
 create or replace trigger _950_record_new
 after insert on trade.orders
-for each row execute function trade.tg_orders__record();
+referencing new table as new_rows
+for each statement execute function trade.tg_orders__record();
 
 create or replace trigger _960_record_change
 after update on trade.orders
-for each row
-when (old is distinct from new)
-execute function trade.tg_orders__record();
+referencing old table as old_rows new table as new_rows
+for each statement execute function trade.tg_orders__record();

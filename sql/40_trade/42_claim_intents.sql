@@ -1,7 +1,10 @@
 -- 42_claim_intents: hand out work.  A claim locks the gate (L1), stores the order before any broker hears of it
 -- (L6), and hands out no more orders than there are rate tokens.
 
-create or replace function trade.lock_claimable_intents(p_limit integer)
+create or replace function trade.lock_claimable_intents(
+    p_limit  integer,
+    p_broker text
+)
 returns bigint[]
 language plpgsql
 volatile
@@ -32,6 +35,7 @@ begin
                 join risk.verdicts as v on v.account_id = i.account_id and v.action = t.action
                 left join bus.rate_limits as r on r.bucket = a.broker
                 where i.status = 'NEW'
+                  and (p_broker is null or a.broker = p_broker)
                   and i.expires_at > bus.clock()
                   and (i.not_before is null or bus.is_over(i.not_before, '1 min'))
                   and (v.verdict = 'ALLOW' or (v.verdict = 'APPROVE' and i.approved_by is not null))
@@ -66,9 +70,36 @@ comment on function trade.lock_claimable_intents is
     'Locks waiting intents and returns their ids, sells first: those that mode, orders in doubt, reconciliation '
     'and rate tokens allow. None in a restored or copied database before its adoption.';
 
+create or replace function trade.fire_exits_to_claim(p_broker text)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- The intents are claimed by this transaction: nobody needs to be woken for them.
+    perform set_config('aegis.claims_at_once', 'on', true);
+    perform trade.fire_exits(null, p_broker);
+    perform set_config('aegis.claims_at_once', '', true);
+exception when others then
+    if bus.concerns_all(sqlstate) then
+        raise;
+    end if;
+
+    -- What waits is claimed all the same; the worker of exits tries again.
+    perform risk.note_failed_item('fire_exits', coalesce(p_broker, 'all brokers'), sqlstate, sqlerrm);
+end;
+$$;
+
+comment on function trade.fire_exits_to_claim is
+    'Fires the exits of a broker''s accounts (null: of all) just before their intents are claimed; an error is an incident '
+    'and does not keep other intents from being claimed.';
+
 create or replace function api.claim_intents(
-    p_worker_id bigint,
-    p_limit     integer
+    p_worker_id  bigint,
+    p_limit      integer,
+    p_broker     text default null,
+    p_fire_exits boolean default false
 )
 returns table (
     order_id        bigint,
@@ -97,7 +128,12 @@ declare
     v_orders bigint[];
 begin
     perform bus.require_worker(p_worker_id), bus.require_limit(p_limit), bus.require_home(), risk.lock_gate_shared();
-    v_ids := trade.lock_claimable_intents(p_limit);
+
+    if p_fire_exits then
+        perform trade.fire_exits_to_claim(p_broker);
+    end if;
+
+    v_ids := trade.lock_claimable_intents(p_limit, p_broker);
 
     if v_ids = '{}' then
         return;
@@ -139,6 +175,7 @@ end;
 $$;
 
 comment on function api.claim_intents is
-    'Claims waiting intents and returns the orders to send. Send each within send_within of the start of this '
-    'call, or unsend it; without an answer within answer_timeout, its result is unknown. Raises TRM02, TRI01, TRI04, '
-    'TRH01.';
+    'Claims waiting intents of one broker''s accounts (null: of all) and returns the orders to send; with p_fire_exits it '
+    'first fires the exits due there, so that a stop costs one wake-up and one commit. Send each order within send_within '
+    'of the start of this call, or unsend it; without an answer within answer_timeout, its result is unknown. Raises '
+    'TRM02, TRI01, TRI04, TRH01.';

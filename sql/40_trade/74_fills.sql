@@ -15,13 +15,21 @@ language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    v_origin record := bus.event_origin();
 begin
-    perform bus.record_event('fill', new.fill_id, new.side, new.intent_id, jsonb_build_object(
-        'order_id', new.order_id, 'account_id', new.account_id, 'instrument_id', new.instrument_id,
-        'owner', new.owner, 'quantity', new.quantity, 'price', new.price, 'fee', new.fee, 'tax', new.tax,
-        'fee_qty', new.fee_qty, 'realized_pnl', new.realized_pnl, 'broker_fill_id', new.broker_fill_id,
-        'filled_at', new.filled_at
-    ));
+    insert into bus.events (generation, cause, entity, entity_id, change, intent_id, correlation_id, data)
+    select
+        v_origin.generation, v_origin.cause, 'fill', n.fill_id, n.side, n.intent_id,
+        (select i.correlation_id from trade.order_intents as i where i.intent_id = n.intent_id),
+        jsonb_build_object(
+            'order_id', n.order_id, 'account_id', n.account_id, 'instrument_id', n.instrument_id, 'owner', n.owner,
+            'quantity', n.quantity, 'price', n.price, 'fee', n.fee, 'tax', n.tax, 'fee_qty', n.fee_qty,
+            'realized_pnl', n.realized_pnl, 'broker_fill_id', n.broker_fill_id, 'filled_at', n.filled_at
+        )
+    from new_rows as n
+    order by n.fill_id;
+
     return null;
 end;
 $$;
@@ -30,7 +38,8 @@ comment on function trade.tg_fills__record is 'L9: each fill is one event.';
 
 create or replace trigger _900_record
 after insert on trade.fills
-for each row execute function trade.tg_fills__record();
+referencing new table as new_rows
+for each statement execute function trade.tg_fills__record();
 
 create or replace function trade.plausible_time(p_at timestamptz)
 returns timestamptz

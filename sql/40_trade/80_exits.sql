@@ -71,7 +71,8 @@ select
     q.bid,
     q.received_at as quote_at,
     x.reason,
-    x.priority
+    x.priority,
+    b.broker
 from trade.exit_prices as x
 join trade.position_exits as e
     on e.account_id = x.account_id and e.instrument_id = x.instrument_id and e.owner = x.owner
@@ -116,6 +117,98 @@ where e.is_armed
 
 comment on view trade.exits_blocked is 'Armed positions that have no bid they could be sold to now, and why.';
 
+create or replace function trade.lock_due_exits(
+    p_symbols text[],
+    p_broker  text
+)
+returns trade.exits_due[]
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    -- Of several rules reached at once the one with the lowest priority fires: it sells all there is.
+    v_due trade.exits_due[] := array(
+        select distinct on (d.account_id, d.instrument_id, d.owner) d
+        from trade.exits_due as d
+        where (p_symbols is null or d.symbol = any(p_symbols))
+          and (p_broker is null or d.broker = p_broker)
+        order by d.account_id, d.instrument_id, d.owner, d.priority
+    );
+begin
+    if v_due = '{}' then
+        return v_due;
+    end if;
+
+    -- Skip rows that others have locked or changed: the next call finds them due again.
+    return array(
+        select row(d.*)::trade.exits_due
+        from unnest(v_due) as d
+        join trade.positions as p
+            on p.account_id = d.account_id and p.instrument_id = d.instrument_id and p.owner = d.owner
+        where p.version = d.version and p.qty - p.locked_qty = d.quantity
+        order by p.account_id, p.instrument_id, p.owner
+        for no key update of p skip locked
+    );
+end;
+$$;
+
+comment on function trade.lock_due_exits is
+    'Locks the positions whose exits are due, except those that others have locked, and returns one rule for each.';
+
+create or replace function trade.fire_exits(
+    p_symbols text[],
+    p_broker  text
+)
+returns integer
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_escalated integer;
+    v_due       trade.exits_due[];
+    v_answers   trade.intent_answer[];
+begin
+    -- Do the blocking part first (accounts lead the lock order); what follows skips locked positions.
+    v_escalated := trade.escalate_stops(p_symbols, p_broker);
+    v_due := trade.lock_due_exits(p_symbols, p_broker);
+
+    if v_due = '{}' then
+        return v_escalated;
+    end if;
+
+    v_answers := array(
+        select a
+        from trade.open_intents_apart(array(
+            select row(
+                d.account_id, d.instrument_id, d.owner, 'EXIT', 'SELL', d.quantity, null, d.reason,
+                format('aegis:exit:%s:%s:%s:%s', d.instrument_id, d.owner, d.version, d.fired), '10 s', null, d.quote_at
+            )::trade.intent_request
+            from unnest(v_due) with ordinality as d
+            order by d.ordinality
+        )) as a
+    );
+
+    update trade.position_exits as e
+    set fired = e.fired + 1
+    from unnest(v_due) with ordinality as d
+    join unnest(v_answers) as a on a.nr = d.ordinality
+    where a.code is null
+      and e.account_id = d.account_id and e.instrument_id = d.instrument_id and e.owner = d.owner;
+
+    perform trade.note_refused_exit(v_due[a.nr], a.code, a.message)
+    from unnest(v_answers) as a
+    where a.code is not null;
+
+    return v_escalated + (select count(*) from unnest(v_answers) as a where a.code is null);
+end;
+$$;
+
+comment on function trade.fire_exits is
+    'Does what api.fire_exits says, for the accounts of one broker or, if p_broker is null, of all. The caller holds the '
+    'gate.';
+
 create or replace function api.fire_exits(p_symbols text[] default null)
 returns integer
 language plpgsql
@@ -123,57 +216,10 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-    v_due   trade.exits_due;
-    v_count integer;
 begin
     perform bus.require_home();
     perform risk.lock_gate_shared();
-
-    -- Do the blocking part first (accounts lead the lock order); the loop skips locked positions.
-    v_count := trade.escalate_stops(p_symbols);
-
-    for v_due in
-        select d.*
-        from trade.exits_due as d
-        where p_symbols is null or d.symbol = any(p_symbols)
-        order by d.account_id, d.instrument_id, d.owner, d.priority
-    loop
-        -- Skip rows that others have locked: the next call finds them due again.  Once the first rule of a position has
-        -- fired, nothing of it is free and the others are skipped.
-        perform
-        from trade.positions as p
-        where p.account_id = v_due.account_id
-          and p.instrument_id = v_due.instrument_id
-          and p.owner = v_due.owner
-          and p.version = v_due.version
-          and p.qty - p.locked_qty = v_due.quantity
-        for no key update skip locked;
-
-        continue when not found;
-
-        begin
-            perform trade.open_intent(
-                v_due.account_id, v_due.instrument_id, v_due.owner, 'EXIT', 'SELL', v_due.quantity, null, v_due.reason,
-                format('aegis:exit:%s:%s:%s:%s', v_due.instrument_id, v_due.owner, v_due.version, v_due.fired),
-                '10 s', null, v_due.quote_at
-            );
-            update trade.position_exits as e
-            set fired = e.fired + 1
-            where e.account_id = v_due.account_id
-              and e.instrument_id = v_due.instrument_id
-              and e.owner = v_due.owner;
-            v_count := v_count + 1;
-        exception when others then
-            if bus.concerns_all(sqlstate) then
-                raise;
-            end if;
-
-            perform trade.note_refused_exit(v_due, sqlstate, sqlerrm);
-        end;
-    end loop;
-
-    return v_count;
+    return trade.fire_exits(p_symbols, null);
 end;
 $$;
 

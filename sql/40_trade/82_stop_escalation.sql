@@ -9,7 +9,8 @@ select
     s.owner,
     n.symbol,
     x.reason,
-    x.priority
+    x.priority,
+    b.broker
 from trade.exit_prices as x
 join market.instruments as n on n.instrument_id = x.instrument_id
 join market.quotes_now as q on q.instrument_id = x.instrument_id
@@ -29,7 +30,10 @@ where x.is_stop
 
 comment on view trade.stops_to_escalate is 'Live sells with a limit, of positions whose bid has reached the price of a stop.';
 
-create or replace function trade.escalate_stops(p_symbols text[])
+create or replace function trade.escalate_stops(
+    p_symbols text[],
+    p_broker  text
+)
 returns integer
 language plpgsql
 volatile
@@ -50,7 +54,7 @@ begin
         jsonb_object_agg(s.intent_id, s.reason order by s.priority desc)
     into v_ids, v_stops
     from trade.stops_to_escalate as s
-    where p_symbols is null or s.symbol = any(p_symbols);
+    where (p_symbols is null or s.symbol = any(p_symbols)) and (p_broker is null or s.broker = p_broker);
 
     v_ids := case v_ids when '{}' then v_ids else trade.lock_free_intents(v_ids) end;
 

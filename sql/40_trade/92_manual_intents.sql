@@ -56,11 +56,10 @@ begin
             using errcode = 'TRI02', hint = 'manual, or the name of a strategy.';
     end if;
 
-    return (trade.open_intent(
+    return trade.open_intent(row(
         v_account_id, v_instrument_id, p_owner, p_intent_type, p_side, p_quantity, p_limit_price,
-        coalesce(p_reason, 'by hand'),
-        coalesce(p_idempotency_key, gen_random_uuid()::text), p_ttl
-    )).intent_id;
+        coalesce(p_reason, 'by hand'), coalesce(p_idempotency_key, gen_random_uuid()::text), p_ttl, null, null
+    )::trade.intent_request);
 end;
 $$;
 

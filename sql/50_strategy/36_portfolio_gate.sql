@@ -35,24 +35,26 @@ end;
 comment on function strategy.portfolio_refusal is 'Why the portfolio refuses such a pick now; null when it accepts it.';
 
 create or replace function strategy.mark_routed(
-    p_pick   strategy.picks,
-    p_intent trade.order_intents,
-    p_bound  text,
-    p_bounds jsonb
+    p_pick      strategy.picks,
+    p_intent_id bigint,
+    p_bound     text,
+    p_bounds    jsonb
 )
 returns boolean
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    v_quantity numeric := (select i.quantity from trade.order_intents as i where i.intent_id = p_intent_id);
 begin
     update strategy.picks as p
     set status = 'ROUTED',
         routed_at = bus.clock()
     where p.pick_id = p_pick.pick_id;
 
-    return strategy.answer_pick(p_pick, 3, true, 'ok', format('%s bound by %s', trim_scale(p_intent.quantity), p_bound),
-        jsonb_build_object('intent_id', p_intent.intent_id, 'bound_by', p_bound, 'bounds', p_bounds));
+    return strategy.answer_pick(p_pick, 3, true, 'ok', format('%s bound by %s', trim_scale(v_quantity), p_bound),
+        jsonb_build_object('intent_id', p_intent_id, 'bound_by', p_bound, 'bounds', p_bounds));
 end;
 $$;
 
@@ -74,7 +76,7 @@ declare
     v_bounds     jsonb;
     v_bound      text;
     v_quantity   numeric;
-    v_intent     trade.order_intents;
+    v_intent_id  bigint;
     v_refusal    text := strategy.portfolio_refusal(p_pick);
     v_hint       text;
 begin
@@ -102,11 +104,11 @@ begin
                 using errcode = 'TRX01', hint = 'select * from limits;';
         end if;
 
-        v_intent := trade.open_intent(
+        v_intent_id := trade.open_intent(row(
             p_pick.account_id, p_pick.instrument_id, p_pick.strategy, p_pick.intent_type, p_pick.side,
             v_quantity, p_pick.limit_price, p_pick.reason, format('aegis:pick:%s', p_pick.pick_id),
             '10 s', p_pick.pick_id, p_pick.quote_at
-        );
+        )::trade.intent_request);
     exception when others then
         get stacked diagnostics v_hint = pg_exception_hint;
 
@@ -119,7 +121,7 @@ begin
         ));
     end;
 
-    return strategy.mark_routed(p_pick, v_intent, v_bound, v_bounds);
+    return strategy.mark_routed(p_pick, v_intent_id, v_bound, v_bounds);
 end;
 $$;
 

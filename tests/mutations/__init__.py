@@ -52,8 +52,8 @@ MUTATIONS: tuple[Mutation, ...] = (
 # Objects of the guarded tables that no test can show alone, each with the reason why it is not listed above.
 IMPLIED = {
     "trade.balances.balances_not_negative": "what strays may spend is part of it, and not negative",
-    "trade.order_intents.order_intents_quantity_positive": "it would reserve nothing, as only an end may",
-    "trade.orders.orders_side_known": "the side is the intent's",
+    "trade.intent_fault: 'quantity_positive'::text": "it would reserve nothing, as only an end may",
+    "trade.order_fault: 'side_known'::text": "the side is the intent's",
     "trade.order_intents._900_notify_new": "a hint: L12 is tested without any",
     "trade.order_intents._910_notify_again": "a hint: L12 is tested without any",
     "trade.orders._900_notify": "a hint: L12 is tested without any",

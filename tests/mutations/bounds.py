@@ -1,7 +1,6 @@
 """What `api` accepts: bounds, nulls and rates; and a bad row stops no other."""
 
-from tests.mutations.kinds import Mutation, code, constraint, trigger
-from tests.mutations.names import INTENTS, ORDERS
+from tests.mutations.kinds import Mutation, code, constraint, rule, trigger
 
 ODD_FILL = "test_fact_bounds.py::test_a_fill_out_of_bounds_is_an_incident"
 ODD_TOTAL = "test_fact_bounds.py::test_a_total_out_of_bounds_is_an_incident"
@@ -10,14 +9,17 @@ ODD_RULE = "test_row_bounds.py::test_a_rule_out_of_bounds_is_not_stored"
 HUGE_REASON = "test_call_bounds.py::test_a_reason_of_268_megabytes_is_refused"
 
 MUTATIONS: tuple[Mutation, ...] = (
-    trigger(
+    rule(
         "bound",
-        INTENTS,
-        "_120_within_bounds",
+        "trade.intent_fault",
+        "within_bounds",
         "test_row_bounds.py::test_an_intent_out_of_bounds_is_not_stored",
     ),
-    trigger(
-        "bound", ORDERS, "_120_within_bounds", "test_row_bounds.py::test_an_order_out_of_bounds_is_not_stored"
+    rule(
+        "bound",
+        "trade.order_fault",
+        "within_bounds",
+        "test_row_bounds.py::test_an_order_out_of_bounds_is_not_stored",
     ),
     trigger(
         "bound",
@@ -71,7 +73,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     code(
         "bound",
-        "api.fire_exits",
+        "trade.fire_exits",
         "'aegis:exit",
         "'exit",
         "test_row_bounds.py::test_no_key_of_a_person_stands_in_the_way_of_a_stop",
@@ -93,7 +95,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         )
         for function, test in (
             ("api.route_picks", "test_a_pick_that_fails_is_refused_and_the_others_are_routed"),
-            ("api.fire_exits", "test_a_stop_that_fails_stops_no_other"),
+            ("trade.open_intents_apart", "test_a_stop_that_fails_stops_no_other"),
             ("trade.lease_orders", "test_a_cancel_that_cannot_be_lent_keeps_no_other_from_the_broker"),
             (
                 "trade.store_amends_one_by_one",
@@ -116,6 +118,20 @@ MUTATIONS: tuple[Mutation, ...] = (
                 "test_an_intent_that_cannot_be_ended_does_not_stand_in_the_way_of_an_adoption",
             ),
         )
+    ),
+    code(
+        "item",
+        "trade.fire_exits_to_claim",
+        "if bus.concerns_all(sqlstate) then",
+        "if true then",
+        "test_claims_fire.py::test_an_exit_that_cannot_fire_keeps_nothing_from_being_claimed",
+    ),
+    code(
+        "item",
+        "trade.fire_exits_to_claim",
+        "if bus.concerns_all(sqlstate) then",
+        "if false then",
+        "test_claims_fire.py::test_a_server_in_trouble_is_no_trouble_of_an_exit",
     ),
     code(
         "item",

@@ -34,7 +34,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     trigger("L9", ORDERS, "_950_record_new", EACH_RECORDED),
     trigger("L9", ORDERS, "_960_record_change", EACH_RECORDED),
     trigger("L9", FILLS, "_900_record", EACH_RECORDED),
-    trigger("L9", POSITIONS, "_900_record", EACH_RECORDED),
+    trigger("L9", POSITIONS, "_900_record_change", EACH_RECORDED),
+    trigger("L9", POSITIONS, "_910_record_new", EACH_RECORDED),
     trigger(
         "L9",
         "risk.incidents",
@@ -143,7 +144,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     code(
         "L6",
-        "bus.record_event",
+        "bus.event_origin",
         "if current_setting('synchronous_commit') = 'off' then",
         "if false then",
         ON_DISK,
@@ -157,7 +158,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     code(
         "L9",
-        "bus.record_event",
+        "bus.event_origin",
         "v_frame := split_part(v_context, e'\\n', -1)",
         "v_frame := v_context",
         "test_forgery.py::test_a_block_of_code_is_direct_sql_whatever_its_text_says",

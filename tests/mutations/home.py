@@ -38,7 +38,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         "grant execute on function api.begin_run(text) to aegis_engine",
         "test_home.py::test_only_the_supervisor_begins_a_run",
     ),
-    code("L9", "bus.record_event", "(n.run_number > 0 and not bus.is_home(n))::integer", "0", LOWER_NUMBERS),
+    code("L9", "bus.event_origin", "(n.run_number > 0 and not bus.is_home(n))::integer", "0", LOWER_NUMBERS),
     view(
         "L9",
         "bus.final_events",

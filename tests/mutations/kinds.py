@@ -53,6 +53,11 @@ def code(law: str, function: str, old: str, new: str, test: str) -> Mutation:
     )
 
 
+def rule(law: str, function: str, name: str, test: str) -> Mutation:
+    """Take one rule out of a function that names the rule a row breaks."""
+    return code(law, function, f"'{name}'::text", "NULL::text", test)
+
+
 def view(law: str, name: str, old: str, new: str, test: str) -> Mutation:
     """Replace a condition of a view, written as pg_get_viewdef prints it."""
     definition = f"'create or replace view {name} as ' || pg_get_viewdef('{name}'::regclass)"

@@ -1,9 +1,10 @@
 """L4 to L6: lifecycles, one live order for each intent, and claims under a fence."""
 
-from tests.mutations.kinds import Mutation, code, constraint, index, trigger
+from tests.mutations.kinds import Mutation, code, constraint, index, rule, trigger
 from tests.mutations.names import INTENTS, ORDERS
 
 WRONG_ORDER = "test_one_live_order.py::test_an_order_that_makes_no_sense_is_refused"
+SINCE = "test_lifecycle.py::test_since_when_an_order_has_its_status_is_no_writers_word"
 NEVER_REMOVED = "test_lifecycle.py::test_intents_and_orders_are_never_removed"
 
 MUTATIONS: tuple[Mutation, ...] = (
@@ -17,11 +18,14 @@ MUTATIONS: tuple[Mutation, ...] = (
     trigger(
         "L4",
         INTENTS,
-        "_200_check_beginning",
+        "_200_check_new",
         "test_lifecycle.py::test_an_intent_begins_only_as_its_lifecycle_says",
     ),
     trigger(
-        "L4", INTENTS, "_210_check_move", "test_lifecycle.py::test_an_intent_moves_only_as_its_lifecycle_says"
+        "L4",
+        INTENTS,
+        "_210_check_change",
+        "test_lifecycle.py::test_an_intent_moves_only_as_its_lifecycle_says",
     ),
     trigger(
         "L4", INTENTS, "_300_keep_decision", "test_lifecycle.py::test_the_decision_of_an_intent_never_changes"
@@ -31,12 +35,14 @@ MUTATIONS: tuple[Mutation, ...] = (
     trigger(
         "L4",
         ORDERS,
-        "_200_check_beginning",
+        "_200_check_new",
         "test_lifecycle.py::test_an_order_begins_only_as_its_lifecycle_says",
     ),
     trigger(
-        "L4", ORDERS, "_210_check_move", "test_lifecycle.py::test_an_order_moves_only_as_its_lifecycle_says"
+        "L4", ORDERS, "_210_check_change", "test_lifecycle.py::test_an_order_moves_only_as_its_lifecycle_says"
     ),
+    trigger("L4", ORDERS, "_190_derive_new", SINCE),
+    trigger("L4", ORDERS, "_195_derive_moved", SINCE),
     trigger("L4", ORDERS, "_400_no_delete", NEVER_REMOVED),
     trigger("L4", ORDERS, "_410_no_truncate", NEVER_REMOVED),
     trigger(
@@ -73,7 +79,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         "test_one_live_order.py::test_an_order_beyond_its_intent_is_refused",
     ),
     *(
-        constraint("L5", ORDERS, f"orders_{name}", WRONG_ORDER)
+        rule("L5", "trade.order_fault", name, WRONG_ORDER)
         for name in (
             "quantity_positive",
             "filled_within_quantity",

@@ -62,14 +62,13 @@ MUTATIONS: tuple[Mutation, ...] = (
     constraint("L8", PRICES, "prices_best_sound_is_there_and_not_crossed", SIDES_STORED),
     code(
         "L8",
-        "trade.worst_price",
-        "(case p_side when 'BUY' then v_quote.can_buy else v_quote.can_sell end) is not true",
-        "false",
+        "trade.why_unpriced",
+        "END IS NOT TRUE",
+        "END IS NULL AND false",
         STALE,
     ),
-    code(
-        "L8", "trade.worst_price", "when 'BUY' then v_quote.can_buy else v_quote.can_sell", FRESH, EACH_SIDE
-    ),
+    code("L8", "trade.why_unpriced", "THEN (p_quote).can_buy", "THEN (p_quote).is_fresh", EACH_SIDE),
+    code("L8", "trade.why_unpriced", "ELSE (p_quote).can_sell", "ELSE (p_quote).is_fresh", EACH_SIDE),
     code(
         "L8",
         "strategy.gate_market",
@@ -77,7 +76,9 @@ MUTATIONS: tuple[Mutation, ...] = (
         FRESH,
         "test_sides.py::test_the_second_gate_asks_for_the_side_of_the_pick",
     ),
-    view("L8", "paper.matchable", "s.is_sound", "(b.bid_is_sound OR b.ask_is_sound)", EACH_SIDE),
+    view(
+        "L8", "paper.matchable", "s.is_sound", "true", "test_matching.py::test_an_unsound_side_fills_nothing"
+    ),
     view(
         "numbers",
         "paper.matchable",
@@ -91,8 +92,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     code("L8", "market.mark", "THEN p_mark", "THEN p_last", MARKS),
     code(
         "L8",
-        "trade.worst_price",
-        "p_needs_live is not false and v_quote.source is distinct from 'live'",
+        "trade.why_unpriced",
+        "(p_quote).source IS DISTINCT FROM 'live'::text",
         "false",
         "test_prices.py::test_a_real_broker_believes_only_live_prices",
     ),

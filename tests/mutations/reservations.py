@@ -1,8 +1,9 @@
 """L2 and L3: no oversell, no overspend; also the limits of an account."""
 
-from tests.mutations.kinds import Mutation, code, constraint, trigger
+from tests.mutations.kinds import Mutation, code, constraint, rule, trigger
 from tests.mutations.names import BALANCES, CASH, FACTS_KEPT, INTENTS, ORDERS, POSITIONS, STRAYS
 
+FAULT = "trade.intent_fault"
 WRONG_INTENT = "test_reservations.py::test_an_intent_that_reserves_anything_but_its_rest_is_refused"
 WRONG_END = "test_reservations.py::test_an_intent_ends_and_releases_together_or_not_at_all"
 WRONG_LOCK = "test_reservations.py::test_nobody_locks_more_than_there_is"
@@ -12,16 +13,16 @@ HOLDINGS_KEPT = "test_reservations.py::test_holdings_are_never_removed"
 MUTATIONS: tuple[Mutation, ...] = (
     constraint("L2", POSITIONS, "positions_locked_within_qty", WRONG_LOCK),
     constraint("L2", POSITIONS, "positions_not_negative", WRONG_LOCK),
-    constraint("L2", INTENTS, "order_intents_terminal_iff_released", WRONG_END),
-    constraint("L2", INTENTS, "order_intents_terminal_iff_closed", WRONG_END),
-    constraint("L2", INTENTS, "order_intents_filled_iff_whole", WRONG_END),
-    constraint("L2", INTENTS, "order_intents_filled_within_quantity", WRONG_END),
-    constraint("L2", INTENTS, "order_intents_reserves_the_rest", WRONG_INTENT),
-    constraint("L2", INTENTS, "order_intents_reserves_one_side", WRONG_INTENT),
-    constraint("L2", INTENTS, "order_intents_prices_positive", WRONG_INTENT),
-    constraint("L2", INTENTS, "order_intents_limit_is_worst", WRONG_INTENT),
-    constraint("L2", INTENTS, "order_intents_overfill_not_negative", WRONG_INTENT),
-    constraint("L2", INTENTS, "order_intents_approved_together", WRONG_INTENT),
+    rule("L2", FAULT, "terminal_iff_released", WRONG_END),
+    rule("L2", FAULT, "terminal_iff_closed", WRONG_END),
+    rule("L2", FAULT, "filled_iff_whole", WRONG_END),
+    rule("L2", FAULT, "filled_within_quantity", WRONG_END),
+    rule("L2", FAULT, "reserves_the_rest", WRONG_INTENT),
+    rule("L2", FAULT, "reserves_one_side", WRONG_INTENT),
+    rule("L2", FAULT, "prices_positive", WRONG_INTENT),
+    rule("L2", FAULT, "limit_is_worst", WRONG_INTENT),
+    rule("L2", FAULT, "overfill_not_negative", WRONG_INTENT),
+    rule("L2", FAULT, "approved_together", WRONG_INTENT),
     constraint(
         "L2",
         INTENTS,

@@ -81,5 +81,5 @@ MUTATIONS: tuple[Mutation, ...] = (
         "max(b.quantity)",
         "test_gates.py::test_the_tightest_bound_counts_and_is_recorded",
     ),
-    code("rule", "api.fire_exits", ", d.priority", ", d.priority desc", PRIORITY),
+    code("rule", "trade.lock_due_exits", ", d.priority", ", d.priority desc", PRIORITY),
 )

@@ -191,9 +191,9 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     code(
         "L12",
-        "trade.tg_order_intents__notify",
+        "trade.tg_order_intents__notify_new",
         "bus.notify('new_intent')",
-        "bus.notify('new_intent', new.intent_id::text)",
+        "bus.notify('new_intent', (select max(n.intent_id)::text from new_rows as n))",
         "test_exhaustion.py::test_a_hint_says_nothing_but_that_there_is_work",
     ),
     code(

@@ -1,7 +1,7 @@
 """L4 to L6, L2 and L3: an order that ended here but is live at the broker."""
 
-from tests.mutations.kinds import Mutation, code, constraint
-from tests.mutations.names import ORDERS, STRAYS
+from tests.mutations.kinds import Mutation, code, rule
+from tests.mutations.names import STRAYS
 
 MUTATIONS: tuple[Mutation, ...] = (
     code(
@@ -66,7 +66,10 @@ MUTATIONS: tuple[Mutation, ...] = (
         "delete from trade.order_transitions where (from_status, to_status) = ('IN_DOUBT', 'REPLACED')",
         STRAYS + "the_child_of_a_parent_in_doubt_is_heard_of",
     ),
-    constraint(
-        "L5", ORDERS, "orders_stray_is_being_cancelled", STRAYS + "a_stray_is_being_cancelled_or_it_is_none"
+    rule(
+        "L5",
+        "trade.order_fault",
+        "stray_is_being_cancelled",
+        STRAYS + "a_stray_is_being_cancelled_or_it_is_none",
     ),
 )

@@ -242,5 +242,5 @@ ELSEWHERE = {
     "register_worker", "run_due_jobs", "seal_events", "set_override_code", "start_strategy", "stop_strategy",
     "stop_worker", "report_overdue", "report_waiting", "watch_sessions", "add_tick_table",
     "migration_is_running",
-    "record_late_exits", "record_outage", "watch_workers",
+    "prices_reach", "record_late_exits", "record_outage", "watch_workers",
 }  # fmt: skip

@@ -10,7 +10,7 @@ from cli.database.files import read_source
 
 # Do not use the migrator's own parser. In the house style every definition starts a line.
 # At the beginning of a line, or built from rows by a block of the same file.
-FUNCTION = re.compile(r"(?:^|execute ')create or replace function (\w+\.\w+)\(", re.M)
+FUNCTION = re.compile(r"(?:^|execute ')create or replace (?:function|aggregate) (\w+\.\w+) ?\(", re.M)
 VIEW = re.compile(r"(?:^|execute ')create or replace view (\w+\.\w+)", re.M)
 TRIGGER = re.compile(r"^create (?:or replace |constraint )?trigger (\w+)\s.*?\son (\w+\.\w+)", re.M | re.S)
 OURS = "(select oid from pg_namespace where nspowner = 'aegis_owner'::regrole)"

@@ -34,13 +34,7 @@ ALLOWED = {
     ("bus.require_read_committed", "current_setting('transaction_isolation') <> 'read committed'"):
         "a setting that is always there",
     ("risk.change_mode", "coalesce(trim(p_reason), '') = ''"): "coalesce",
-    ("trade.tg_order_intents__guard",
-     "v_verdict = 'APPROVE' and new.status = 'NEW' and (tg_op = 'INSERT' or new.approved_by is null)"):
-        "risk.require_mode_allows gives ALLOW or APPROVE or raises; a status is never null",
-    ("trade.tg_order_intents__guard", "tg_op = 'INSERT' and new.side = 'BUY' and"): "a side is never null",
-    ("trade.tg_order_intents__guard", "tg_op = 'INSERT' and"): "tg_op is never null",
-    ("trade.tg_orders__guard", "v_verdict = 'APPROVE' and v_intent.approved_by is null"):
-        "risk.require_mode_allows gives ALLOW or APPROVE or raises",
+    ("risk.refuse_action", "p_verdict = 'APPROVE'"): "it refuses either way",
     ("strategy.gate_portfolio", "v_refusal is not null and v_quantity = 0"): "size_pick gives a number",
     ("api.drop_partitions", "coalesce(trim(p_reason), '') = ''"): "coalesce",
     ("api.add_tick_table",
@@ -51,10 +45,6 @@ ALLOWED = {
         "null is no reason to wait",
     ("strategy.next_pick_turn", "(v_rate.tokens < 0 or v_waiting >= v_rate.most_waiting) and"):
         "columns that are not null, and a count",
-    ("trade.worst_price", "v_price < p_instrument.limit_low or v_price > p_instrument.limit_high"):
-        "the price was checked above; a limit that is null is none",
-    ("trade.require_tradable", "p_side = 'BUY' and p_instrument.is_active is not true"):
-        "the side was found in trade.intent_types",
     ("api.propose", "p_quantity <= 0 or p_limit_price <= 0 or (p_ttl > interval '0') is not true"):
         "what is null is chosen by the router",
     ("api.record_cash",

@@ -16,7 +16,7 @@ HANDFUL = [
     "risk.gate.gate_stays_empty",
     "trade.positions.positions_locked_within_qty",
     "trade.balances.balances_locked_within_cash",
-    "trade.order_intents._210_check_move",
+    "trade.order_intents._210_check_change",
     "trade.orders_one_live_per_intent",
     "trade.fills.fills_broker_fill_key",
     "bus.events._100_append_only",
@@ -37,6 +37,9 @@ GUARDS = """
     select indexrelid::regclass::text from pg_index
     where indisunique and indrelid = any(%(tables)s::regclass[])
       and not exists (select from pg_constraint where conindid = indexrelid)
+    union
+    select f || ': ' || (regexp_matches(pg_get_functiondef(f::regproc), 'THEN (''\\w+''::text)', 'g'))[1]
+    from unnest(array['trade.intent_fault', 'trade.order_fault']) as f
 """
 ELSEWHERE = {
     "risk.scoped_modes.scoped_modes_scope_known": "a word of the configuration, not a law",

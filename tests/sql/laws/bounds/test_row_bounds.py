@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 
 from tests.sql.laws.market_kit import SYMBOL, Kit, refusal
@@ -15,7 +17,7 @@ TINY = "0." + "0" * 16_381 + "1"
 
 def test_an_intent_out_of_bounds_is_not_stored(kit: Kit) -> None:
     for odd in (
-        {"quantity": TINY},
+        {"quantity": TINY, "reserved_cash": 70_000 * Decimal(TINY)},
         {"reason": "x" * 3_000},
         {"expires_at": "infinity"},
         {"idempotency_key": "x" * 300},

@@ -46,8 +46,11 @@ def test_what_comes_while_a_halt_commits_waits_and_is_refused(kit, waiter):
     strategy = kit.add_strategy()
     kit.hold(10, owner="momo", symbol=OTHER)
     kit.call(strategy, "select propose(%s, 'BUY')", SYMBOL)
+    waiting = kit.buy(1)
     kit.insert_intent(status="PENDING_APPROVAL")
     halter, other = kit.connect("desk"), None
+    if waiter == "order by hand":
+        kit.db.execute("update trade.order_intents set status = 'CLAIMED' where status = 'NEW'")
 
     with halter.transaction():
         halt(kit, halter)
@@ -56,8 +59,7 @@ def test_what_comes_while_a_halt_commits_waits_and_is_refused(kit, waiter):
             future = kit.background(other, *BUY)
         elif waiter == "order by hand":
             other = kit.connect("superuser")
-            kit.db.execute("update trade.order_intents set status = 'CLAIMED' where status = 'NEW'")
-            future = kit.pool.submit(kit.insert_order, 1, other)
+            future = kit.pool.submit(kit.insert_order, waiting, other)
         elif waiter == "claim":
             other = kit.connect("execution")
             future = kit.background(other, "select * from claim_intents(%s, 10)", kit.register(other))

@@ -221,3 +221,16 @@ def test_intents_and_orders_are_never_removed(kit, table):
 
     assert refusal(lambda: kit.db.execute(f"delete from {table}")) == "TRL02"
     assert refuses_truncate(kit.db, table)
+
+
+def test_since_when_an_order_has_its_status_is_no_writers_word(kit):
+    kit.buy(1)
+    kit.db.execute("update trade.order_intents set status = 'CLAIMED'")
+    kit.insert_order(1, state_since="2001-01-01")
+    since = "select state_since from trade.orders"
+    assert kit.call(kit.db, since) == kit.now
+
+    kit.advance(seconds=5)
+    kit.db.execute("update trade.orders set status = 'SUBMITTED', state_since = '2001-01-01'")
+
+    assert kit.call(kit.db, since) == kit.now

@@ -55,3 +55,15 @@ def test_each_quotes_size_counts_once(db, login):
 
     assert waiting(db) is False, "the rest waits for another quote"
     assert db.execute("select api.paper_match()").fetchone() == (0,)
+
+
+def test_an_unsound_side_fills_nothing(db, login):
+    feed = furnished(login)
+    db.execute(ORDER, ["BUY"])
+
+    feed.execute(
+        "select ingest_quotes('sim', '{A}', array[clock_timestamp()], '{1}', '{101}', '{5}', '{100}', '{5}')"
+    )
+
+    assert waiting(db) is False
+    assert db.execute("select api.paper_match()").fetchone() == (0,)
