@@ -2,15 +2,20 @@
 
 The database decides; this worker only carries data.  It keeps no state worth saving: after a crash the next
 process asks the broker about an order that may have been sent, and never sends it again blindly.
+
+Nothing waits for an answer.  A claimed order goes to its adapter at once, as a task, and its answer is
+recorded when it comes; cancels, amends, questions and the import of fills are tasks beside it.  So a broker
+that takes seconds delays no order of another.  A replay waits for each instead, since its order of statements
+is fixed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from workers.brokers import (
@@ -27,10 +32,13 @@ from workers.brokers import (
     Unknown,
 )
 from workers.runtime.checkpoints import checkpoint
+from workers.runtime.database import Queries
 from workers.runtime.errors import LostFence
+from workers.runtime.settings import Settings
 from workers.runtime.worker import Worker
 
 BATCH = 50
+IN_FLIGHT = 100  # orders that may wait for an answer at the same time; no more are claimed meanwhile
 
 CLAIM = "select * from api.claim_intents($1, $2, p_fire_exits => $3)"
 UNSEND = "select api.unsend($1, $2)"
@@ -56,31 +64,86 @@ class Execution(Worker):
     name = "execution"
     channels = ("new_intent", "order_work", "prices_reached")
     poll = timedelta(seconds=1)
+    goodbye = 10.0  # an answer that comes this long after a stop request is still recorded
     monotonic = staticmethod(time.monotonic)
+
+    def __init__(
+        self, settings: Settings | None = None, *args: str, db: Queries | None = None, worker_id: int = 0
+    ) -> None:
+        super().__init__(settings, *args, db=db, worker_id=worker_id)
+        self.lockstep = db is not None
+        self._sending: set[asyncio.Task[None]] = set()
+        self._beside: dict[str, asyncio.Task[int]] = {}
+        self._failure: BaseException | None = None  # of a task, until the next drain raises it
 
     async def start(self) -> None:
         self.brokers = Brokers(self.db)
 
+    async def release(self) -> None:
+        """Let answers that are still to come be recorded."""
+        tasks = [*self._sending, *self._beside.values()]
+        try:
+            await asyncio.gather(*tasks, return_exceptions=True)
+        finally:
+            for task in tasks:
+                task.cancel()
+
     async def drain(self) -> int:
-        """Do all the work the tables show now; return how much was done."""
+        """Begin all the work the tables show now; return how many orders were claimed and what is done."""
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
         done = await self._send_claimed()
         waiting = await self.db.fetchrow(WAITING)  # usually nothing: one query in place of six
         if waiting["cancels"]:
-            done += await self._cancel_asked()
+            done += await self._begin("cancels", self._cancel_asked)
         if waiting["doubts"]:
-            done += await self._ask_doubtful()
+            done += await self._begin("doubts", self._ask_doubtful)
         if waiting["amends"]:
-            done += await self._amend_due()
+            done += await self._begin("amends", self._amend_due)
         if waiting["fills"]:
             done += await self._import_fills()
         return done
 
+    async def _begin(self, name: str, work: Callable[[], Awaitable[int]]) -> int:
+        """Begin this work unless it is going on, and come back when it has ended; a replay waits for it."""
+        if self.lockstep:
+            return await work()
+        if name not in self._beside:
+            task = self._beside[name] = asyncio.create_task(self._until_done(work), name=name)
+            task.add_done_callback(lambda task: self._ended(task, lambda: self._beside.pop(name, None)))
+        return 0
+
+    async def _until_done(self, work: Callable[[], Awaitable[int]]) -> int:
+        done = 0
+        while (count := await work()) and not self.stopping:
+            done += count
+        return done
+
+    def _ended(self, task: asyncio.Task[Any], forget: Callable[[], object]) -> None:
+        """Look for more work after what was done; keep a failure for the next drain, which reports it."""
+        forget()
+        if task.cancelled():
+            return
+        self._failure = self._failure or task.exception()
+        if self._failure is not None or task.result() != 0:
+            self.wake.set()
+
     async def _send_claimed(self) -> int:
+        room = min(BATCH, IN_FLIGHT - len(self._sending))
+        if room <= 0:
+            return 0  # the next answer wakes us
         asked_at = self.monotonic()
         reached = self.bus.was_heard("prices_reached")
-        orders = [Order(**row) for row in await self.db.fetch(CLAIM, self.id, BATCH, reached)]
+        orders = [Order(**row) for row in await self.db.fetch(CLAIM, self.id, room, reached)]
         await checkpoint("execution.claimed")
-        await self._each(self._send(order, asked_at) for order in orders)
+        if self.lockstep:
+            await self._each(self._send(order, asked_at) for order in orders)
+            return len(orders)
+        for order in orders:
+            task = asyncio.create_task(self._send(order, asked_at), name=f"order {order.order_id}")
+            self._sending.add(task)
+            task.add_done_callback(lambda task: self._ended(task, lambda: self._sending.discard(task)))
         return len(orders)
 
     async def _amend_due(self) -> int:
@@ -188,12 +251,14 @@ class Execution(Worker):
         await self.db.execute(ADVANCE, account, row["fills_cursor"])
 
     async def _import_fills(self) -> int:
-        accounts: defaultdict[str, list[Any]] = defaultdict(list)
-        for row in await self.db.fetch(ACCOUNTS):
-            accounts[row["broker"]].append(row)
-        return await self.in_turn(self._import_from(broker, rows) for broker, rows in accounts.items())
+        """Import the fills of all accounts, each broker's beside the others'."""
+        brokers = sorted({row["broker"] for row in await self.db.fetch(ACCOUNTS)})
+        return await self.in_turn(
+            self._begin(f"fills of {broker}", partial(self._import_from, broker)) for broker in brokers
+        )
 
-    async def _import_from(self, broker: str, accounts: Sequence[Any]) -> int:
+    async def _import_from(self, broker: str) -> int:
+        accounts = [row for row in await self.db.fetch(ACCOUNTS) if row["broker"] == broker]
         await self.brokers.of(broker).refresh()
         return await self.in_turn(self._import_of(**account) for account in accounts)
 

@@ -67,7 +67,11 @@ begin
         where o.cancel_requested_at is not null and (o.closed_at is null or o.stray_since is not null)
     );
     doubts :=
-        exists (select from trade.orders as o where o.status in ('SENDING', 'IN_DOUBT'))
+        exists (
+            select
+            from trade.orders as o
+            where o.status in ('SENDING', 'IN_DOUBT') and (o.status = 'IN_DOUBT' or o.send_before <= bus.clock())
+        )
         or exists (
             select
             from trade.orders as o
