@@ -101,14 +101,14 @@ class PriceSync(Worker):
             await asyncio.gather(self._reader, return_exceptions=True)
         if self._later is not None:
             self._later.cancel()
-        if self._hint is not None:
-            await asyncio.gather(self._hint, return_exceptions=True)
         if self._link is not None and not self.lockstep:
             try:
                 if self._is_open and not self._has_ended:
                     await self._say("DISCONNECTED", "stopped")
             finally:
                 await self._link.close()
+        if self._hint is not None:
+            await asyncio.gather(self._hint, return_exceptions=True)
 
     def offer(self, events: Sequence[Event]) -> None:
         """Take events into the buffer, in order."""
