@@ -77,7 +77,8 @@ def cumulative(walk: Walk) -> None:
 
     def expected() -> str:
         if not more:
-            return fills_model.restate_total(model, order, worth - notional, paid - fee)
+            # A notional of 0 is one that the broker has not reported.
+            return fills_model.restate_total(model, order, worth - notional if worth else ZERO, paid - fee)
         number = f"cum:{order.id}:{total.normalize():f}"
         # Busted fills have already used up a part of the order.
         used = min(order.filled + order.overfill, total) - quantity
