@@ -1,4 +1,4 @@
--- 0024_statement_laws: most laws become triggers for a whole statement; sql/ creates them anew.
+-- 0024_statement_laws: most laws become triggers for a whole statement; sql/ creates them again.
 
 drop trigger if exists _100_guard on trade.order_intents;
 drop trigger if exists _120_within_bounds on trade.order_intents;

@@ -64,7 +64,6 @@ class Execution(Worker):
     name = "execution"
     channels = ("new_intent", "order_work", "prices_reached")
     poll = timedelta(seconds=1)
-    goodbye = 10.0  # an answer that comes this long after a stop request is still recorded
     monotonic = staticmethod(time.monotonic)
 
     def __init__(
@@ -80,7 +79,7 @@ class Execution(Worker):
         self.brokers = Brokers(self.db)
 
     async def release(self) -> None:
-        """Let answers that are still to come be recorded."""
+        """Record the answers that come before the shutdown goes on; the other orders are asked about later."""
         tasks = [*self._sending, *self._beside.values()]
         try:
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -125,8 +124,11 @@ class Execution(Worker):
         forget()
         if task.cancelled():
             return
-        self._failure = self._failure or task.exception()
-        if self._failure is not None or task.result() != 0:
+        error = task.exception()
+        if error is not None and self._failure is not None:
+            self.log.error("%s failed as well: %s", task.get_name(), error)
+        self._failure = self._failure or error
+        if error is not None or task.result() != 0:
             self.wake.set()
 
     async def _send_claimed(self) -> int:

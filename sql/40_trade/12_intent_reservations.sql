@@ -248,8 +248,14 @@ set search_path = pg_catalog, pg_temp
 set enable_nestloop = off  -- the plan is kept, and may have been made for one row
 as $$
 declare
-    v_origin record := bus.event_origin();
+    v_origin record;
 begin
+    if not exists (select from new_rows as n) then
+        return null;
+    end if;
+
+    v_origin := bus.event_origin();
+
     if tg_op = 'INSERT' then
         insert into bus.events (generation, cause, entity, entity_id, change, intent_id, correlation_id, data)
         select

@@ -1,4 +1,4 @@
--- 30_refusals: what a refused request is told, and the price and action of a request that is looked at alone.
+-- 30_refusals: code, message and hint of a refused request, and the price and action of a single request.
 
 create or replace function trade.refusal(p_judged trade.judged_request)
 returns trade.intent_answer

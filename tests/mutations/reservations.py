@@ -10,7 +10,54 @@ WRONG_LOCK = "test_reservations.py::test_nobody_locks_more_than_there_is"
 WRONG_CASH = "test_cash.py::test_a_movement_of_cash_says_what_it_is"
 HOLDINGS_KEPT = "test_reservations.py::test_holdings_are_never_removed"
 
+FREE_SELLS = "sells_of_one_position_get_what_is_free_in_the_order_asked"
+FREE_CASH = "buys_of_one_account_get_its_free_cash_in_the_order_asked"
+EACH_REASON = "each_request_is_refused_for_its_own_reason_and_the_others_become_intents"
+SETS = "test_sets.py::test_"
+
 MUTATIONS: tuple[Mutation, ...] = (
+    code("L2", "trade.used_up", "((p_used + p_amount) <= p_free)", "true", SETS + FREE_SELLS),
+    code("L2", "trade.allot_requests", "THEN 'not free'::text", "THEN NULL::text", SETS + FREE_SELLS),
+    code("L3", "trade.used_up", "((p_used + p_amount) <= p_free)", "(p_amount <= p_free)", SETS + FREE_CASH),
+    code(
+        "L2",
+        "trade.allot_requests",
+        "THEN 'repeated key'::text",
+        "THEN NULL::text",
+        SETS + "a_key_counts_once_within_a_set_and_across_sets",
+    ),
+    code(
+        "L2",
+        "trade.tg_order_intents__reserve",
+        "sum(n.reserved_qty) as quantity",
+        "max(n.reserved_qty) as quantity",
+        SETS + "rows_of_one_statement_sell_no_more_together_than_is_held",
+    ),
+    code(
+        "L4",
+        "trade.tg_order_intents__check_change",
+        "not c.may_move",
+        "false",
+        SETS + "one_bad_move_among_many_refuses_all_of_them",
+    ),
+    code(
+        "L5",
+        "trade.tg_orders__check_exposure",
+        ") is not true",
+        ") is not true and n.order_id = (select min(m.order_id) from new_rows as m)",
+        SETS + "orders_of_one_statement_are_within_their_intents_each",
+    ),
+    code(
+        "item",
+        "trade.open_intents_apart",
+        "if bus.concerns_all(sqlstate) then",
+        "if true then",
+        SETS + "an_unexpected_error_of_one_request_refuses_that_one",
+    ),
+    *(
+        code("L2", "trade.judge_requests", f"THEN '{reason}'::text", "THEN NULL::text", SETS + EACH_REASON)
+        for reason in ("unknown type", "too little", "out of bounds")
+    ),
     constraint("L2", POSITIONS, "positions_locked_within_qty", WRONG_LOCK),
     constraint("L2", POSITIONS, "positions_not_negative", WRONG_LOCK),
     rule("L2", FAULT, "terminal_iff_released", WRONG_END),
