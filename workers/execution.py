@@ -79,7 +79,7 @@ class Execution(Worker):
         self.brokers = Brokers(self.db)
 
     async def release(self) -> None:
-        """Record the answers that come before the shutdown goes on; the other orders are asked about later."""
+        """Record the answers that come before the shutdown goes on; other orders are asked about later."""
         tasks = [*self._sending, *self._beside.values()]
         try:
             await asyncio.gather(*tasks, return_exceptions=True)
