@@ -42,14 +42,27 @@ select exists (
     where e.is_armed and p.qty > p.locked_qty
 )
 """
+SALES = """
+select
+from trade.order_intents as i
+where i.side = 'SELL' and i.closed_at is null and i.status <> 'PENDING_APPROVAL'
+"""
 
 
 @pytest.fixture
 def halted(trading: System) -> Iterator[System]:
-    """A trading system, halted; afterwards the override code is unlocked, which only a superuser can do."""
-    trading.wait_for(HELD, what="a position to protect", within=60)
+    """A trading system, halted while it holds a position.
+
+    Afterwards the override code is unlocked, which only a superuser can do.
+    """
     with trading.desk() as desk:
-        desk.execute("select halt('an attack')")
+        while True:
+            trading.wait_for(HELD, what="a position to protect", within=60)
+            desk.execute("select halt('an attack')")
+            trading.wait_for(f"select not exists ({SALES})", what="the sales on their way to end")
+            if trading.value(HELD) or trading.value(f"select exists ({WAITING})"):
+                break
+            desk.execute("select resumed from resume('nothing is left to protect', %s)", [CODE])
     yield trading
     trading.admin.execute(UNLOCK)
 
